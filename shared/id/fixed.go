@@ -1,0 +1,84 @@
+package id
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+)
+
+// Run names a FIFO of frames: 64 random bits (shared/wire/PROTOCOL.md,
+// Identity). The zero Run names none.
+type Run [8]byte
+
+// Boot names one start of a gateway's kernel: the 16 bytes of Linux's
+// /proc/sys/kernel/random/boot_id.
+type Boot [16]byte
+
+// Schema names the columns of a series: the first 16 bytes of the SHA-256 of
+// a schema message's body.
+type Schema [16]byte
+
+// Board names the hardware that a gateway runs on.
+type Board [16]byte
+
+// NewRun draws a run's name from r, which is crypto/rand.Reader outside tests.
+func NewRun(r io.Reader) (Run, error) {
+	var run Run
+	if _, err := io.ReadFull(r, run[:]); err != nil {
+		return Run{}, fmt.Errorf("id: new run: %w", err)
+	}
+	return run, nil
+}
+
+// String returns 16 hexadecimal digits.
+func (r Run) String() string { return hex.EncodeToString(r[:]) }
+
+// String returns 32 hexadecimal digits.
+func (b Boot) String() string { return hex.EncodeToString(b[:]) }
+
+// String returns 32 hexadecimal digits.
+func (s Schema) String() string { return hex.EncodeToString(s[:]) }
+
+// String returns 32 hexadecimal digits.
+func (b Board) String() string { return hex.EncodeToString(b[:]) }
+
+// ParseRun reads what Run.String wrote.
+func ParseRun(s string) (Run, error) {
+	var r Run
+	if err := parseHex(r[:], s); err != nil {
+		return Run{}, fmt.Errorf("run %q: %w", s, err)
+	}
+	return r, nil
+}
+
+// ParseSchema reads what Schema.String wrote.
+func ParseSchema(s string) (Schema, error) {
+	var h Schema
+	if err := parseHex(h[:], s); err != nil {
+		return Schema{}, fmt.Errorf("schema %q: %w", s, err)
+	}
+	return h, nil
+}
+
+// ParseBoot reads 32 hexadecimal digits, with or without the hyphens of a UUID.
+func ParseBoot(s string) (Boot, error) {
+	var b Boot
+	plain := make([]byte, 0, 32)
+	for i := range len(s) {
+		if s[i] != '-' {
+			plain = append(plain, s[i])
+		}
+	}
+	if err := parseHex(b[:], string(plain)); err != nil {
+		return Boot{}, fmt.Errorf("boot %q: %w", s, err)
+	}
+	return b, nil
+}
+
+func parseHex(dst []byte, s string) error {
+	if len(s) != 2*len(dst) {
+		return fmt.Errorf("want %d hexadecimal digits, got %d characters", 2*len(dst), len(s))
+	}
+	_, err := hex.Decode(dst, []byte(s))
+	return err
+}
