@@ -1,0 +1,91 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+const (
+	// headerTimeout bounds how long a client may take to send its request
+	// line and headers, so that idle connections cannot pile up.
+	headerTimeout = 5 * time.Second
+	// maxHeader is ample for a health probe and small for a 512 MB board.
+	maxHeader = 16 << 10
+	// shutdownTimeout is how long requests in flight get at a stop.
+	shutdownTimeout = 3 * time.Second
+)
+
+// Check reports nil when a part of the program makes progress. It must not block.
+type Check func() error
+
+// Checks are named; a failing one is named in the answer.
+type Checks struct {
+	Health map[string]Check // /healthz: restart me if this fails
+	Ready  map[string]Check // /readyz: send me work only while this passes
+}
+
+// NewRegistry holds the Go runtime's and the process's metrics beside the
+// program's own.
+func NewRegistry() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return reg
+}
+
+// Handle adds /healthz, /readyz and /metrics to mux.
+func Handle(mux *http.ServeMux, reg prometheus.Gatherer, checks Checks) {
+	mux.Handle("GET /healthz", probe(checks.Health))
+	mux.Handle("GET /readyz", probe(checks.Ready))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+}
+
+func probe(checks map[string]Check) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		var failed error
+		for name, check := range checks {
+			if err := check(); err != nil {
+				failed = errors.Join(failed, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+		if failed != nil {
+			http.Error(w, failed.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+}
+
+// Serve answers on addr until ctx ends, then lets requests in flight finish.
+// started is called with the bound address, which differs from addr for port 0.
+func Serve(ctx context.Context, addr string, h http.Handler, started func(net.Addr)) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("http: listen on %s: %w", addr, err)
+	}
+	started(l.Addr())
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeader}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("http: %w", err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := srv.Shutdown(stop); err != nil {
+		err = errors.Join(fmt.Errorf("http: shutdown: %w", err), srv.Close())
+		<-done
+		return err
+	}
+	<-done
+	return nil
+}

@@ -1,0 +1,89 @@
+package ops_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"go.uber.org/goleak"
+
+	"github.com/atrium-iot/atrium/shared/ops"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestAFailingCheckIsNamedAndUnavailable(t *testing.T) {
+	mux := http.NewServeMux()
+	ops.Handle(mux, prometheus.NewRegistry(), ops.Checks{
+		Health: map[string]ops.Check{"sampler": func() error { return nil }, "buffer": func() error { return errors.New("no commit for 61s") }},
+		Ready:  map[string]ops.Check{"sampler": func() error { return nil }},
+	})
+	get := func(path string) (int, string) {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		return w.Code, w.Body.String()
+	}
+	if code, body := get("/healthz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "buffer: no commit for 61s") {
+		t.Errorf("/healthz = %d %q", code, body)
+	}
+	if code, body := get("/readyz"); code != http.StatusOK || body != "ok\n" {
+		t.Errorf("/readyz = %d %q", code, body)
+	}
+	if code, _ := get("/metrics"); code != http.StatusOK {
+		t.Errorf("/metrics = %d", code)
+	}
+}
+
+func TestServeStopsWithItsContextAndNamesAPortInUse(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	addr := make(chan net.Addr, 1)
+	done := make(chan error, 1)
+	go func() {
+		done <- ops.Serve(ctx, "127.0.0.1:0", http.NotFoundHandler(), func(a net.Addr) { addr <- a })
+	}()
+	at := (<-addr).String()
+	err := ops.Serve(ctx, at, http.NotFoundHandler(), func(net.Addr) { t.Error("bound a port in use") })
+	if err == nil || !strings.Contains(err.Error(), at) {
+		t.Errorf("a port in use gave %v, want an error that names %s", err, at)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Serve ended with %v", err)
+	}
+}
+
+func TestAnErrorIsOneLineAndStatusOne(t *testing.T) {
+	var out bytes.Buffer
+	cmd := &cobra.Command{Use: "atrium-x", RunE: func(*cobra.Command, []string) error { return errors.New("state: no such directory") }}
+	cmd.SetArgs(nil)
+	cmd.SetErr(&out)
+	cmd.SetOut(io.Discard)
+	if code := ops.Run(cmd); code != 1 || out.String() != "atrium-x: state: no such directory\n" {
+		t.Errorf("status %d, stderr %q", code, out.String())
+	}
+	out.Reset()
+	cmd.RunE = func(*cobra.Command, []string) error { return ops.ErrReported }
+	if code := ops.Run(cmd); code != 1 || out.Len() != 0 {
+		t.Errorf("status %d, stderr %q for an error already reported", code, out.String())
+	}
+}
+
+func TestAnUnknownLogLevelIsRefused(t *testing.T) {
+	if _, err := ops.NewLogger(io.Discard, "loud"); err == nil || !strings.Contains(err.Error(), "debug, info, warn or error") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := ops.NewLogger(io.Discard, "warn"); err != nil {
+		t.Error(err)
+	}
+	if ops.Version() == "" {
+		t.Error("no version")
+	}
+}
