@@ -1,0 +1,76 @@
+package line
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Addresses that the chips of a board are given, first to last.
+const (
+	firstCounter = 0x20 // up to 8
+	firstTMP102  = 0x48 // up to 4, then the next bus
+	firstBME280  = 0x76 // up to 2, then the next bus
+	maxCounters  = 8
+	tmpPerBus    = 4
+	bmePerBus    = 2
+)
+
+// sensor returns where the i-th sensor sits: TMP102 and BME280 alternate.
+func sensor(i int) (kind string, bus, address int) {
+	k := i / 2
+	if i%2 == 0 {
+		return "tmp102", 1 + k/tmpPerBus, firstTMP102 + k%tmpPerBus
+	}
+	return "bme280", 1 + k/bmePerBus, firstBME280 + k%bmePerBus
+}
+
+func boardYAML(g Gateway) string {
+	chips := map[int][]string{}
+	for i := range min(g.Counters, maxCounters) {
+		chips[1] = append(chips[1], fmt.Sprintf("{type: counter, address: %#x, device: %s/c%d}", firstCounter+i, g.Site, i+1))
+	}
+	for i := range g.Sensors {
+		kind, bus, address := sensor(i)
+		chips[bus] = append(chips[bus], fmt.Sprintf("{type: %s, address: %#x, room: lobby}", kind, address))
+	}
+	var b strings.Builder
+	b.WriteString("seed: 1\nrooms:\n  lobby: {}\nbuses:\n")
+	for bus := 1; bus <= len(chips); bus++ {
+		fmt.Fprintf(&b, "  - name: sim-i2c-%d\n    chips:\n", bus)
+		for _, c := range chips[bus] {
+			fmt.Fprintf(&b, "      - %s\n", c)
+		}
+	}
+	return b.String()
+}
+
+func edgeYAML(g Gateway, dir, certs, socket, cloud, httpAddr string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `gateway: %s/gw-1
+state: %s/state
+http: %s
+cloud: ["%s"]
+identity: {cert: %s/gateway.crt, key: %s/gateway.key, ca: %s/ca.crt}
+buffer: {mode: %s}
+`, g.Site, dir, httpAddr, cloud, certs, certs, certs, g.Mode)
+	var devices []string
+	buses := 1
+	for i := range min(g.Counters, maxCounters) {
+		devices = append(devices, fmt.Sprintf("{name: c%d, profile: atrium.counter, bus: i2c-1, address: %#x, every: 50ms}", i+1, firstCounter+i))
+	}
+	for i := range g.Sensors {
+		kind, bus, address := sensor(i)
+		profile := map[string]string{"tmp102": "ti.tmp102", "bme280": "bosch.bme280"}[kind]
+		devices = append(devices, fmt.Sprintf("{name: s%d, profile: %s, bus: i2c-%d, address: %#x, every: 1s}", i+1, profile, bus, address))
+		buses = max(buses, bus)
+	}
+	b.WriteString("buses:\n")
+	for bus := 1; bus <= buses; bus++ {
+		fmt.Fprintf(&b, "  - {name: i2c-%d, board: %s, board-bus: sim-i2c-%d}\n", bus, socket, bus)
+	}
+	b.WriteString("devices:\n")
+	for _, d := range devices {
+		fmt.Fprintf(&b, "  - %s\n", d)
+	}
+	return b.String()
+}

@@ -1,0 +1,176 @@
+package line
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Config says what to raise.
+type Config struct {
+	Bin      string // folder with atrium, atrium-cloud, atrium-edge, atrium-sim
+	Dir      string // everything that the processes write
+	Gateways []Gateway
+}
+
+// Gateway is one gateway with its own site, board and link.
+type Gateway struct {
+	Site     string
+	Mode     string // spill or always
+	Counters int    // counter chips at 20 Hz, deadband 0: the independent truth
+	Sensors  int    // TMP102 and BME280 chips at 1 Hz, alternately
+}
+
+// Line is a raised line.
+type Line struct {
+	Cloud *Process
+	Sites []*Site
+	cfg   Config
+}
+
+// Site is what stands in one site.
+type Site struct {
+	Name    string
+	Board   *Process
+	Link    *Process
+	Gateway *Process
+	Truth   string
+	control string
+}
+
+// Start raises the cloud node, then each site's board, link and gateway.
+func Start(ctx context.Context, cfg Config) (*Line, error) {
+	l := &Line{cfg: cfg}
+	udp, err := freePort("udp")
+	if err != nil {
+		return nil, err
+	}
+	httpAddr, err := freePort("tcp")
+	if err != nil {
+		return nil, err
+	}
+	data := filepath.Join(cfg.Dir, "cloud")
+	l.Cloud = l.process("cloud", "atrium-cloud", httpAddr, "run", "--data", data, "--listen", udp, "--http", httpAddr)
+	if err := write(l.Cloud.log, ""); err != nil {
+		return nil, err
+	}
+	if err := l.Cloud.Start(ctx); err != nil {
+		return l, err
+	}
+	for _, g := range cfg.Gateways {
+		s, err := l.raise(ctx, g, data, udp)
+		l.Sites = append(l.Sites, s)
+		if err != nil {
+			return l, err
+		}
+	}
+	return l, nil
+}
+
+func (l *Line) process(name, bin, httpAddr string, args ...string) *Process {
+	p := &Process{Name: name, bin: filepath.Join(l.cfg.Bin, bin), args: args, log: filepath.Join(l.cfg.Dir, name+".log")}
+	if httpAddr != "" {
+		p.url = "http://" + httpAddr
+	}
+	return p
+}
+
+func (l *Line) raise(ctx context.Context, g Gateway, cloudData, cloudUDP string) (*Site, error) {
+	dir := filepath.Join(l.cfg.Dir, g.Site)
+	s := &Site{Name: g.Site, Truth: filepath.Join(dir, "truth.jsonl")}
+	ports := [3]string{}
+	for i, network := range []string{"udp", "tcp", "tcp"} {
+		var err error
+		if ports[i], err = freePort(network); err != nil {
+			return s, err
+		}
+	}
+	linkUDP, control, edgeHTTP := ports[0], ports[1], ports[2]
+	s.control = "http://" + control
+	socket := filepath.Join(dir, "board.sock")
+	boardFile, edgeFile := filepath.Join(dir, "board.yaml"), filepath.Join(dir, "edge.yaml")
+	certs := filepath.Join(dir, "certs")
+	if err := errors.Join(
+		write(boardFile, boardYAML(g)),
+		write(edgeFile, edgeYAML(g, dir, certs, socket, linkUDP, edgeHTTP)),
+	); err != nil {
+		return s, err
+	}
+	if err := l.Run(ctx, "atrium-cloud", "issue", "gateway", g.Site+"/gw-1", "--data", cloudData, "--out", certs); err != nil {
+		return s, err
+	}
+	s.Board = l.process(g.Site+"-board", "atrium-sim", "", "board", "--socket", socket, "--config", boardFile, "--truth", s.Truth)
+	s.Link = l.process(g.Site+"-link", "atrium-sim", "", "link", "--listen", linkUDP, "--to", cloudUDP, "--control", control)
+	s.Gateway = l.process(g.Site+"-gateway", "atrium-edge", edgeHTTP, "run", "--config", edgeFile)
+	for _, p := range []*Process{s.Board, s.Link, s.Gateway} {
+		if err := p.Start(ctx); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// Run executes one of the programs to its end.
+func (l *Line) Run(ctx context.Context, bin string, args ...string) error {
+	out, err := l.Output(ctx, bin, args...)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w\n%s", bin, strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+// Output executes one of the programs and returns what it printed.
+func (l *Line) Output(ctx context.Context, bin string, args ...string) (string, error) {
+	out, err := exec.CommandContext(ctx, filepath.Join(l.cfg.Bin, bin), args...).CombinedOutput()
+	return string(out), err
+}
+
+// Cut stops every packet of the site's link in both directions; Heal ends that.
+func (s *Site) Cut() error  { return s.post("/cut") }
+func (s *Site) Heal() error { return s.post("/heal") }
+
+func (s *Site) post(path string) error {
+	resp, err := http.Post(s.control+path, "", nil)
+	if err != nil {
+		return fmt.Errorf("link of %s: %w", s.Name, err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("link of %s: %s: %s", s.Name, path, resp.Status)
+	}
+	return nil
+}
+
+// StopGateways ends the gateways cleanly, all at once.
+func (l *Line) StopGateways() error {
+	errs := make(chan error)
+	for _, s := range l.Sites {
+		go func() { errs <- s.Gateway.Stop() }()
+	}
+	var err error
+	for range l.Sites {
+		err = errors.Join(err, <-errs)
+	}
+	return err
+}
+
+// Stop ends everything that still runs, gateways first.
+func (l *Line) Stop() error {
+	var rest []*Process
+	for _, s := range l.Sites {
+		for _, p := range []*Process{s.Gateway, s.Link, s.Board} {
+			if p != nil {
+				rest = append(rest, p)
+			}
+		}
+	}
+	var err error
+	for _, p := range append(rest, l.Cloud) {
+		err = errors.Join(err, p.Stop())
+	}
+	return err
+}
