@@ -110,12 +110,14 @@ func (c *Credentials) ClientTLS(now func() time.Time) *tls.Config {
 		now = time.Now
 	}
 	return &tls.Config{
-		MinVersion:   tls.VersionTLS13,
-		NextProtos:   []string{ALPN},
-		Certificates: []tls.Certificate{c.cert},
-		RootCAs:      c.roots,
-		ServerName:   NodeServerName,
-		Time:         TimeFloor(now, c.notBefore),
+		MinVersion: tls.VersionTLS13,
+		NextProtos: []string{ALPN},
+		// Presented whatever CAs the node asks for: a node of another cluster then
+		// says "unknown authority" on both sides, and not "no certificate".
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c.cert, nil },
+		RootCAs:              c.roots,
+		ServerName:           NodeServerName,
+		Time:                 TimeFloor(now, c.notBefore),
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			_, err := NodeOf(cs.PeerCertificates[0], c.Cluster)
 			return err
