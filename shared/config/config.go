@@ -78,7 +78,14 @@ type Document struct {
 
 // Parse reads a document whose root is a mapping. file is used in errors only.
 // The result does not alias data. Every error is an *Error.
-func Parse(file string, data []byte) (*Document, error) {
+func Parse(file string, data []byte) (d *Document, err error) {
+	// The parser is code of others on input of others: a panic on its tree is
+	// a fault of the document, not the end of the process.
+	defer func() {
+		if p := recover(); p != nil {
+			d, err = nil, &Error{File: file, Text: fmt.Sprintf("not YAML: the parser failed: %v", p)}
+		}
+	}()
 	if err := checkText(file, data); err != nil {
 		return nil, err
 	}
@@ -86,13 +93,13 @@ func Parse(file string, data []byte) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Document{file: file, places: make(map[string]*node)}
+	d = &Document{file: file, places: make(map[string]*node)}
 	switch len(tree.Docs) {
 	case 0:
 		return nil, &Error{File: file, Text: "the document is empty"}
 	case 1:
 	default:
-		return nil, d.at(tree.Docs[1].GetToken(), "", "want one document in a file, here a second one begins")
+		return nil, d.at(tree.Docs[1].Start, "", "want one document in a file, here a second one begins")
 	}
 	body := tree.Docs[0].Body
 	if body == nil {
@@ -171,14 +178,8 @@ func checkText(file string, data []byte) error {
 	return nil
 }
 
-// parse runs the YAML parser. It is code of others on input of others: a panic
-// of its own is an error in the document, not the end of the process.
-func parse(file string, data []byte) (tree *ast.File, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			tree, err = nil, &Error{File: file, Text: fmt.Sprintf("not YAML: the parser failed: %v", p)}
-		}
-	}()
+// parse runs the YAML parser, on a document that is not nested too deep.
+func parse(file string, data []byte) (*ast.File, error) {
 	tokens := lexer.Tokenize(string(data))
 	depth := 0
 	for _, t := range tokens {
@@ -192,7 +193,7 @@ func parse(file string, data []byte) (tree *ast.File, err error) {
 			return nil, &Error{File: file, Line: t.Position.Line, Column: t.Position.Column, Text: fmt.Sprintf("nested deeper than %d", maxDepth)}
 		}
 	}
-	tree, err = parser.Parse(tokens, 0)
+	tree, err := parser.Parse(tokens, 0)
 	if err != nil {
 		return nil, syntaxError(file, err)
 	}

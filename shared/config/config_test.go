@@ -45,21 +45,19 @@ type sample struct {
 }
 
 func TestEveryErrorNamesThePlaceTheKeyAndWhatIsWanted(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			s := sample{Name: "default", Total: 7}
-			if err := Decode("f.yaml", []byte(d.Input), &s); err != nil {
-				var e *Error
-				if !errors.As(err, &e) {
-					d.Fatalf(t, "%T is not an *Error: %v", err, err)
-				}
-				return err.Error() + "\n"
+	datadriven.RunTest(t, "testdata/decode", func(t *testing.T, d *datadriven.TestData) string {
+		s := sample{Name: "default", Total: 7}
+		if err := Decode("f.yaml", []byte(d.Input), &s); err != nil {
+			var e *Error
+			if !errors.As(err, &e) {
+				d.Fatalf(t, "%T is not an *Error: %v", err, err)
 			}
-			if s.First != nil {
-				return fmt.Sprintf("%+v first=%+v\n", withoutFirst(s), *s.First)
-			}
-			return fmt.Sprintf("%+v\n", s)
-		})
+			return err.Error() + "\n"
+		}
+		if s.First != nil {
+			return fmt.Sprintf("%+v first=%+v\n", withoutFirst(s), *s.First)
+		}
+		return fmt.Sprintf("%+v\n", s)
 	})
 }
 
