@@ -1,0 +1,52 @@
+package wire
+
+// Limits of version 1. A message beyond one is refused with RejectLimit before
+// memory is taken for it.
+const (
+	// MaxFrame bounds a frame or gap in bytes: four times the size at which the
+	// edge cuts, and several fit in one journal message (NATS: 1 MiB).
+	MaxFrame = 256 << 10
+
+	// MaxControl bounds every other message in bytes: a bind of MaxDevices
+	// devices with the longest names is 132 KiB.
+	MaxControl = 256 << 10
+
+	// MaxBlocks bounds the blocks of a frame, one a series: the same as
+	// MaxDevices, as a device has one series at a time.
+	MaxBlocks = 1024
+
+	// MaxRows bounds the rows of a frame, all its blocks together. A constant
+	// column costs one byte whatever its length, so that without this bound a
+	// small frame could cost seconds to decode.
+	MaxRows = 65536
+
+	// MaxColumns bounds the points of a series: quality is one integer a row
+	// with two bits a point, and must stay positive in 64 bits.
+	MaxColumns = 31
+
+	// MaxRuns bounds the runs in a hello or an ack. A gateway makes two runs at
+	// a start or a reconnect with backlog; at 1,024 it must drain before it may
+	// open more.
+	MaxRuns = 1024
+
+	// MaxBoots bounds the boots in a hello: at most one a run.
+	MaxBoots = MaxRuns
+
+	// MaxDevices bounds a bind: some hundred devices fill a gateway's buses.
+	MaxDevices = 1024
+
+	// MaxBody bounds the encoding of a schema's columns: MaxColumns columns of
+	// the longest names and units take 5 KiB.
+	MaxBody = 8 << 10
+
+	// MaxText bounds every text for which no other limit is named, in bytes:
+	// versions, node names, reasons in words.
+	MaxText = 256
+
+	// MaxUnit bounds a unit's code in bytes: UCUM expressions are short.
+	MaxUnit = 32
+
+	// MaxExponent bounds a column's decimal exponent on both sides: the SI
+	// prefixes end at 10^30.
+	MaxExponent = 30
+)
