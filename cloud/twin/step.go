@@ -1,0 +1,175 @@
+package twin
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// InputKind tells inputs apart.
+type InputKind uint8
+
+// The inputs of Step.
+const (
+	// Readings brings a block of rows: Batch.
+	Readings InputKind = iota + 1
+	// Bound says that Gateway names the device as its own.
+	Bound
+	// Tick asks whether the device has fallen silent.
+	Tick
+	// Activated says that a new owner begins: the time before it does not
+	// count as silence.
+	Activated
+)
+
+// Input is one message to a twin.
+type Input struct {
+	Kind    InputKind
+	Gateway string
+	Batch   *Batch
+}
+
+// Batch is one decoded block of a frame. Step keeps nothing of it.
+type Batch struct {
+	Columns     []wire.Column
+	Rows        *wire.Rows
+	Tick        uint64 // nanoseconds
+	Grid        uint64 // ticks; 0 if unknown
+	Order       Order  // Order.Tick is not used: each row has its own
+	Run         id.Run
+	UTC0        int64 // Unix microseconds at the boot's zero
+	Uncertainty uint64
+	Source      wire.ClockSource
+}
+
+// Output is what a step did.
+type Output struct {
+	Bind     uint64 // after Bound: the rank that the gateway now holds
+	Readings int    // values looked at
+	Changed  int    // points whose value changed hands
+	Suspect  int    // points that took a clock-suspect reading
+	Refused  int    // points beyond MaxPoints
+	Silenced bool   // the device became silent
+	Woken    bool   // the device became live
+}
+
+// Step applies one input. now is the site's time in Unix microseconds, which
+// never falls.
+func (s *State) Step(now int64, in Input) Output {
+	switch in.Kind {
+	case Readings:
+		return s.readings(now, in.Batch)
+	case Bound:
+		if s.Gateway != in.Gateway {
+			s.Gateway = in.Gateway
+			s.Bind++
+		}
+		return Output{Bind: s.Bind}
+	case Tick:
+		if due := s.Due(); due != 0 && now >= due {
+			s.Liveness = Silent
+			return Output{Silenced: true}
+		}
+	case Activated:
+		s.Since = now
+	}
+	return Output{}
+}
+
+func (s *State) readings(now int64, b *Batch) Output {
+	out := Output{Readings: b.Rows.Len() * len(b.Columns), Woken: s.Liveness != Live}
+	s.Liveness = Live
+	s.LastAt = now
+	s.Silence = silence(b.Grid, b.Tick)
+	for i := range b.Columns {
+		p := s.point(b.Columns[i])
+		if p == nil {
+			out.Refused++
+			s.Refused++
+			continue
+		}
+		p.take(now, b, i, &out)
+	}
+	return out
+}
+
+// take reports the newest row of column i, if it is newer than what is held.
+// Among rows of one tick the later one is newer.
+func (p *Point) take(now int64, b *Batch, i int, out *Output) {
+	value, any := -1, -1
+	for row, t := range b.Rows.T {
+		if any < 0 || t >= b.Rows.T[any] {
+			any = row
+		}
+		q := wire.QualityOf(b.Rows.Q[row], i)
+		if (q == wire.Good || q == wire.OutOfRange) && (value < 0 || t >= b.Rows.T[value]) {
+			value = row
+		}
+	}
+	if any < 0 {
+		return
+	}
+	if at := b.stamp(now, any, i); p.NowAt.isZero() || at.Order.Compare(p.NowAt.Order) > 0 {
+		p.Now, p.NowAt = at.Quality, at
+	}
+	if value < 0 {
+		return
+	}
+	if at := b.stamp(now, value, i); !p.Held || at.Order.Compare(p.At.Order) > 0 {
+		c := &b.Columns[i]
+		p.Column = Column{Point: c.Point, Unit: c.Unit, Kind: c.Kind, Mantissa: c.Mantissa, Exponent: c.Exponent}
+		p.Value, p.Held, p.At = b.Rows.V[i][value], true, at
+		out.Changed++
+		if at.Suspect {
+			out.Suspect++
+		}
+	}
+}
+
+func (s Stamp) isZero() bool { return s.Order.Seq == 0 }
+
+func (b *Batch) stamp(now int64, row, column int) Stamp {
+	ns := b.Rows.T[row] * int64(b.Tick)
+	at := Stamp{
+		Order:       b.Order,
+		Run:         b.Run,
+		Quality:     wire.QualityOf(b.Rows.Q[row], column),
+		Sampled:     b.UTC0 + ns/1000,
+		Received:    now,
+		Source:      b.Source,
+		Uncertainty: b.Uncertainty,
+	}
+	at.Order.Tick = ns
+	if at.Sampled > now+FutureTolerance.Microseconds() {
+		at.Sampled, at.Suspect = now, true
+	}
+	return at
+}
+
+// point finds or adds a point; nil when the twin is full.
+func (s *State) point(c wire.Column) *Point {
+	i, ok := slices.BinarySearchFunc(s.Points, c.Point, func(p Point, name id.Point) int {
+		return strings.Compare(string(p.Column.Point), string(name))
+	})
+	if ok {
+		return &s.Points[i]
+	}
+	if len(s.Points) >= MaxPoints {
+		return nil
+	}
+	col := Column{Point: c.Point, Unit: c.Unit, Kind: c.Kind, Mantissa: c.Mantissa, Exponent: c.Exponent}
+	s.Points = slices.Insert(s.Points, i, Point{Column: col})
+	return &s.Points[i]
+}
+
+// silence is three times the grid, at least MinSilence, in microseconds.
+func silence(grid, tick uint64) int64 {
+	most := uint64(maxSilence / silentGrids)
+	if tick == 0 || grid > most/tick {
+		return maxSilence.Microseconds()
+	}
+	return max(MinSilence, silentGrids*time.Duration(grid*tick)).Microseconds()
+}
