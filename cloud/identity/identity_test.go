@@ -54,7 +54,7 @@ func serverTLS(t *testing.T, ca *identity.CA) *tls.Config {
 
 // handshake runs both sides over a pipe, and one byte from the server, since
 // a TLS 1.3 client learns only by reading that its certificate was refused.
-func handshake(client, server *tls.Config) (clientErr, serverErr error, peer *x509.Certificate) {
+func handshake(client, server *tls.Config) (peer *x509.Certificate, clientErr, serverErr error) {
 	a, b := net.Pipe()
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -71,7 +71,7 @@ func handshake(client, server *tls.Config) (clientErr, serverErr error, peer *x5
 	}
 	a.Close()
 	wg.Wait()
-	return clientErr, serverErr, peer
+	return peer, clientErr, serverErr
 }
 
 func wantBoth(t *testing.T, clientErr, serverErr error, client, server string) {
@@ -86,7 +86,7 @@ func wantBoth(t *testing.T, clientErr, serverErr error, client, server string) {
 
 func TestAGatewayAndItsNodeRecogniseEachOther(t *testing.T) {
 	ca := openCA(t)
-	clientErr, serverErr, peer := handshake(credentials(t, ca).ClientTLS(nil), serverTLS(t, ca))
+	peer, clientErr, serverErr := handshake(credentials(t, ca).ClientTLS(nil), serverTLS(t, ca))
 	if clientErr != nil || serverErr != nil {
 		t.Fatal(clientErr, serverErr)
 	}
@@ -209,12 +209,12 @@ func TestADirectoryThatCannotBeWrittenIsNamed(t *testing.T) {
 func TestAnotherClustersCertificateIsRefusedOnBothSides(t *testing.T) {
 	ours, theirs := openCA(t), openCA(t)
 	foreign := credentials(t, theirs).ClientTLS(nil)
-	clientErr, serverErr, _ := handshake(foreign, serverTLS(t, ours))
+	_, clientErr, serverErr := handshake(foreign, serverTLS(t, ours))
 	wantBoth(t, clientErr, serverErr, "unknown authority", "bad certificate")
 
 	// A gateway that trusts our node, with a certificate of another cluster.
 	foreign.RootCAs, foreign.VerifyConnection = credentials(t, ours).ClientTLS(nil).RootCAs, nil
-	clientErr, serverErr, _ = handshake(foreign, serverTLS(t, ours))
+	_, clientErr, serverErr = handshake(foreign, serverTLS(t, ours))
 	wantBoth(t, clientErr, serverErr, "unknown certificate authority", "unknown authority")
 }
 
@@ -223,7 +223,7 @@ func TestAnExpiredCertificateIsRefusedOnBothSides(t *testing.T) {
 		ca := openCA(t)
 		cfg := credentials(t, ca).ClientTLS(nil)
 		time.Sleep(11 * 365 * 24 * time.Hour) // in the bubble's time
-		clientErr, serverErr, _ := handshake(cfg, serverTLS(t, ca))
+		_, clientErr, serverErr := handshake(cfg, serverTLS(t, ca))
 		wantBoth(t, clientErr, serverErr, "expired certificate", "expired")
 	})
 }
@@ -232,7 +232,7 @@ func TestAWrongProtocolIsRefusedOnBothSides(t *testing.T) {
 	ca := openCA(t)
 	cfg := credentials(t, ca).ClientTLS(nil)
 	cfg.NextProtos = []string{"http/1.1"}
-	clientErr, serverErr, _ := handshake(cfg, serverTLS(t, ca))
+	_, clientErr, serverErr := handshake(cfg, serverTLS(t, ca))
 	wantBoth(t, clientErr, serverErr, "no application protocol", "unsupported application protocols")
 }
 
@@ -241,7 +241,7 @@ func TestAGatewayIsNotTakenForANode(t *testing.T) {
 	impostor := credentials(t, ca).ClientTLS(nil)
 	server := serverTLS(t, ca)
 	server.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return impostor.GetClientCertificate(nil) }
-	clientErr, serverErr, _ := handshake(credentials(t, ca).ClientTLS(nil), server)
+	_, clientErr, serverErr := handshake(credentials(t, ca).ClientTLS(nil), server)
 	if clientErr == nil || serverErr == nil {
 		t.Fatalf("a gateway's certificate was accepted as a node's: %v, %v", clientErr, serverErr)
 	}
@@ -287,7 +287,7 @@ func TestAGatewayThatBootsIn1970ReachesANodeThatStartedLater(t *testing.T) {
 		time.Sleep(400 * 24 * time.Hour)
 		server := serverTLS(t, ca) // the node's certificate is newer than the gateway's
 		cfg := creds.ClientTLS(func() time.Time { return time.Unix(3, 0) })
-		clientErr, serverErr, _ := handshake(cfg, server)
+		_, clientErr, serverErr := handshake(cfg, server)
 		if clientErr != nil || serverErr != nil {
 			t.Fatal(clientErr, serverErr)
 		}
@@ -304,7 +304,7 @@ func TestANodeRenewsItsCertificateWhileItRuns(t *testing.T) {
 			t.Fatal("the certificate was renewed after a day")
 		}
 		time.Sleep(200 * 24 * time.Hour)
-		if clientErr, serverErr, _ := handshake(cfg, server); clientErr != nil || serverErr != nil {
+		if _, clientErr, serverErr := handshake(cfg, server); clientErr != nil || serverErr != nil {
 			t.Fatal(clientErr, serverErr)
 		}
 	})

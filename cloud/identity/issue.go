@@ -18,6 +18,7 @@ import (
 
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/identity"
+	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // Issued is a gateway's identity in PEM.
@@ -97,7 +98,7 @@ func (c *CA) ServerTLS(node string, hosts []string) (*tls.Config, error) {
 	roots.AddCert(c.cert)
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS13,
-		NextProtos:     []string{identity.ALPN},
+		NextProtos:     []string{wire.ALPN},
 		GetCertificate: n.get,
 		ClientAuth:     tls.RequireAndVerifyClientCert,
 		ClientCAs:      roots,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // The files of a gateway's identity, as `atrium-cloud issue gateway` writes
@@ -111,7 +112,7 @@ func (c *Credentials) ClientTLS(now func() time.Time) *tls.Config {
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
-		NextProtos: []string{ALPN},
+		NextProtos: []string{wire.ALPN},
 		// Presented whatever CAs the node asks for: a node of another cluster then
 		// says "unknown authority" on both sides, and not "no certificate".
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c.cert, nil },

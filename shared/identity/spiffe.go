@@ -1,5 +1,5 @@
 // Package identity is what both tiers must agree on about who is who: the
-// SPIFFE names in certificates, the ALPN name, and a gateway's side of TLS.
+// SPIFFE names in certificates, and a gateway's side of TLS.
 // It makes no certificate and keeps no key of a CA: that is cloud/identity. A
 // certificate comes in, a name or the reason why there is none goes out.
 package identity
@@ -13,10 +13,6 @@ import (
 
 	"github.com/atrium-iot/atrium/shared/id"
 )
-
-// ALPN is the name of the protocol in the TLS handshake (RFC 7301), version 1
-// of shared/wire/PROTOCOL.md.
-const ALPN = "atrium/1"
 
 // NodeServerName is a DNS name that every node's certificate carries besides
 // its own. Gateways ask for it instead of the host that they dialled, so that a

@@ -1,0 +1,193 @@
+package verify
+
+import (
+	"slices"
+	"time"
+
+	"github.com/atrium-iot/atrium/shared/id"
+)
+
+// hole is a series of numbers that a device delivered and the history does not
+// hold, between two readings that it does hold.
+type hole struct {
+	numbers    []int64
+	prev, next *Reading // nil at the ends
+}
+
+// holes returns a device's missing numbers. Without truth, only numbers
+// between two readings can be seen to be missing.
+func (c *comparison) holes(dev id.Device, present []Reading) []hole {
+	missing := c.missing(dev, present)
+	var out []hole
+	at := 0 // the first of present above the hole before
+	for _, n := range missing {
+		from := at
+		for at < len(present) && present[at].Value < n {
+			at++
+		}
+		if len(out) > 0 && from == at {
+			out[len(out)-1].numbers = append(out[len(out)-1].numbers, n)
+			continue
+		}
+		h := hole{numbers: []int64{n}}
+		if at > 0 {
+			h.prev = &present[at-1]
+		}
+		if at < len(present) {
+			h.next = &present[at]
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+func (c *comparison) missing(dev id.Device, present []Reading) []int64 {
+	var out []int64
+	if !c.report.HasTruth {
+		for i := 1; i < len(present); i++ {
+			for n := present[i-1].Value + 1; n < present[i].Value && len(out) < maxHole; n++ {
+				out = append(out, n)
+			}
+		}
+		return out
+	}
+	held := make(map[int64]int, len(present))
+	for _, r := range present {
+		held[r.Value]++
+	}
+	for n, count := range c.truth[dev] {
+		for range count - held[n] {
+			out = append(out, n)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// maxHole bounds the numbers that are listed as missing without truth: a chip
+// that was replaced by one with a far higher number would fill the memory.
+const maxHole = 1 << 20
+
+// explain says of each number of a hole whether it is uncommitted, in a gap,
+// or lost. The numbers just before a crash are the uncommitted ones, so that
+// crashes take from the top.
+func (c *comparison) explain(dev id.Device, h *hole, present []Reading) {
+	rest := h.numbers
+	for i := range c.crashes {
+		e := &c.crashes[i]
+		if len(rest) == 0 {
+			return
+		}
+		if !c.follows(h, e) {
+			continue
+		}
+		n := min(uncommittedLimit(e.Interval, c.period(present, h)), len(rest))
+		c.report.Uncommitted += n
+		rest = rest[:len(rest)-n]
+	}
+	for i := range c.gaps {
+		g := &c.gaps[i]
+		if g.left == 0 || len(rest) == 0 || !c.covers(g, h) {
+			continue
+		}
+		n := int(min(g.left, uint64(len(rest))))
+		g.left -= uint64(n)
+		c.report.Gaps += n
+		rest = rest[n:]
+	}
+	for _, n := range rest {
+		c.report.Lost++
+		f := Finding{Kind: FindingLost, Device: dev, Value: n, Text: "no reading, no gap, not uncommitted"}
+		if h.prev != nil {
+			f.Run, f.Seq = h.prev.Run, h.prev.Seq
+			f.Text += "; after " + itoa(h.prev.Value)
+		}
+		c.find(f)
+	}
+}
+
+// follows reports whether a hole lies behind the last applied frame of a
+// crashed run: nothing after it in the device's numbers belongs to the run or
+// to one before it.
+func (c *comparison) follows(h *hole, e *entry) bool {
+	at, known := c.order[e.Run]
+	if !known || !c.sameGateway(h, e.Gateway) {
+		return false
+	}
+	if h.prev != nil {
+		if o, ok := c.order[h.prev.Run]; !ok || o > at {
+			return false
+		}
+	}
+	if h.next != nil {
+		if o, ok := c.order[h.next.Run]; !ok || o <= at {
+			return false
+		}
+	}
+	return true
+}
+
+// covers reports whether a declared gap may have held a hole's readings: it
+// lies between the hole's ends by sequence within a run, and by time since
+// boot within a boot.
+func (c *comparison) covers(g *entry, h *hole) bool {
+	if !c.sameGateway(h, g.Gateway) {
+		return false
+	}
+	boot := c.runs[g.Run].Boot
+	if p := h.prev; p != nil {
+		if p.Run == g.Run && g.B <= p.Seq || c.runs[p.Run].Boot == boot && g.To+time.Millisecond < p.Tick {
+			return false
+		}
+	}
+	if n := h.next; n != nil {
+		if n.Run == g.Run && g.A >= n.Seq || c.runs[n.Run].Boot == boot && g.From > n.Tick {
+			return false
+		}
+	}
+	return true
+}
+
+// sameGateway reports whether a neighbour of the hole came over the gateway. A
+// device without any reading may hang on each gateway of its site.
+func (c *comparison) sameGateway(h *hole, gw id.Gateway) bool {
+	if h.prev == nil && h.next == nil {
+		return true
+	}
+	return h.prev != nil && c.runs[h.prev.Run].Gateway == gw || h.next != nil && c.runs[h.next.Run].Gateway == gw
+}
+
+// uncommittedLimit is the most readings of one device that fit into a commit
+// interval, both ends counted. Without a known period there is no bound to
+// hold against, and one reading is allowed.
+func uncommittedLimit(interval, period time.Duration) int {
+	if period <= 0 {
+		return 1
+	}
+	return int((interval+commitSlack)/period) + 1
+}
+
+// period is the usual time between two numbers of a device, from the readings
+// of the boot in which the hole lies: the median over neighbours in one run.
+func (c *comparison) period(present []Reading, h *hole) time.Duration {
+	near := h.prev
+	if near == nil {
+		near = h.next
+	}
+	if near == nil {
+		return 0
+	}
+	boot := c.runs[near.Run].Boot
+	var spacings []time.Duration
+	for i := 1; i < len(present); i++ {
+		a, b := present[i-1], present[i]
+		if a.Run == b.Run && c.runs[a.Run].Boot == boot && b.Value > a.Value {
+			spacings = append(spacings, (b.Tick-a.Tick)/time.Duration(b.Value-a.Value))
+		}
+	}
+	if len(spacings) == 0 {
+		return 0
+	}
+	slices.Sort(spacings)
+	return spacings[len(spacings)/2]
+}
