@@ -1,0 +1,23 @@
+// Package actor runs actors: objects that own their state, are reached only by
+// messages and handle one message at a time. Both tiers use it, the edge for
+// device actors, the cloud for everything that belongs to a site.
+//
+// A message passes through it like this: Ref.Tell puts the value into the
+// actor's mailbox under a short lock, or refuses; an idle actor becomes
+// scheduled and enters its dispatcher's run queue; one of the dispatcher's
+// workers takes it and calls Receive for up to Throughput messages; then the
+// actor is idle again, or at the tail of the queue. An idle actor has no
+// goroutine, no timer and no buffer.
+//
+// A Group is the other way to run actors: its members take turns in the
+// goroutine that calls Turn, in one deterministic order, and reach nothing
+// outside the group. A site is one.
+//
+// What it does not do: it does not restart, persist or move actors, it sends
+// nothing to other nodes, and it has no clock. An actor that panics stops; its
+// watchers learn why.
+//
+// DESIGN.md has the state machine and the rules of groups. Every refusal is an
+// error for the sender and a counter; a message that was accepted and never
+// handled is a dead letter, counted by reason (I5).
+package actor

@@ -1,0 +1,168 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Config names this node.
+type Config struct {
+	// Address is the host name or IP address by which other nodes reach this
+	// one. With Port it is the address of every PID made here; nothing listens
+	// on it.
+	Address string
+	// Port is 0 to 65535.
+	Port int
+	// ClusterName is the cluster that the node belongs to; it marks the log.
+	ClusterName string
+}
+
+// Validate reports the first field that cannot name a node.
+func (c Config) Validate() error {
+	if c.Address == "" {
+		return errors.New("actor: Address: want a host name or an IP address, got none")
+	}
+	if c.Port < 0 || c.Port > 65535 {
+		return fmt.Errorf("actor: Port: want 0 to 65535, got %d", c.Port)
+	}
+	return nil
+}
+
+// Option changes how a system is made.
+type Option func(*ActorSystem)
+
+// WithMetrics registers the system's metrics with reg. Without it they are
+// counted and not exposed. A registry takes one system.
+func WithMetrics(reg prometheus.Registerer) Option {
+	return func(s *ActorSystem) { s.registerer = reg }
+}
+
+// WithTurnGuard makes a group's turn detectable by its goroutine, so that
+// Tell, TellBatch and Ask from inside a turn are refused with ErrOutsideGroup
+// whatever reference they use. It costs about a microsecond per send while
+// turns run, so tests set it and production does not.
+func WithTurnGuard() Option {
+	return func(s *ActorSystem) { s.guard = newTurnGuard() }
+}
+
+// ActorSystem owns the dispatchers and the actors of one node. It starts no
+// goroutine before an actor has work.
+type ActorSystem struct {
+	address    string
+	log        *slog.Logger
+	registerer prometheus.Registerer
+	metrics    *metrics
+	guard      *turnGuard // nil unless WithTurnGuard
+	engine     *Engine
+
+	mu          sync.Mutex
+	dispatchers map[string]*dispatcher
+	halted      bool
+}
+
+// NewActorSystem makes a system with the default dispatcher. A nil logger
+// discards. It logs only what stops an actor. Stop must be called for its
+// goroutines to end.
+func NewActorSystem(cfg Config, logger *slog.Logger, opts ...Option) *ActorSystem {
+	s := &ActorSystem{
+		address:     net.JoinHostPort(cfg.Address, strconv.Itoa(cfg.Port)),
+		dispatchers: make(map[string]*dispatcher),
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	s.log = logger.With("cluster", cfg.ClusterName, "node", s.address)
+	for _, o := range opts {
+		o(s)
+	}
+	s.engine = newEngine(s)
+	s.dispatchers[DefaultDispatcherName] = newDispatcher(DefaultDispatcherName, DefaultDispatcher())
+	s.metrics = newMetrics(s.registerer, s.depths)
+	return s
+}
+
+// RegisterDispatcher adds a dispatcher that props can name. A name is used
+// once; the error of a bad setting names the field and what it allows.
+func (s *ActorSystem) RegisterDispatcher(name string, cfg DispatcherConfig) error {
+	if name == "" {
+		return errors.New("actor: register dispatcher: the name is empty")
+	}
+	if err := cfg.check(); err != nil {
+		return fmt.Errorf("actor: register dispatcher %q: %w", name, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.halted {
+		return fmt.Errorf("actor: register dispatcher %q: %w", name, ErrSystemStopped)
+	}
+	if s.dispatchers[name] != nil {
+		return fmt.Errorf("actor: register dispatcher %q: the name is in use", name)
+	}
+	s.dispatchers[name] = newDispatcher(name, cfg)
+	return nil
+}
+
+// Engine spawns the system's actors.
+func (s *ActorSystem) Engine() *Engine { return s.engine }
+
+// Stop ends all actors as Ref.Stop does, in no order, and then the workers:
+// nothing can be spawned any more, what was accepted is handled, what actors
+// send to one another meanwhile is refused and counted. Stop in an order of
+// your own first where that matters.
+//
+// When ctx ends before that, the rest is abandoned: messages become dead
+// letters, Stopped hooks do not run, and a worker that is inside a Receive
+// ends when it returns. The error then says how many actors were left.
+// Groups belong to their callers and are not touched. Calling Stop again waits
+// again.
+func (s *ActorSystem) Stop(ctx context.Context) error {
+	var err error
+	select {
+	case <-s.engine.close():
+	case <-ctx.Done():
+		err = fmt.Errorf("actor: stop: %d actors had not ended: %w", s.engine.living(), ctx.Err())
+	}
+	s.mu.Lock()
+	s.halted = true
+	all := make([]*dispatcher, 0, len(s.dispatchers))
+	for _, d := range s.dispatchers {
+		all = append(all, d)
+	}
+	s.mu.Unlock()
+	for _, d := range all {
+		d.halt()
+	}
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		d.ended.Wait()
+	}
+	return nil
+}
+
+func (s *ActorSystem) dispatcher(name string) (*dispatcher, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.dispatchers[name]
+	if d == nil {
+		return nil, fmt.Errorf("no dispatcher %q is registered", name)
+	}
+	return d, nil
+}
+
+// depths calls f with each dispatcher's name and length of run queue.
+func (s *ActorSystem) depths(f func(name string, actors int)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, d := range s.dispatchers {
+		f(name, d.depth())
+	}
+}

@@ -1,0 +1,113 @@
+package actor
+
+// Terminated says that a watched actor has stopped. Reason is nil after Stop,
+// a *PanicError after a panic, ErrSystemStopped when the system's Stop ran out
+// of time.
+type Terminated struct {
+	PID    PID
+	Reason error
+}
+
+// cold is the state that most actors never have.
+type cold struct {
+	watchers []watcher
+	sweepAt  int // length of watchers at which stopped ones are removed
+	done     chan struct{}
+	reason   error // why the actor stopped
+}
+
+// watcher is one call of Watch, seen from the watched actor.
+type watcher struct {
+	gone   func() bool
+	notify func(Terminated)
+}
+
+// minSweep keeps short lists of watchers from being searched.
+const minSweep = 8
+
+// Watch lets the actor of ctx learn when target has stopped: wrap makes the
+// notice one of its own messages. A target that has already stopped is told at
+// once. Each call brings one notice, accepted beyond MailboxSize so that it
+// cannot be refused; a watcher that has stopped itself gets none. Watching
+// across the border of a group returns ErrOutsideGroup.
+func Watch[M, T any](ctx *ContextOf[M], target Ref[T], wrap func(Terminated) M) error {
+	self := ctx.actor
+	t := target.actor
+	w := watcher{
+		gone:   self.gone.Load,
+		notify: func(n Terminated) { self.notice(n, wrap) },
+	}
+	if t == nil {
+		w.notify(Terminated{})
+		return nil
+	}
+	if t.kind.group != self.kind.group {
+		return ErrOutsideGroup
+	}
+	if reason, ended := t.watch(w); ended {
+		w.notify(Terminated{PID: t.pid(), Reason: reason})
+	}
+	return nil
+}
+
+// notice delivers what a watch has asked for. It runs in the goroutine of the
+// actor that ended, which a panic of wrap must not reach.
+func (a *actorOf[M]) notice(n Terminated, wrap func(Terminated) M) {
+	defer func() {
+		if v := recover(); v != nil {
+			e := a.panicError(v)
+			a.kind.system.log.Error("actor: wrap of a watch panicked", "pid", e.PID.String(), "panic", v, "stack", string(e.Stack))
+		}
+	}()
+	if g := a.kind.group; g == nil {
+		a.force(wrap(n))
+	} else if g.inTurn { // else the group stops as a whole
+		_ = a.tellInTurn(wrap(n)) // refused only at the limit, which ends the turn
+	}
+}
+
+// watch adds w, or reports that the actor has ended and why.
+func (a *actorOf[M]) watch(w watcher) (reason error, ended bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.status == dead {
+		if a.cold != nil {
+			reason = a.cold.reason
+		}
+		return reason, true
+	}
+	cold := a.coldLocked()
+	if len(cold.watchers) >= max(minSweep, cold.sweepAt) {
+		live := cold.watchers[:0]
+		for _, old := range cold.watchers {
+			if !old.gone() {
+				live = append(live, old)
+			}
+		}
+		clear(cold.watchers[len(live):])
+		cold.watchers = live
+		cold.sweepAt = 2 * len(live)
+	}
+	cold.watchers = append(cold.watchers, w)
+	return nil, false
+}
+
+func (a *actorOf[M]) coldLocked() *cold {
+	if a.cold == nil {
+		a.cold = new(cold)
+	}
+	return a.cold
+}
+
+func (a *actorOf[M]) stopped() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	cold := a.coldLocked()
+	if cold.done == nil {
+		cold.done = make(chan struct{})
+		if a.status == dead {
+			close(cold.done)
+		}
+	}
+	return cold.done
+}
