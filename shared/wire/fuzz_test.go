@@ -1,0 +1,147 @@
+package wire_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// fuzz demands of a parser that it never panics, fails only with the two typed
+// errors, and that what it accepts has one encoding. The seeds are the golden
+// messages.
+func fuzz(f *testing.F, kind wire.Kind) {
+	for _, g := range readGolden(f) {
+		f.Add(g.bytes)
+	}
+	var parse func([]byte) (appender, error)
+	for _, m := range messages() {
+		if m.kind == kind {
+			parse = m.parse
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) { checkParser(t, b, parse) })
+}
+
+func checkParser(t *testing.T, b []byte, parse func([]byte) (appender, error)) {
+	m, err := parse(b)
+	var we *wire.Error
+	var ve *wire.VersionError
+	switch {
+	case err == nil:
+		if again := m.Append(nil); !bytes.Equal(again, b) {
+			t.Fatalf("%x was read, but encodes to %x", b, again)
+		}
+	case errors.As(err, &we):
+		if we.At == "" || we.Reason < wire.RejectCRC || we.Reason > wire.RejectUnsupportedKind {
+			t.Fatalf("an error without place or reason: %#v", we)
+		}
+	case !errors.As(err, &ve):
+		t.Fatalf("an untyped error: %v", err)
+	}
+}
+
+func FuzzParseGap(f *testing.F)       { fuzz(f, wire.KindGap) }
+func FuzzParseHello(f *testing.F)     { fuzz(f, wire.KindHello) }
+func FuzzParseWelcome(f *testing.F)   { fuzz(f, wire.KindWelcome) }
+func FuzzParseLaneStart(f *testing.F) { fuzz(f, wire.KindLane) }
+func FuzzParseSchema(f *testing.F)    { fuzz(f, wire.KindSchema) }
+func FuzzParseClock(f *testing.F)     { fuzz(f, wire.KindClock) }
+func FuzzParseBind(f *testing.F)      { fuzz(f, wire.KindBind) }
+func FuzzParseAck(f *testing.F)       { fuzz(f, wire.KindAck) }
+func FuzzParseReject(f *testing.F)    { fuzz(f, wire.KindReject) }
+func FuzzParseCredit(f *testing.F)    { fuzz(f, wire.KindCredit) }
+
+// FuzzParseFrame gives each input a correct CRC too, which it would not find.
+func FuzzParseFrame(f *testing.F) {
+	for _, g := range readGolden(f) {
+		f.Add(g.bytes)
+	}
+	parse := parser(wire.ParseFrame)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkParser(t, b, parse)
+		checkParser(t, sealed(b), parse)
+	})
+}
+
+func FuzzParseBody(f *testing.F) {
+	for _, g := range readGolden(f) {
+		f.Add(g.bytes)
+	}
+	parse := parser(wire.ParseBody)
+	f.Fuzz(func(t *testing.T, b []byte) { checkParser(t, b, parse) })
+}
+
+func FuzzPeek(f *testing.F) {
+	for _, g := range readGolden(f) {
+		f.Add(g.bytes)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, _, _, seqErr := wire.PeekSeq(b)
+		if _, err := wire.Peek(b); err != nil && seqErr == nil {
+			t.Fatalf("a sequence in a message that Peek refuses: %v", err)
+		}
+	})
+}
+
+// FuzzParseColumns also demands that what was read can be written and read
+// again: the writer's own choice of codecs must not lose anything.
+func FuzzParseColumns(f *testing.F) {
+	f.Add([]byte{0x60, 0xc0, 0, 0}, uint16(3), uint8(1), uint64(10), int64(5))
+	f.Add([]byte{0, 0, 0x22, 0, 0xa3, 0x46, 0x80}, uint16(6), uint8(1), uint64(0), int64(0))
+	f.Add([]byte{0, 0, 0x45, 0, 0xfc, 0x80, 2, 4}, uint16(5), uint8(1), uint64(0), int64(0))
+	f.Add([]byte{0, 0, 0x80, 0, 0x22, 2, 2, 0xa0, 0}, uint16(36), uint8(2), uint64(0), int64(0))
+	f.Fuzz(func(t *testing.T, b []byte, n uint16, columns uint8, grid uint64, first int64) {
+		var rows, again wire.Rows
+		if err := wire.ParseColumns(b, int(n), int(columns), grid, first, &rows); err != nil {
+			var we *wire.Error
+			if !errors.As(err, &we) {
+				t.Fatalf("an untyped error: %v", err)
+			}
+			return
+		}
+		if rows.T[0] != first {
+			t.Fatalf("row 0 is at %d, want %d", rows.T[0], first)
+		}
+		encoded := wire.AppendColumns(nil, &rows, grid)
+		if err := wire.ParseColumns(encoded, int(n), int(columns), grid, first, &again); err != nil {
+			t.Fatalf("%x was written as %x: %v", b, encoded, err)
+		}
+		if !sameRows(&rows, &again) {
+			t.Fatalf("%x was written as %x and came back otherwise", b, encoded)
+		}
+	})
+}
+
+func FuzzReader(f *testing.F) {
+	f.Add([]byte{0x43, 1, 2, 3, 0x40})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := wire.NewReader(bytes.NewReader(b), 64)
+		var again []byte
+		for {
+			msg, err := r.Next()
+			if err != nil {
+				break
+			}
+			again = wire.AppendItem(again, msg)
+		}
+		if !bytes.HasPrefix(b, again) {
+			t.Fatalf("%x was read as %x", b, again)
+		}
+	})
+}
+
+func sameRows(a, b *wire.Rows) bool {
+	for i := range a.T {
+		if a.T[i] != b.T[i] || a.Q[i] != b.Q[i] {
+			return false
+		}
+		for c := range a.V {
+			if a.V[c][i] != b.V[c][i] {
+				return false
+			}
+		}
+	}
+	return len(a.T) == len(b.T) && len(a.V) == len(b.V)
+}
