@@ -1,0 +1,237 @@
+package history
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// Position returns the sequence of the last journal message of the shard that
+// history holds, 0 for none. It is durable: every write is fsynced.
+func (s *Store) Position(shard int) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sh := s.shards[shard]; sh != nil {
+		return sh.position
+	}
+	return 0
+}
+
+// Write stores what the shard's messages up to seq projected since the
+// position before, and the new position, atomically and fsynced. At or below
+// the position it does nothing: replay asks again for what is there. Larger
+// than one of Badger's batches, the projections go before the position, so
+// that a crash between repeats them to the same keys.
+func (s *Store) Write(shard int, seq uint64, p *Projections) error {
+	if shard < 0 || shard > maxShard {
+		return fmt.Errorf("history: write: shard %d, want 0 to %d", shard, maxShard)
+	}
+	s.mu.Lock()
+	sh := s.shards[shard]
+	if sh == nil {
+		sh = new(shardState)
+		s.shards[shard] = sh
+	}
+	position := sh.position
+	s.mu.Unlock()
+	if seq <= position {
+		s.metrics.skipped.Inc()
+		return nil
+	}
+	begin := time.Now()
+	w := &writer{store: s, shard: shard}
+	if err := w.all(seq, p); err != nil {
+		return fmt.Errorf("history: write shard %d to %d: %w", shard, seq, err)
+	}
+	s.mu.Lock()
+	sh.position = seq
+	sh.dead += w.dead
+	for key := range w.series {
+		s.known[key] = struct{}{}
+	}
+	for id, span := range w.spans {
+		s.spans[id] = max(s.spans[id], span)
+	}
+	over := sh.dead - MaxDeadLetters
+	s.mu.Unlock()
+	s.metrics.rows.Add(float64(len(p.Rows)))
+	s.metrics.write.Observe(time.Since(begin).Seconds())
+	if over > 0 {
+		return s.giveUp(shard, over)
+	}
+	return nil
+}
+
+// writer is one Write. What it learns becomes the store's only after the last
+// commit.
+type writer struct {
+	store  *Store
+	shard  int
+	txn    *badger.Txn
+	dead   int
+	series map[string]struct{}
+	spans  map[seriesID]int64
+}
+
+func (w *writer) all(seq uint64, p *Projections) error {
+	w.txn = w.store.db.NewTransaction(true)
+	defer func() { w.txn.Discard() }()
+	for i := range p.Series {
+		if err := w.introduce(&p.Series[i]); err != nil {
+			return err
+		}
+	}
+	for i := range p.Rows {
+		if err := w.row(&p.Rows[i]); err != nil {
+			return err
+		}
+	}
+	for i := range p.Ledger {
+		e := &p.Ledger[i]
+		if err := w.encoded(ledgerKey(e.Site, w.shard, e.At), e); err != nil {
+			return err
+		}
+	}
+	for i := range p.Dead {
+		d := p.Dead[i]
+		d.Size = len(d.Body)
+		d.Body = d.Body[:min(len(d.Body), MaxDeadBody)]
+		if err := w.letter(deadKey(w.shard, d.At), &d); err != nil {
+			return err
+		}
+	}
+	key := positionKey(w.shard)
+	if err := w.set(key, seal(binary.BigEndian.AppendUint64(nil, seq), 0, key), false); err != nil {
+		return err
+	}
+	return w.txn.Commit()
+}
+
+// set adds to the transaction, and begins a new one when it is full.
+func (w *writer) set(key, value []byte, ages bool) error {
+	e := badger.NewEntry(key, value)
+	if ages && w.store.cfg.Retention > 0 {
+		e = e.WithTTL(w.store.cfg.Retention)
+	}
+	err := w.txn.SetEntry(e)
+	if !errors.Is(err, badger.ErrTxnTooBig) {
+		return err
+	}
+	if err := w.txn.Commit(); err != nil {
+		return err
+	}
+	w.txn = w.store.db.NewTransaction(true)
+	return w.txn.SetEntry(e)
+}
+
+// introduce stores a series' columns unless they are there already.
+func (w *writer) introduce(d *Series) error {
+	key := seriesKey(d.Device, d.Schema)
+	w.store.mu.Lock()
+	_, ok := w.store.known[string(key)]
+	w.store.mu.Unlock()
+	if _, now := w.series[string(key)]; ok || now {
+		return nil
+	}
+	if w.series == nil {
+		w.series = make(map[string]struct{})
+	}
+	w.series[string(key)] = struct{}{}
+	return w.set(key, seal(append([]byte(nil), d.Body...), 0, key), false)
+}
+
+func (w *writer) row(r *Row) error {
+	if r.To < r.From || len(r.Data) == 0 {
+		return fmt.Errorf("row of %s in run %s seq %d: from %d to %d with %d bytes", r.Device, r.Run, r.Seq, r.From, r.To, len(r.Data))
+	}
+	id := seriesOf(r.Device, r.Schema)
+	if err := w.span(id, r.To-r.From); err != nil {
+		return err
+	}
+	// One allocation for both: the transaction keeps them until its commit.
+	buf := make([]byte, 0, rowKeySize+len(r.Data)+maxHeader+crcSize)
+	buf = appendRowKey(buf, id, r)
+	key := buf[:len(buf):len(buf)]
+	buf = appendBlock(buf, r)
+	return w.set(key, seal(buf, len(key), key)[len(key):], true)
+}
+
+// span remembers the longest block of a series: how far before a time a
+// reader must look for blocks that reach into it.
+func (w *writer) span(id seriesID, span int64) error {
+	w.store.mu.Lock()
+	stored := w.store.spans[id]
+	w.store.mu.Unlock()
+	if span <= max(stored, w.spans[id]) {
+		return nil
+	}
+	// Rounded up to a power of two, so that it is rarely written.
+	rounded := int64(math.MaxInt64)
+	for up := int64(1024); up > 0; up <<= 1 {
+		if up >= span {
+			rounded = up
+			break
+		}
+	}
+	if w.spans == nil {
+		w.spans = make(map[seriesID]int64)
+	}
+	w.spans[id] = rounded
+	key := spanKey(id)
+	return w.set(key, seal(binary.BigEndian.AppendUint64(nil, uint64(rounded)), 0, key), false)
+}
+
+func (w *writer) encoded(key []byte, v any) error {
+	b, err := w.store.enc.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return w.set(key, seal(b, 0, key), true)
+}
+
+// letter counts a dead letter unless it rewrites one.
+func (w *writer) letter(key []byte, d *DeadLetter) error {
+	_, err := w.txn.Get(key)
+	switch {
+	case errors.Is(err, badger.ErrKeyNotFound):
+		w.dead++
+	case err != nil:
+		return err
+	}
+	return w.encoded(key, d)
+}
+
+// giveUp removes the shard's oldest n dead letters.
+func (s *Store) giveUp(shard, n int) error {
+	var keys [][]byte
+	err := s.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: deadShard(shard)})
+		defer it.Close()
+		for it.Rewind(); it.Valid() && len(keys) < n; it.Next() {
+			keys = append(keys, it.Item().KeyCopy(nil))
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("history: dead letters of shard %d: %w", shard, err)
+	}
+	batch := s.db.NewWriteBatch()
+	defer batch.Cancel()
+	for _, key := range keys {
+		if err := batch.Delete(key); err != nil {
+			return fmt.Errorf("history: remove dead letters of shard %d: %w", shard, err)
+		}
+	}
+	if err := batch.Flush(); err != nil {
+		return fmt.Errorf("history: remove dead letters of shard %d: %w", shard, err)
+	}
+	s.mu.Lock()
+	s.shards[shard].dead -= len(keys)
+	s.mu.Unlock()
+	s.metrics.given.Add(float64(len(keys)))
+	return nil
+}
