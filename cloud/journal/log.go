@@ -1,0 +1,319 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	// defaultAckTimeout is how long a publish waits: longer than an election
+	// of replicas (4-9 s) is of no use, a slow disk answers in less.
+	defaultAckTimeout = 5 * time.Second
+	// createAttempt and createWithin bound the making of a stream: before the
+	// cluster has a leader a request gets no answer at all.
+	createAttempt = 2 * time.Second
+	createWithin  = 30 * time.Second
+	retryPause    = 200 * time.Millisecond
+	// infoTimeout bounds a question about the stream, for callers whose
+	// context has no deadline.
+	infoTimeout = 5 * time.Second
+)
+
+// MaxShards bounds a cluster's shards: a stream each, which costs memory and,
+// replicated, publish rate.
+const MaxShards = 64
+
+// LogConfig bounds one shard's log.
+type LogConfig struct {
+	MaxBytes   int64         // reserved on disk; see Server.LogBytes
+	Replicas   int           // zero means 1
+	AckTimeout time.Duration // of one publish; zero means 5 s
+}
+
+// Log is one shard's log. Its methods may be called from any goroutine.
+type Log struct {
+	js      jetstream.JetStream
+	stream  jetstream.Stream
+	shard   int
+	timeout time.Duration
+	metrics *logMetrics
+	log     *slog.Logger
+
+	dataSubject, ownSubject, epochSubject string
+
+	begun  atomic.Bool   // a barrier was seen: data may be published
+	fenced chan struct{} // holds one token: one conditional publish in flight
+}
+
+// OpenLog makes or opens the stream of a shard. It refuses a stream that could
+// lose or skip messages: one with another retention, an age limit, or
+// asynchronous persistence.
+func OpenLog(ctx context.Context, js jetstream.JetStream, shard int, cfg LogConfig, log *slog.Logger, reg prometheus.Registerer) (*Log, error) {
+	if shard < 0 || shard >= MaxShards {
+		return nil, fmt.Errorf("journal: open log: shard %d, want 0 to %d", shard, MaxShards-1)
+	}
+	if cfg.MaxBytes <= 0 {
+		return nil, fmt.Errorf("journal: open log: shard %d: MaxBytes must be set: an unbounded stream fills the disk", shard)
+	}
+	l := &Log{
+		js: js, shard: shard, timeout: cfg.AckTimeout,
+		metrics:      newLogMetrics(reg, shard),
+		log:          log.With("shard", shard),
+		dataSubject:  fmt.Sprintf("in.%d.data", shard),
+		ownSubject:   fmt.Sprintf("in.%d.own", shard),
+		epochSubject: fmt.Sprintf("in.%d.epoch", shard),
+		fenced:       make(chan struct{}, 1),
+	}
+	if l.timeout == 0 {
+		l.timeout = defaultAckTimeout
+	}
+	err := untilAnswered(ctx, func(ctx context.Context) (err error) {
+		l.stream, err = js.CreateOrUpdateStream(ctx, streamConfig(shard, cfg))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("journal: open log: shard %d: %w", shard, err)
+	}
+	if err := checkStream(l.stream.CachedInfo().Config); err != nil {
+		return nil, fmt.Errorf("journal: open log: shard %d: %w", shard, err)
+	}
+	return l, nil
+}
+
+func streamConfig(shard int, cfg LogConfig) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:               fmt.Sprintf("INGEST_%d", shard),
+		Subjects:           []string{fmt.Sprintf("in.%d.>", shard)},
+		Storage:            jetstream.FileStorage,
+		Retention:          jetstream.LimitsPolicy,
+		Discard:            jetstream.DiscardNew,
+		MaxBytes:           cfg.MaxBytes,
+		MaxMsgSize:         MaxMessage + 4096, // and the headers of a condition
+		Replicas:           max(cfg.Replicas, 1),
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		DenyDelete:         true, // a hole would stop every reader
+	}
+}
+
+// checkStream reads back what the server made of the configuration.
+func checkStream(c jetstream.StreamConfig) error {
+	switch {
+	case c.Storage != jetstream.FileStorage:
+		return fmt.Errorf("stream is kept in %v, want file", c.Storage)
+	case c.PersistMode != jetstream.DefaultPersistMode:
+		return fmt.Errorf("stream persists %v, want each message before its ack", c.PersistMode)
+	case c.Retention != jetstream.LimitsPolicy || c.Discard != jetstream.DiscardNew:
+		return fmt.Errorf("stream discards by %v, %v: want limits, new", c.Retention, c.Discard)
+	case c.MaxAge != 0 || c.MaxMsgsPerSubject > 0 || c.MaxMsgs > 0:
+		return errors.New("stream drops messages by age or count: it would not stay dense")
+	}
+	return nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// Shard returns the shard's number.
+func (l *Log) Shard() int { return l.shard }
+
+// Publish appends recs as one message, unconditionally, and returns its
+// sequence once it is fsynced on a majority. ErrNoBarrier: the log has no
+// owner yet. ErrAmbiguous: publish the same records again before any later.
+func (l *Log) Publish(ctx context.Context, recs []Record) (uint64, error) {
+	msg, err := encode(recs)
+	if err != nil {
+		return 0, fmt.Errorf("journal: publish: %w", err)
+	}
+	return l.PublishMessage(ctx, msg)
+}
+
+// PublishMessage is Publish for a message that is encoded already, as
+// AppendMessage does. msg is not kept.
+func (l *Log) PublishMessage(ctx context.Context, msg []byte) (uint64, error) {
+	if !l.begun.Load() {
+		if _, _, err := l.LastBarrier(ctx); err != nil {
+			return 0, fmt.Errorf("journal: publish: %w", err)
+		}
+	}
+	seq, err := l.publish(ctx, l.dataSubject, msg)
+	if err != nil {
+		return 0, fmt.Errorf("journal: publish: shard %d: %w", l.shard, err)
+	}
+	return seq, nil
+}
+
+// PublishFenced appends an owner's records on the condition that the last
+// barrier is the one with sequence token; otherwise ErrFenced, and nothing is
+// stored (I3). One such publish is in flight at a time: replicated streams
+// refuse more.
+func (l *Log) PublishFenced(ctx context.Context, token uint64, recs []Record) (uint64, error) {
+	msg, err := encode(recs)
+	if err != nil {
+		return 0, fmt.Errorf("journal: publish fenced: %w", err)
+	}
+	seq, err := l.conditional(ctx, l.ownSubject, msg, jetstream.WithExpectLastSequenceForSubject(token, l.epochSubject))
+	if err != nil {
+		return 0, fmt.Errorf("journal: publish fenced: shard %d: token %d: %w", l.shard, token, err)
+	}
+	return seq, nil
+}
+
+// PublishBarrier appends b with Previous set, on the condition that the last
+// barrier is the one with sequence previous (0: the log has never held a
+// message). The sequence that it returns is the fencing token. Of two
+// claimants with the same previous one gets ErrFenced.
+func (l *Log) PublishBarrier(ctx context.Context, previous uint64, b Barrier) (uint64, error) {
+	b.Previous = previous
+	msg, err := encode([]Record{b.Record()})
+	if err != nil {
+		return 0, fmt.Errorf("journal: publish barrier: %w", err)
+	}
+	opts := []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(previous)}
+	if previous == 0 {
+		opts = append(opts, jetstream.WithExpectLastSequence(0))
+	}
+	token, err := l.conditional(ctx, l.epochSubject, msg, opts...)
+	if err != nil {
+		return 0, fmt.Errorf("journal: publish barrier: shard %d: previous %d: %w", l.shard, previous, err)
+	}
+	l.begun.Store(true)
+	return token, nil
+}
+
+func (l *Log) conditional(ctx context.Context, subject string, msg []byte, opts ...jetstream.PublishOpt) (uint64, error) {
+	select {
+	case l.fenced <- struct{}{}:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	defer func() { <-l.fenced }()
+	return l.publish(ctx, subject, msg, opts...)
+}
+
+// publish counts and translates the result.
+func (l *Log) publish(ctx context.Context, subject string, msg []byte, opts ...jetstream.PublishOpt) (uint64, error) {
+	attempt, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	start := time.Now()
+	ack, err := l.js.PublishMsg(attempt, &nats.Msg{Subject: subject, Data: msg}, opts...)
+	if err == nil {
+		l.metrics.seconds.Observe(time.Since(start).Seconds())
+		l.metrics.ok.Inc()
+		return ack.Sequence, nil
+	}
+	var api *jetstream.APIError
+	switch {
+	case errors.As(err, &api) && wrongLastSequence(api):
+		l.metrics.fenced.Inc()
+		return 0, ErrFenced
+	case errors.As(err, &api):
+		l.metrics.failed.Inc()
+		return 0, err
+	case errors.Is(err, nats.ErrConnectionClosed):
+		l.metrics.failed.Inc()
+		return 0, ErrClosed
+	}
+	l.metrics.ambiguous.Inc()
+	if ctx.Err() != nil {
+		return 0, fmt.Errorf("%w: %w", ErrAmbiguous, ctx.Err())
+	}
+	return 0, fmt.Errorf("%w (waited %v: %v)", ErrAmbiguous, time.Since(start).Round(time.Millisecond), err)
+}
+
+// wrongLastSequence: 10071 on one node, 10164 on replicated streams.
+func wrongLastSequence(e *jetstream.APIError) bool {
+	return e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+		e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
+}
+
+// LastBarrier returns the barrier in force and its sequence. ErrNoBarrier: the
+// log has never held a message. ErrBarrierLost: it has, so refuse it.
+func (l *Log) LastBarrier(ctx context.Context) (Barrier, uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
+	defer cancel()
+	raw, err := l.stream.GetLastMsgForSubject(ctx, l.epochSubject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Barrier{}, 0, l.noBarrier(ctx)
+	}
+	if err != nil {
+		return Barrier{}, 0, fmt.Errorf("journal: last barrier: shard %d: %w", l.shard, err)
+	}
+	recs, err := ParseMessage(raw.Data)
+	if err != nil {
+		return Barrier{}, 0, fmt.Errorf("journal: last barrier: shard %d: message %d: %w", l.shard, raw.Sequence, err)
+	}
+	b, ok, err := Message{Records: recs}.Barrier()
+	if err != nil {
+		return Barrier{}, 0, fmt.Errorf("shard %d: message %d: %w", l.shard, raw.Sequence, err)
+	}
+	if !ok {
+		return Barrier{}, 0, fmt.Errorf("journal: last barrier: shard %d: message %d is no barrier", l.shard, raw.Sequence)
+	}
+	l.begun.Store(true)
+	return b, raw.Sequence, nil
+}
+
+func (l *Log) noBarrier(ctx context.Context) error {
+	_, last, err := l.Bounds(ctx)
+	switch {
+	case err != nil:
+		return err
+	case last == 0:
+		return fmt.Errorf("journal: last barrier: shard %d: %w", l.shard, ErrNoBarrier)
+	}
+	return fmt.Errorf("journal: last barrier: shard %d: last message %d: %w", l.shard, last, ErrBarrierLost)
+}
+
+// Bounds returns the first and last sequence that the log holds. first is
+// last+1 when it holds none, so (1, 0) before the first message.
+func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
+	defer cancel()
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return 0, 0, fmt.Errorf("journal: bounds: shard %d: %w", l.shard, err)
+	}
+	if info.State.Msgs == 0 {
+		return info.State.LastSeq + 1, info.State.LastSeq, nil
+	}
+	return info.State.FirstSeq, info.State.LastSeq, nil
+}
+
+// Purge removes the messages below a sequence. It refuses to remove the
+// barrier in force: without it every fence is open (engine.md, Corrections).
+func (l *Log) Purge(ctx context.Context, below uint64) error {
+	_, token, err := l.LastBarrier(ctx)
+	if err != nil {
+		return fmt.Errorf("journal: purge: %w", err)
+	}
+	if below > token {
+		return fmt.Errorf("journal: purge: shard %d: below %d would remove the barrier at %d", l.shard, below, token)
+	}
+	if below <= 1 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
+	defer cancel()
+	if err := l.stream.Purge(ctx, jetstream.WithPurgeSequence(below)); err != nil {
+		return fmt.Errorf("journal: purge: shard %d: below %d: %w", l.shard, below, err)
+	}
+	l.metrics.purges.Inc()
+	return nil
+}

@@ -1,0 +1,112 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// objectTimeout bounds one call where the caller's context has no deadline: a
+// site's snapshot is some MiB.
+const objectTimeout = 30 * time.Second
+
+// MaxObject bounds one object in bytes: it is held in memory whole.
+const MaxObject = 256 << 20
+
+// Object describes a stored object.
+type Object struct {
+	Name string
+	Size uint64
+	Time time.Time
+}
+
+// Objects is the bucket snap_<shard>: a shard's snapshots and manifests.
+type Objects struct {
+	store jetstream.ObjectStore
+	shard int
+}
+
+// OpenObjects makes or opens the bucket of a shard, of at most maxBytes.
+func OpenObjects(ctx context.Context, js jetstream.JetStream, shard int, maxBytes int64, replicas int) (*Objects, error) {
+	if maxBytes <= 0 {
+		return nil, fmt.Errorf("journal: open objects: shard %d: maxBytes must be set: an unbounded bucket fills the disk", shard)
+	}
+	var store jetstream.ObjectStore
+	err := untilAnswered(ctx, func(ctx context.Context) (err error) {
+		store, err = js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+			Bucket: fmt.Sprintf("snap_%d", shard), Storage: jetstream.FileStorage,
+			MaxBytes: maxBytes, Replicas: max(replicas, 1),
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("journal: open objects: shard %d: %w", shard, err)
+	}
+	return &Objects{store, shard}, nil
+}
+
+// Put stores data under name, whole or not at all; it is durable when Put
+// returns nil. An object of that name is replaced.
+func (o *Objects) Put(ctx context.Context, name string, data []byte) error {
+	if len(data) > MaxObject {
+		return fmt.Errorf("journal: put %s: %d bytes, at most %d are allowed", name, len(data), MaxObject)
+	}
+	ctx, cancel := bounded(ctx, objectTimeout)
+	defer cancel()
+	if _, err := o.store.PutBytes(ctx, name, data); err != nil {
+		return fmt.Errorf("journal: put %s: shard %d: %w", name, o.shard, err)
+	}
+	return nil
+}
+
+// Get returns the object's data; its SHA-256 has been checked. ErrNotFound.
+func (o *Objects) Get(ctx context.Context, name string) ([]byte, error) {
+	ctx, cancel := bounded(ctx, objectTimeout)
+	defer cancel()
+	b, err := o.store.GetBytes(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journal: get %s: shard %d: %w", name, o.shard, err)
+	}
+	return b, nil
+}
+
+// List returns what the bucket holds, in no order.
+func (o *Objects) List(ctx context.Context) ([]Object, error) {
+	ctx, cancel := bounded(ctx, objectTimeout)
+	defer cancel()
+	infos, err := o.store.List(ctx)
+	if errors.Is(err, jetstream.ErrNoObjectsFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journal: list objects: shard %d: %w", o.shard, err)
+	}
+	objects := make([]Object, 0, len(infos))
+	for _, i := range infos {
+		objects = append(objects, Object{i.Name, i.Size, i.ModTime})
+	}
+	return objects, nil
+}
+
+// Delete removes an object; one that is not there is no error.
+func (o *Objects) Delete(ctx context.Context, name string) error {
+	ctx, cancel := bounded(ctx, objectTimeout)
+	defer cancel()
+	if err := o.store.Delete(ctx, name); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+		return fmt.Errorf("journal: delete %s: shard %d: %w", name, o.shard, err)
+	}
+	return nil
+}
+
+func bounded(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, d)
+}
