@@ -1,0 +1,284 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// conn moves a connection's bytes. What they mean is its session's to say.
+type conn struct {
+	gate    *Gate
+	gateway id.Gateway
+	quic    *quic.Conn
+	ended   chan struct{} // closed when no goroutine of the connection is left
+
+	wake  chan struct{} // to the writer: look at done and the outbox
+	shard int           // set before the first append, read-only then
+
+	mu      sync.Mutex // guards session
+	session *session
+
+	doneMu sync.Mutex // guards the fields below; never held together with mu
+	done   []uint64   // tickets that are durable
+	fault  error      // the journal did not take a record
+}
+
+func newConn(g *Gate, gw id.Gateway, qc *quic.Conn) *conn {
+	claim := func(run id.Run) bool { return g.claims.take(run, gw) }
+	return &conn{
+		gate: g, gateway: gw, quic: qc,
+		ended:   make(chan struct{}),
+		wake:    make(chan struct{}, 1),
+		session: newSession(gw, claim),
+	}
+}
+
+// end closes the connection. The first reason is the one that both sides see.
+func (c *conn) end(err error) {
+	var reason *closing
+	if !errors.As(err, &reason) {
+		return
+	}
+	c.quic.CloseWithError(quic.ApplicationErrorCode(reason.code), reason.text)
+}
+
+// run serves the connection until it ends and says why it did.
+func (c *conn) run(ctx context.Context) error {
+	stopping := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// Whatever ends the connection, on our side or theirs, ends ctx.
+	stop := context.AfterFunc(c.quic.Context(), func() { cancel(context.Cause(c.quic.Context())) })
+	defer stop()
+	fail := func(err error) {
+		if err != nil {
+			c.end(err)
+			cancel(err)
+		}
+	}
+	var all sync.WaitGroup
+	all.Go(func() { fail(c.serveControl(ctx, &all, fail)) })
+	<-ctx.Done()
+	if stopping.Err() != nil {
+		c.end(closef(wire.CloseShutdown, "this node is stopping"))
+	}
+	c.end(closef(wire.CloseInternal, "%v", context.Cause(ctx))) // unless it is closed already
+	all.Wait()
+	return ended(context.Cause(c.quic.Context()), context.Cause(ctx))
+}
+
+// ended prefers our own reason to QUIC's record of it.
+func ended(quicErr, cause error) error {
+	var app *quic.ApplicationError
+	if errors.As(quicErr, &app) && !app.Remote {
+		return &closing{wire.CloseCode(app.ErrorCode), app.ErrorMessage}
+	}
+	return errors.Join(quicErr, cause)
+}
+
+// serveControl reads the control stream, and starts the writer and the lanes.
+func (c *conn) serveControl(ctx context.Context, all *sync.WaitGroup, fail func(error)) error {
+	greet := time.AfterFunc(greetTimeout, func() {
+		fail(closef(wire.CloseProtocol, "no hello and bind within %s", greetTimeout))
+	})
+	defer greet.Stop()
+	stream, err := c.quic.AcceptStream(ctx)
+	if err != nil {
+		return err
+	}
+	all.Go(func() { fail(c.write(ctx, stream)) })
+	all.Go(func() { fail(c.serveLanes(ctx, laneStreams, all, fail)) })
+	r := wire.NewReader(stream, wire.MaxControl)
+	for {
+		msg, err := r.Next()
+		if err != nil {
+			return streamError("control", err)
+		}
+		opening, err := c.takeControl(ctx, msg)
+		if err != nil {
+			return err
+		}
+		if opening {
+			greet.Stop()
+		}
+	}
+}
+
+// takeControl journals a hello or bind. It reports whether the greeting is
+// complete.
+func (c *conn) takeControl(ctx context.Context, msg []byte) (bool, error) {
+	c.mu.Lock()
+	v, err := c.session.control(msg)
+	c.mu.Unlock()
+	if err != nil {
+		return false, err
+	}
+	if v.kind == wire.KindHello {
+		if err := c.admit(ctx); err != nil {
+			return false, err
+		}
+	}
+	return v.kind == wire.KindBind, c.append(ctx, v, msg)
+}
+
+// admit makes this the gateway's only connection and finds its shard.
+func (c *conn) admit(ctx context.Context) error {
+	if err := c.gate.supersede(ctx, c); err != nil {
+		return err
+	}
+	shard, err := c.gate.catalog.Assign(ctx, c.gateway.Site)
+	if err != nil {
+		return closef(wire.CloseInternal, "no shard for site %s: %v", c.gateway.Site, err)
+	}
+	c.shard = shard
+	return nil
+}
+
+// serveLanes accepts one lane, leaves the others to a goroutine that waits for
+// them, and reads.
+func (c *conn) serveLanes(ctx context.Context, left int, all *sync.WaitGroup, fail func(error)) error {
+	stream, err := c.quic.AcceptUniStream(ctx)
+	if err != nil {
+		return err
+	}
+	if left > 1 {
+		all.Go(func() { fail(c.serveLanes(ctx, left-1, all, fail)) })
+	}
+	r := wire.NewReader(stream, wire.MaxFrame)
+	msg, err := r.Next()
+	if err != nil {
+		return streamError("lane", err)
+	}
+	c.mu.Lock()
+	lane, err := c.session.laneStart(msg)
+	c.mu.Unlock()
+	for err == nil {
+		msg, err = r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil // the gateway is done with this lane
+		}
+		if err != nil {
+			return streamError(lane.String()+" lane", err)
+		}
+		err = c.takeLane(ctx, msg)
+	}
+	return err
+}
+
+func (c *conn) takeLane(ctx context.Context, msg []byte) error {
+	c.mu.Lock()
+	v, err := c.session.lane(msg)
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	m := c.gate.metrics
+	m.bytes.Add(float64(len(msg)))
+	switch {
+	case v.ticket != 0:
+		return c.append(ctx, v, msg)
+	case v.discarded:
+		m.discarded.Inc()
+	case v.rejected != 0:
+		m.rejects[v.rejected].Inc()
+	}
+	c.notify()
+	return nil
+}
+
+// append gives a message to the journal, which copies it. While the journal's
+// queue is full it waits, and so does the stream.
+func (c *conn) append(ctx context.Context, v verdict, msg []byte) error {
+	rec := journal.Record{Kind: recordKind(v.kind), Origin: c.gateway.String(), Site: c.gateway.Site, Body: msg}
+	came := time.Now()
+	done := func(_ uint64, err error) {
+		c.gate.metrics.durable.Observe(time.Since(came).Seconds())
+		c.durable(v.ticket, err)
+	}
+	for {
+		err := c.gate.appender.Append(c.shard, rec.Origin, rec, done)
+		switch {
+		case err == nil:
+			c.count(v.kind)
+			return nil
+		case !errors.Is(err, journal.ErrBusy):
+			c.gate.metrics.failed.Inc()
+			return closef(wire.CloseInternal, "the journal does not take a %s: %v", v.kind, err)
+		}
+		c.gate.metrics.busy.Inc()
+		select {
+		case <-time.After(busyRetry):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (c *conn) count(kind wire.Kind) {
+	switch kind {
+	case wire.KindFrame:
+		c.gate.metrics.frames.Inc()
+	case wire.KindGap:
+		c.gate.metrics.gaps.Inc()
+	}
+}
+
+func recordKind(k wire.Kind) journal.RecordKind {
+	switch k {
+	case wire.KindHello:
+		return journal.KindHello
+	case wire.KindBind:
+		return journal.KindBind
+	case wire.KindSchema:
+		return journal.KindSchema
+	case wire.KindClock:
+		return journal.KindClock
+	case wire.KindFrame:
+		return journal.KindFrame
+	case wire.KindGap:
+		return journal.KindGap
+	}
+	panic(fmt.Sprintf("BUG: gate: a %s is not journaled", k))
+}
+
+// durable is called by the journal for each ticket. It only notes.
+func (c *conn) durable(ticket uint64, err error) {
+	c.doneMu.Lock()
+	if err != nil {
+		c.gate.metrics.failed.Inc()
+		c.fault = err
+	} else {
+		c.done = append(c.done, ticket)
+	}
+	c.doneMu.Unlock()
+	c.notify()
+}
+
+func (c *conn) notify() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// streamError says what the end of a stream means for the connection.
+func streamError(stream string, err error) error {
+	var limit *wire.LimitError
+	var bad *wire.Error
+	var reset *quic.StreamError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &limit), errors.As(err, &bad), errors.As(err, &reset):
+		return closef(wire.CloseProtocol, "%s stream: %v", stream, err)
+	}
+	return fmt.Errorf("gate: read %s stream: %w", stream, err)
+}

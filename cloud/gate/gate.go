@@ -1,0 +1,259 @@
+// Package gate is where gateways' connections arrive: it knows who a gateway
+// is by its certificate, checks every message to its last bit, hands it to the
+// journal, and acks it once it is durable (I2). It does not know what a frame
+// means for a twin, does not look for duplicates, and keeps nothing when a
+// connection ends: a gateway sends again what was not acked.
+//
+// The way of a frame: QUIC stream -> wire.Reader -> session (pure: may it be
+// journaled?) -> Appender -> done -> session (is everything before it durable
+// too?) -> outbox -> ack on the control stream.
+//
+// Goroutines: Serve accepts; each connection has one that reads control, one
+// that writes it, and one a lane.
+package gate
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/quic-go/quic-go"
+
+	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// Config is what a gate is told.
+type Config struct {
+	Cluster string // the cluster's id, for welcome
+	Node    string // this node's name, for welcome
+	// TLS is the server's side: identity.CA.ServerTLS.
+	TLS *tls.Config
+	// Identify names the gateway of a certificate that TLS has verified, or says
+	// why it names none: identity.CA.GatewayOf.
+	Identify func(*x509.Certificate) (id.Gateway, error)
+	// MaxConnections is the most that are served at once; 0 means
+	// DefaultMaxConnections.
+	MaxConnections int
+}
+
+// Appender is the way into the journal: journal.Coalescer.
+type Appender interface {
+	// Append queues a copy of a record for a shard. Records of one key reach the
+	// log in the order of the calls. done is called once, from any goroutine,
+	// after the record is durable, or with the error because of which that is
+	// not known; it does not block. journal.ErrBusy means that nothing was
+	// queued: try again later.
+	Append(shard int, key string, rec journal.Record, done func(seq uint64, err error)) error
+	// Lag is how many bytes are queued, of all shards.
+	Lag() int64
+}
+
+// Catalog says which shard holds a site.
+type Catalog interface {
+	// Assign returns a site's shard, and chooses one for a site that has none.
+	Assign(ctx context.Context, site id.Site) (shard int, err error)
+}
+
+// Gate serves gateways.
+type Gate struct {
+	cfg      Config
+	catalog  Catalog
+	appender Appender
+	claims   *claims
+	log      *slog.Logger
+	metrics  *metrics
+	quiet    limiter // of the log of failed handshakes
+
+	mu      sync.Mutex // guards the fields below
+	open    int
+	current map[id.Gateway]*conn // the latest connection of each gateway
+}
+
+// New makes a gate.
+func New(cfg Config, catalog Catalog, appender Appender, log *slog.Logger, reg prometheus.Registerer) *Gate {
+	if cfg.MaxConnections == 0 {
+		cfg.MaxConnections = DefaultMaxConnections
+	}
+	return &Gate{
+		cfg: cfg, catalog: catalog, appender: appender, log: log,
+		claims:  newClaims(claimed),
+		metrics: newMetrics(reg),
+		current: make(map[id.Gateway]*conn),
+	}
+}
+
+// Serve accepts connections on a transport until ctx ends. It then closes all
+// of them with the code shutdown, waits for their goroutines and returns nil.
+// The transport stays the caller's, but for its ConnContext, which tells the
+// gate of handshakes that fail.
+func (g *Gate) Serve(ctx context.Context, transport *quic.Transport) error {
+	transport.ConnContext = g.watchHandshake
+	ln, err := transport.Listen(g.cfg.TLS, quicConfig())
+	if err != nil {
+		return fmt.Errorf("gate: listen: %w", err)
+	}
+	defer ln.Close()
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	// QUIC's queue of accepted connections is short: nothing else is done here.
+	for {
+		qc, err := ln.Accept(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("gate: accept: %w", err)
+		}
+		conns.Go(func() { g.serve(ctx, qc) })
+	}
+}
+
+// watchHandshake logs why a handshake failed, which Accept never says: another
+// cluster's certificate, an expired one, a wrong ALPN.
+func (g *Gate) watchHandshake(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	context.AfterFunc(ctx, func() {
+		err := context.Cause(ctx)
+		var transport *quic.TransportError
+		if !errors.As(err, &transport) || !transport.ErrorCode.IsCryptoError() {
+			return
+		}
+		g.metrics.handshakes.Inc()
+		if g.quiet.allow(time.Now()) {
+			g.log.Warn("handshake failed", "remote", info.RemoteAddr.String(), "reason", err)
+		}
+	})
+	return ctx, nil
+}
+
+// limiter allows one log line a second: strangers must not fill the log.
+type limiter struct{ last atomic.Int64 }
+
+func (l *limiter) allow(now time.Time) bool {
+	last := l.last.Load()
+	return now.Unix() > last && l.last.CompareAndSwap(last, now.Unix())
+}
+
+func quicConfig() *quic.Config {
+	return &quic.Config{
+		HandshakeIdleTimeout:           handshakeTimeout,
+		MaxIdleTimeout:                 idleTimeout,
+		InitialStreamReceiveWindow:     receiveWindow,
+		MaxStreamReceiveWindow:         maxReceiveWindow,
+		InitialConnectionReceiveWindow: receiveWindow,
+		MaxConnectionReceiveWindow:     (laneStreams + 1) * maxReceiveWindow,
+		MaxIncomingStreams:             1,
+		MaxIncomingUniStreams:          laneStreams,
+		RequireStreamCreditRelease:     true, // so many in a connection's life
+	}
+}
+
+// serve is a connection's life.
+func (g *Gate) serve(ctx context.Context, qc *quic.Conn) {
+	gw, err := g.identify(qc)
+	if err != nil {
+		g.log.Warn("connection refused", "remote", qc.RemoteAddr().String(), "reason", err)
+		g.refuse(qc, wire.CloseIdentity, err.Error())
+		return
+	}
+	if !g.enter() {
+		g.log.Warn("connection refused: too many", "gateway", gw.String(), "limit", g.cfg.MaxConnections)
+		g.refuse(qc, wire.CloseBusy, fmt.Sprintf("this node serves %d connections, its limit: try another or later", g.cfg.MaxConnections))
+		return
+	}
+	defer g.leave()
+	c := newConn(g, gw, qc)
+	err = c.run(ctx)
+	g.forget(c)
+	close(c.ended)
+	g.logEnd(c, err)
+}
+
+func (g *Gate) identify(qc *quic.Conn) (id.Gateway, error) {
+	certs := qc.ConnectionState().TLS.PeerCertificates
+	if len(certs) == 0 {
+		return id.Gateway{}, errors.New("no certificate")
+	}
+	return g.cfg.Identify(certs[0])
+}
+
+func (g *Gate) refuse(qc *quic.Conn, code wire.CloseCode, text string) {
+	g.metrics.closes[code].Inc()
+	qc.CloseWithError(quic.ApplicationErrorCode(code), text)
+}
+
+func (g *Gate) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.open == g.cfg.MaxConnections {
+		return false
+	}
+	g.open++
+	g.metrics.connections.Inc()
+	g.metrics.accepted.Inc()
+	return true
+}
+
+func (g *Gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open--
+	g.metrics.connections.Dec()
+}
+
+// supersede makes c its gateway's connection and ends the one before. It
+// returns when the older one appends no more: what that appended is ahead of
+// c's hello, as a gateway's records keep their order.
+func (g *Gate) supersede(ctx context.Context, c *conn) error {
+	g.mu.Lock()
+	older := g.current[c.gateway]
+	g.current[c.gateway] = c
+	g.mu.Unlock()
+	if older == nil {
+		return nil
+	}
+	older.end(closef(wire.CloseSuperseded, "the gateway has connected again, from %s", c.quic.RemoteAddr()))
+	select {
+	case <-older.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *Gate) forget(c *conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.current[c.gateway] == c {
+		delete(g.current, c.gateway)
+	}
+}
+
+// logEnd counts and logs why a connection ended.
+func (g *Gate) logEnd(c *conn, err error) {
+	log := g.log.With("gateway", c.gateway.String(), "remote", c.quic.RemoteAddr().String())
+	var ours *closing
+	var theirs *quic.ApplicationError
+	switch {
+	case errors.As(err, &ours):
+		g.metrics.closes[ours.code].Inc()
+		log.Info("connection closed", "code", ours.code.String(), "reason", ours.text)
+	case errors.As(err, &theirs):
+		code := wire.CloseCode(theirs.ErrorCode)
+		if counter, ok := g.metrics.closes[code]; ok {
+			counter.Inc()
+		}
+		log.Info("gateway closed the connection", "code", code.String(), "reason", theirs.ErrorMessage)
+	default:
+		g.metrics.lost.Inc()
+		log.Info("connection lost", "reason", err)
+	}
+}

@@ -1,0 +1,210 @@
+package gate
+
+import (
+	"errors"
+
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// scratch is the memory that frames are decoded into, one after another.
+type scratch struct {
+	frame wire.Frame
+	rows  wire.Rows
+}
+
+// laneStart takes the first message of a lane.
+func (s *session) laneStart(msg []byte) (wire.Lane, error) {
+	if s.phase != open {
+		return 0, closef(wire.CloseProtocol, "a lane %s", s.phase)
+	}
+	m, err := wire.ParseLaneStart(msg)
+	if err != nil {
+		return 0, badMessage(wire.KindLane, err)
+	}
+	return m.Lane, nil
+}
+
+// lane takes a later message of a lane.
+func (s *session) lane(msg []byte) (verdict, error) {
+	s.arrived += uint64(len(msg))
+	if s.arrived > s.granted {
+		return verdict{}, closef(wire.CloseProtocol, "%d bytes of lane messages with a credit of %d", s.arrived, s.granted)
+	}
+	kind, err := wire.Peek(msg)
+	if err != nil {
+		return verdict{}, badMessage(kind, err)
+	}
+	var v verdict
+	switch kind {
+	case wire.KindSchema:
+		v, err = s.takeSchema(msg)
+	case wire.KindClock:
+		v, err = s.takeClock(msg)
+	case wire.KindHello, wire.KindWelcome, wire.KindLane, wire.KindBind, wire.KindAck, wire.KindReject, wire.KindCredit:
+		err = closef(wire.CloseProtocol, "%s on a lane", kind)
+	default:
+		v, err = s.takeSequenced(kind, msg)
+	}
+	if err == nil && v.ticket == 0 {
+		s.settled += uint64(len(msg)) // nothing waits for it
+	}
+	return v, err
+}
+
+// takeSchema learns a series of a run. One that this connection has journaled
+// already is not journaled again.
+func (s *session) takeSchema(msg []byte) (verdict, error) {
+	m, err := wire.ParseSchema(msg)
+	if err != nil {
+		return verdict{}, badMessage(wire.KindSchema, err)
+	}
+	if m.Device.Site != s.gateway.Site {
+		return verdict{}, closef(wire.CloseForeignSite, "schema of %s, this gateway is of site %s", m.Device, s.gateway.Site)
+	}
+	r, err := s.run(m.Run)
+	if err != nil || r.foreign {
+		return verdict{}, err
+	}
+	def := series{device: m.Device, hash: m.Hash, grid: m.Grid, digest: m.Digest}
+	if known, ok := r.series[m.SID]; ok {
+		def.columns = known.columns
+		if def != known {
+			return verdict{}, closef(wire.CloseProtocol, "schema: sid %d of run %s is redefined", m.SID, m.Run)
+		}
+		return verdict{}, nil
+	}
+	body, err := wire.ParseBody(m.Body)
+	if err != nil {
+		return verdict{}, badMessage(wire.KindSchema, err)
+	}
+	if err := s.entry(); err != nil {
+		return verdict{}, err
+	}
+	def.columns = len(body.Columns)
+	r.addSeries(m.SID, def)
+	return s.push(wire.KindSchema, pending{size: uint64(len(msg))}), nil
+}
+
+// takeClock learns a clock mapping of a run.
+func (s *session) takeClock(msg []byte) (verdict, error) {
+	m, err := wire.ParseClock(msg)
+	if err != nil {
+		return verdict{}, badMessage(wire.KindClock, err)
+	}
+	r, err := s.run(m.Run)
+	if err != nil || r.foreign {
+		return verdict{}, err
+	}
+	if known, ok := r.clocks[m.Clk]; ok {
+		if known != m {
+			return verdict{}, closef(wire.CloseProtocol, "clock: clk %d of run %s is redefined", m.Clk, m.Run)
+		}
+		return verdict{}, nil
+	}
+	if err := s.entry(); err != nil {
+		return verdict{}, err
+	}
+	r.addClock(m)
+	return s.push(wire.KindClock, pending{size: uint64(len(msg))}), nil
+}
+
+func (s *session) entry() error {
+	if s.entries == maxEntries {
+		return closef(wire.CloseProtocol, "more than %d schemas and clocks on a connection", maxEntries)
+	}
+	s.entries++
+	return nil
+}
+
+// takeSequenced takes a frame, a gap, or a message of a kind that is not known
+// here and may have a sequence.
+func (s *session) takeSequenced(kind wire.Kind, msg []byte) (verdict, error) {
+	name, first, last, err := wire.PeekSeq(msg)
+	if err != nil {
+		return verdict{}, badMessage(kind, err)
+	}
+	r, err := s.run(name)
+	if err != nil {
+		return verdict{}, err
+	}
+	if r.waiting != 0 && (r.waiting < first || r.waiting > last) {
+		return verdict{kind: kind, discarded: true}, nil // go-back-N: it comes again
+	}
+	if r.next != 0 && first > r.next {
+		return verdict{}, closef(wire.CloseProtocol, "run %s: sequence %d after %d", name, first, r.next-1)
+	}
+	if err := s.decode(r, kind, msg); err != nil {
+		var bad *wire.Error
+		if !errors.As(err, &bad) {
+			return verdict{}, badMessage(kind, err)
+		}
+		r.waiting = first
+		s.out.reject(r, wire.Reject{Run: name, Seq: first, Reason: bad.Reason, Text: cut(bad.Error(), wire.MaxText)})
+		return verdict{kind: kind, rejected: bad.Reason}, nil
+	}
+	r.waiting, r.next = 0, max(r.next, last+1)
+	return s.push(kind, pending{run: r, last: last, size: uint64(len(msg))}), nil
+}
+
+// decode reads a whole message, so that what is journaled can be applied. A
+// frame's values are thrown away.
+//
+// A gap is taken in a foreign run too: it is what the gateway sends in place of
+// each frame that was rejected there.
+func (s *session) decode(r *run, kind wire.Kind, msg []byte) error {
+	switch {
+	case kind == wire.KindGap:
+		_, err := wire.ParseGap(msg)
+		return err
+	case kind != wire.KindFrame:
+		return refuse(wire.RejectUnsupportedKind, "kind", "is not one of version 1")
+	case r.foreign:
+		return refuse(wire.RejectForeignRun, "run", "is another gateway's")
+	}
+	f := &s.scratch.frame
+	if err := f.Parse(msg); err != nil {
+		return err
+	}
+	if _, ok := r.clocks[f.Clk]; !ok {
+		return refuse(wire.RejectUnknownClock, "clk", "is not announced on this connection")
+	}
+	for _, b := range f.Blocks {
+		def, ok := r.series[b.SID]
+		if !ok {
+			return refuse(wire.RejectUnknownSchema, "sid", "is not announced on this connection")
+		}
+		if err := wire.ParseColumns(b.Data, b.N, def.columns, def.grid, 0, &s.scratch.rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func refuse(reason wire.RejectReason, at, why string) error {
+	return &wire.Error{Reason: reason, At: at, Err: errors.New(why)}
+}
+
+// run finds a run, or makes it when it is seen first.
+func (s *session) run(name id.Run) (*run, error) {
+	if r, ok := s.runs[name]; ok {
+		return r, nil
+	}
+	if len(s.runs) == maxRuns {
+		return nil, closef(wire.CloseProtocol, "more than %d runs on a connection", maxRuns)
+	}
+	r := &run{name: name, foreign: !s.claim(name)}
+	s.runs[name] = r
+	return r, nil
+}
+
+// cut shortens a text to n bytes.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && s[n]&0xc0 == 0x80 { // not within a UTF-8 sequence
+		n--
+	}
+	return s[:n]
+}

@@ -1,0 +1,68 @@
+package gate
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// metrics are a gate's own; their children are resolved once.
+type metrics struct {
+	connections prometheus.Gauge
+	accepted    prometheus.Counter
+	handshakes  prometheus.Counter
+	failed      prometheus.Counter
+	frames      prometheus.Counter
+	gaps        prometheus.Counter
+	bytes       prometheus.Counter
+	discarded   prometheus.Counter
+	busy        prometheus.Counter
+	durable     prometheus.Histogram
+	rejects     map[wire.RejectReason]prometheus.Counter
+	closes      map[wire.CloseCode]prometheus.Counter
+	lost        prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	if reg == nil {
+		reg = prometheus.NewRegistry()
+	}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "atrium_gate_" + name, Help: help})
+		reg.MustRegister(c)
+		return c
+	}
+	vec := func(name, help, label string) *prometheus.CounterVec {
+		v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "atrium_gate_" + name, Help: help}, []string{label})
+		reg.MustRegister(v)
+		return v
+	}
+	m := &metrics{
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{Name: "atrium_gate_connections", Help: "Connections with a gateway's certificate."}),
+		accepted:    counter("accepted_total", "Connections that were admitted."),
+		handshakes:  counter("handshake_failures_total", "Handshakes that were refused: certificate or ALPN."),
+		failed:      counter("append_failures_total", "Records that the journal did not take."),
+		frames:      counter("frames_total", "Frames that were given to the journal."),
+		gaps:        counter("gaps_total", "Gap frames that were given to the journal."),
+		bytes:       counter("bytes_total", "Bytes of messages on lanes."),
+		discarded:   counter("discarded_total", "Frames and gaps that were discarded because they followed a rejected one."),
+		busy:        counter("busy_waits_total", "Times that a lane rested because the journal's queue was full."),
+		lost:        counter("lost_connections_total", "Connections that ended without a close: time-outs and resets."),
+		durable: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "atrium_gate_ack_seconds", Help: "Time from a message's arrival until it is durable and its ack is due.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
+		}),
+		rejects: make(map[wire.RejectReason]prometheus.Counter),
+		closes:  make(map[wire.CloseCode]prometheus.Counter),
+	}
+	reg.MustRegister(m.connections, m.durable)
+	rejects := vec("rejects_total", "Rejected frames and gaps, by reason.", "reason")
+	for r := wire.RejectCRC; r <= wire.RejectUnsupportedKind; r++ {
+		m.rejects[r] = rejects.WithLabelValues(r.String())
+	}
+	closes := vec("closes_total", "Connections that this gate or its gateway closed, by code.", "code")
+	for c := wire.CloseBye; c <= wire.CloseInternal; c++ {
+		m.closes[c] = closes.WithLabelValues(c.String())
+	}
+	return m
+}

@@ -1,0 +1,79 @@
+package gate
+
+import (
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// outbox is what a session has to say. It is bounded by the runs: each has at
+// most one reject and one place in an ack.
+type outbox struct {
+	welcome bool
+	credit  uint64 // 0: none
+	acks    []*run
+	rejects []wire.Reject
+	where   []*run // of rejects
+}
+
+func (o *outbox) ack(r *run) {
+	if !r.inAck {
+		r.inAck = true
+		o.acks = append(o.acks, r)
+	}
+}
+
+// reject replaces a run's reject that was not yet sent.
+func (o *outbox) reject(r *run, m wire.Reject) {
+	if r.rejected {
+		for i := range o.where {
+			if o.where[i] == r {
+				o.rejects[i] = m
+				return
+			}
+		}
+	}
+	r.rejected = true
+	o.rejects, o.where = append(o.rejects, m), append(o.where, r)
+}
+
+// empty reports whether there is nothing to send.
+func (o *outbox) empty() bool {
+	return !o.welcome && o.credit == 0 && len(o.acks) == 0 && len(o.rejects) == 0
+}
+
+// urgent reports whether something should not wait for further acks.
+func (o *outbox) urgent() bool { return o.welcome || o.credit != 0 || len(o.rejects) > 0 }
+
+// take appends the messages of the outbox to dst as items of the control
+// stream and empties it. Acks come before rejects: a rejected sequence is above
+// what is acked.
+func (s *session) take(dst []byte, welcome wire.Welcome) []byte {
+	o := &s.out
+	var msg []byte
+	if o.welcome {
+		welcome.Credit = s.granted
+		msg = welcome.Append(msg[:0])
+		dst = wire.AppendItem(dst, msg)
+	}
+	for len(o.acks) > 0 {
+		n := min(len(o.acks), wire.MaxRuns)
+		ack := wire.Ack{Runs: make([]wire.RunSeq, n)}
+		for i, r := range o.acks[:n] {
+			ack.Runs[i] = wire.RunSeq{Run: r.name, Seq: r.acked}
+			r.inAck = false
+		}
+		o.acks = o.acks[n:]
+		msg = ack.Append(msg[:0])
+		dst = wire.AppendItem(dst, msg)
+	}
+	for i := range o.rejects {
+		o.where[i].rejected = false
+		msg = o.rejects[i].Append(msg[:0])
+		dst = wire.AppendItem(dst, msg)
+	}
+	if o.credit != 0 && !o.welcome {
+		msg = (&wire.Credit{Total: o.credit}).Append(msg[:0])
+		dst = wire.AppendItem(dst, msg)
+	}
+	*o = outbox{}
+	return dst
+}

@@ -1,0 +1,80 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// write sends what the session has to say until ctx ends. Durable frames are
+// gathered for ackDelay; anything else goes at once.
+func (c *conn) write(ctx context.Context, stream *quic.Stream) error {
+	var buf []byte
+	for {
+		select {
+		case <-c.wake:
+		case <-ctx.Done():
+			return nil
+		}
+		urgent, err := c.settle()
+		if err != nil {
+			return err
+		}
+		if !urgent {
+			select {
+			case <-time.After(ackDelay):
+			case <-ctx.Done():
+				return nil
+			}
+			if _, err := c.settle(); err != nil {
+				return err
+			}
+		}
+		if buf = c.collect(buf[:0]); len(buf) == 0 {
+			continue
+		}
+		if err := stream.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+			return fmt.Errorf("gate: write control stream: %w", err)
+		}
+		if _, err := stream.Write(buf); err != nil {
+			return closef(wire.CloseProtocol, "the control stream takes no acks: %v", err)
+		}
+	}
+}
+
+// settle tells the session what has become durable. It reports whether there
+// is something to send at once.
+func (c *conn) settle() (urgent bool, err error) {
+	c.doneMu.Lock()
+	done, fault := c.done, c.fault
+	c.done = nil
+	c.doneMu.Unlock()
+	if fault != nil {
+		return false, closef(wire.CloseInternal, "the journal failed: %v", fault)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ticket := range done {
+		c.session.durable(ticket)
+	}
+	if c.session.phase == open {
+		c.session.credit(c.gate.appender.Lag())
+	}
+	return c.session.out.urgent() || c.session.out.empty(), nil
+}
+
+// collect takes the outbox as bytes of the control stream.
+func (c *conn) collect(dst []byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session.take(dst, wire.Welcome{
+		Version: wire.Version,
+		Cluster: c.gate.cfg.Cluster,
+		Node:    c.gate.cfg.Node,
+		Now:     uint64(time.Now().UnixMilli()),
+	})
+}
