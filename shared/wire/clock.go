@@ -35,7 +35,7 @@ func ParseClock(b []byte) (Clock, error) {
 	c.fixed("boot", m.Boot[:])
 	m.UTC0 = c.int("utc0")
 	m.Uncertainty = c.uint("uncertainty")
-	m.Source = ClockSource(c.uintIn("source", uint64(ClockEstimated), uint64(ClockWelcome)))
+	m.Source = ClockSource(c.uintIn("source", uint64(ClockNone), uint64(ClockWelcome)))
 	if err := c.end(); err != nil {
 		return Clock{}, err
 	}

@@ -132,13 +132,13 @@ type ClockSource uint8
 
 // The sources of clock mappings.
 const (
-	ClockEstimated ClockSource = 0
-	ClockSystem    ClockSource = 1 // the system's synchronised clock
-	ClockWelcome   ClockSource = 2 // learned from a gate's welcome
+	ClockNone    ClockSource = 0 // estimated: no clock was ever synchronised
+	ClockSystem  ClockSource = 1 // the system's synchronised clock
+	ClockWelcome ClockSource = 2 // learned from a gate's welcome
 )
 
 func (s ClockSource) String() string {
-	return name(s, "estimated", ClockEstimated, "system", ClockSystem, "welcome", ClockWelcome)
+	return name(s, "none", ClockNone, "system", ClockSystem, "welcome", ClockWelcome)
 }
 
 // name finds v in a list of pairs (text, value).
