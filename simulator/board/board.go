@@ -1,0 +1,151 @@
+// Package board is a simulated circuit board: buses of simulated chips in a
+// simulated world, described by YAML and served over a unix socket, as a
+// process of its own, so that killing an edge agent never kills its board.
+//
+// A transaction comes in through hal/remote, goes through chip.Bus to its chip,
+// and its bytes go back. Only when the whole answer is written does the truth
+// file get a line for a counter's number: what the line says, a host was given.
+// What the host does with it is what a verification finds out.
+//
+// The package injects no faults and knows neither profiles nor gateways.
+package board
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"periph.io/x/conn/v3/i2c"
+
+	"github.com/atrium-iot/atrium/hal/remote"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/simulator/chip"
+	"github.com/atrium-iot/atrium/simulator/world"
+)
+
+// Options say where a board is served and what it keeps.
+type Options struct {
+	Socket string // path of the unix socket
+	Truth  string // path of the truth file; empty keeps none
+}
+
+// Board is the chips of a configuration, powered on.
+type Board struct {
+	buses    map[string]i2c.Bus
+	counters map[place]id.Device
+}
+
+// place is where a chip sits.
+type place struct {
+	bus  string
+	addr uint16
+}
+
+// New powers on the chips of a configuration that ParseConfig accepted. last
+// holds the number that each counter has reached before; absent is 0.
+func New(c *Config, last map[id.Device]uint32) (*Board, error) {
+	b := &Board{buses: map[string]i2c.Bus{}, counters: map[place]id.Device{}}
+	w := world.World{Seed: c.Seed}
+	start := time.Now()
+	for _, bus := range c.Buses {
+		chips := make(map[uint16]chip.Chip, len(bus.Chips))
+		for _, one := range bus.Chips {
+			room := c.Rooms[one.Room]
+			// The world's time is counted from the start, so that a step of the
+			// wall clock does not make a room jump.
+			probe := func(at time.Time) world.Climate {
+				return w.Climate(one.Room, room, start.Add(at.Sub(start)))
+			}
+			switch one.Type {
+			case "tmp102":
+				chips[one.Address] = chip.NewTMP102(probe, one.Timing)
+			case "bme280":
+				chips[one.Address] = chip.NewBME280(probe, chip.CalibrationOf(c.part(bus.Name, one.Address)), one.Timing)
+			case "counter":
+				chips[one.Address] = chip.NewCounter(last[one.Device])
+				b.counters[place{bus.Name, one.Address}] = one.Device
+			default:
+				return nil, fmt.Errorf("board: chip type %q is unknown", one.Type)
+			}
+		}
+		cb, err := chip.NewBus(bus.Name, chips)
+		if err != nil {
+			return nil, fmt.Errorf("board: %w", err)
+		}
+		b.buses[bus.Name] = cb
+	}
+	return b, nil
+}
+
+// Buses returns the board's buses by name, for use in this process.
+func (b *Board) Buses() map[string]i2c.Bus { return b.buses }
+
+// Counted says whether a transaction that succeeded read a counter's number,
+// which counter's, and which.
+func (b *Board) Counted(bus string, addr uint16, w, r []byte) (dev id.Device, n uint32, ok bool) {
+	dev, ok = b.counters[place{bus, addr}]
+	if !ok || len(w) != 1 || w[0] != chip.CounterNumber || len(r) != 4 {
+		return id.Device{}, 0, false
+	}
+	return dev, binary.BigEndian.Uint32(r), true
+}
+
+// Run serves a board until ctx ends, which is a clean stop and nil. ready is
+// called once the socket accepts connections. It ends with an error when the
+// socket or the truth file cannot be had, or when a line cannot be written to
+// the truth file: from then on the file would not be the truth.
+func Run(ctx context.Context, c *Config, o Options, ready func(), log *slog.Logger) (err error) {
+	l, release, err := listen(ctx, o.Socket)
+	if err != nil {
+		return fmt.Errorf("board: %w", err)
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	defer l.Close() // again, for the ways out before Serve has it
+
+	var t *truth
+	var last map[id.Device]uint32
+	if o.Truth != "" {
+		if t, last, err = openTruth(o.Truth); err != nil {
+			return fmt.Errorf("board: %w", err)
+		}
+		defer func() { err = errors.Join(err, t.close()) }()
+	}
+	b, err := New(c, last)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	ready()
+	if err := remote.Serve(ctx, l, b.buses, b.recorder(t, stop), log); err != nil {
+		return fmt.Errorf("board: %w", err)
+	}
+	if lost := (*truthError)(nil); errors.As(context.Cause(ctx), &lost) {
+		return fmt.Errorf("board: %w", lost)
+	}
+	return nil
+}
+
+// truthError is why a board ends by itself.
+type truthError struct{ error }
+
+func (e *truthError) Unwrap() error { return e.error }
+
+// recorder returns the hook that writes the truth; fail ends the board.
+func (b *Board) recorder(t *truth, fail context.CancelCauseFunc) remote.Delivered {
+	if t == nil {
+		return nil
+	}
+	return func(bus string, addr uint16, w, r []byte) {
+		dev, n, ok := b.Counted(bus, addr, w, r)
+		if !ok {
+			return
+		}
+		if err := t.add(dev, n); err != nil {
+			fail(&truthError{err})
+		}
+	}
+}
