@@ -1,0 +1,65 @@
+package bus
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"periph.io/x/conn/v3/i2c"
+)
+
+type metrics struct {
+	transactions prometheus.Counter
+	busy         prometheus.Counter
+	stalls       prometheus.Counter
+	errors       map[ErrorKind]prometheus.Counter
+	refused      map[error]prometheus.Counter
+}
+
+// newMetrics registers a bus's metrics; a nil reg keeps them private.
+func newMetrics(name string, reg prometheus.Registerer, depth, quarantined func() float64) *metrics {
+	if reg == nil {
+		reg = prometheus.NewRegistry()
+	}
+	reg = prometheus.WrapRegistererWith(prometheus.Labels{"bus": name}, reg)
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		reg.MustRegister(c)
+		return c
+	}
+	m := &metrics{
+		transactions: counter("atrium_bus_transactions_total", "Transactions on the bus, failed ones included."),
+		busy:         counter("atrium_bus_busy_seconds_total", "Time spent in transactions."),
+		stalls:       counter("atrium_bus_stalls_total", "Transactions beyond their deadline."),
+		errors:       make(map[ErrorKind]prometheus.Counter, len(kinds)),
+		refused:      make(map[error]prometheus.Counter),
+	}
+	failed := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "atrium_bus_errors_total", Help: "Tasks that failed, by kind of error."}, []string{"kind"})
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "atrium_bus_refused_total", Help: "Tasks that were not accepted, by reason."}, []string{"reason"})
+	reg.MustRegister(
+		failed, refused,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "atrium_bus_tasks", Help: "Tasks accepted and not done."}, depth),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "atrium_bus_quarantined_devices", Help: "Devices in quarantine."}, quarantined),
+	)
+	for _, k := range kinds {
+		m.errors[k] = failed.WithLabelValues(string(k))
+	}
+	m.refused[ErrQuarantined] = refused.WithLabelValues("quarantine")
+	m.refused[ErrQueueFull] = refused.WithLabelValues("queue-full")
+	m.refused[ErrClosed] = refused.WithLabelValues("closed")
+	return m
+}
+
+// meter counts what passes to the bus.
+type meter struct {
+	i2c.Bus
+	m *metrics
+}
+
+// Tx implements i2c.Bus.
+func (b *meter) Tx(addr uint16, w, r []byte) error {
+	began := time.Now()
+	err := b.Bus.Tx(addr, w, r)
+	b.m.busy.Add(time.Since(began).Seconds())
+	b.m.transactions.Inc()
+	return err
+}
