@@ -1,0 +1,368 @@
+package buffer
+
+import (
+	"slices"
+	"time"
+
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// core decides: what is cut, committed, dropped and let go, and when. It does
+// no I/O, reads no clock and is not safe for concurrent use. What must become
+// durable it returns as a plan, and changes its own state only when the plan's
+// apply is called.
+type core struct {
+	cfg     Config
+	runs    []*run // oldest first; the last is open
+	online  bool
+	open    openFrame
+	clock   clockMapping
+	live    int64  // bytes of segments in the store
+	garbage int64  // bytes of segments deleted since the last reclaim
+	version uint64 // counts what replaces items that a cursor may hold
+	memory  int64  // bytes of items that are not committed
+	count   counters
+
+	quarantine [][]byte // keys, oldest first of this process
+	told       []*run   // what the last hello called closed or unclean
+}
+
+// Bounds that are not configuration.
+const (
+	// maxSegments bounds the index in memory at 64 bytes a segment, 8 MiB.
+	maxSegments = 1 << 17
+	// itemOverhead is what an item takes in memory beside its bytes.
+	itemOverhead = 160
+	// commitParts: a frame is committed when all but 1/commitParts of the
+	// commit interval has passed, so that the fsync ends within the interval,
+	// which hello promises as the bound of what a crash takes.
+	commitParts = 4
+	// maxQuarantine bounds the frames kept for people to look at.
+	maxQuarantine = 64
+	// maxDropBatch bounds the segments that one plan drops.
+	maxDropBatch = 64
+)
+
+func (c *core) run(name id.Run) *run {
+	for _, r := range c.runs {
+		if r.id == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// current returns the open run.
+func (c *core) current() *run { return c.runs[len(c.runs)-1] }
+
+// begin opens a run, which becomes the current one.
+func (c *core) begin(name id.Run) *run {
+	ordinal := uint64(1)
+	if len(c.runs) > 0 {
+		ordinal = c.current().ordinal + 1
+	}
+	r := &run{id: name, ordinal: ordinal, class: wire.Telemetry, boot: c.cfg.Boot, state: wire.RunOpen, next: 1, sids: map[*Series]uint32{}}
+	c.runs = append(c.runs, r)
+	return r
+}
+
+// commitAge is the age at which rows must be on their way to the store.
+func (c *core) commitAge() time.Duration {
+	return c.cfg.CommitInterval - c.cfg.CommitInterval/commitParts
+}
+
+// sendsUncommitted says whether frames leave before they are committed.
+func (c *core) sendsUncommitted() bool { return c.cfg.Mode == Spill && c.online }
+
+// cutDue returns when the open frame must be cut.
+func (c *core) cutDue() (at time.Duration, ok bool) {
+	if c.open.rows == 0 {
+		return 0, false
+	}
+	if c.sendsUncommitted() {
+		return c.open.since + min(c.cfg.Linger, c.commitAge()), true
+	}
+	return c.open.since + c.commitAge(), true
+}
+
+// commitDue returns when the store must next be written.
+func (c *core) commitDue() (at time.Duration, ok bool) {
+	sooner := func(t time.Duration) {
+		if !ok || t < at {
+			at, ok = t, true
+		}
+	}
+	for _, r := range c.runs {
+		if len(r.mem) > 0 {
+			if !c.sendsUncommitted() || c.memory > c.cfg.MaxMemory/2 {
+				sooner(0)
+			}
+			sooner(r.mem[0].at + c.commitAge())
+		}
+		if r.ackedSegments() > 0 || c.removable(r) {
+			sooner(r.ackedAt + c.commitAge())
+		}
+	}
+	return at, ok
+}
+
+// removable says whether a run may leave the store: the gate knows its state,
+// and nothing of it is held.
+func (c *core) removable(r *run) bool {
+	return r.retired && r.sealed && r.drained() && len(r.mem) == 0 && len(r.segs) == 0
+}
+
+// commit plans to write what is in memory, together with the deletions that
+// have come up.
+func (c *core) commit() *plan {
+	p := newPlanner()
+	drafts := make([]*draft, len(c.runs))
+	for i, r := range c.runs {
+		drafts[i] = p.draft(r)
+		p.release(c, drafts[i])
+	}
+	for i, r := range c.runs {
+		p.append(c, drafts[i], r.mem)
+	}
+	return p.plan()
+}
+
+// rotate seals the current run and begins another. In memory both happen at
+// once; the plan commits what the old run has and its close marker.
+func (c *core) rotate(name id.Run) *plan {
+	old := c.current()
+	p := newPlanner()
+	c.closeRun(p, old)
+	p.open(c.begin(name))
+	return p.plan()
+}
+
+// finish plans the clean end of the process.
+func (c *core) finish() *plan {
+	p := newPlanner()
+	c.closeRun(p, c.current())
+	return p.plan()
+}
+
+func (c *core) closeRun(p *planner, r *run) {
+	r.sealed = true
+	for _, other := range c.runs {
+		if other != r {
+			d := p.draft(other)
+			p.release(c, d)
+			p.append(c, d, other.mem)
+		}
+	}
+	d := p.draft(r)
+	p.release(c, d)
+	p.append(c, d, r.mem)
+	p.close(d)
+}
+
+// committed notes that segments of a run are durable.
+func (c *core) committed(r *run, segs []segment) {
+	for i := range segs {
+		s := &segs[i]
+		c.live += s.bytes
+		if !s.gap {
+			c.count.committed += s.readings
+		}
+	}
+	r.segs = append(r.segs, segs...)
+	r.committed = segs[len(segs)-1].last
+	for _, it := range r.trim(r.committed) {
+		c.memory -= it.size()
+	}
+}
+
+// released notes that the first n segments of a run are gone, acked.
+func (c *core) released(r *run, n int) {
+	for i := range n {
+		s := &r.segs[i]
+		c.live -= s.bytes
+		c.garbage += s.bytes
+		if !s.gap {
+			c.count.acked += s.readings
+		}
+	}
+	r.segs = slices.Delete(r.segs, 0, n)
+	if len(r.segs) == 0 {
+		r.segs = nil
+	}
+}
+
+// swapped notes that s stands for the segments of its range.
+func (c *core) swapped(r *run, s segment) {
+	i, j := r.segmentOf(s.first), r.segmentOf(s.last)+1
+	for k := i; k < j; k++ {
+		c.live -= r.segs[k].bytes
+		c.garbage += r.segs[k].bytes
+	}
+	c.live += s.bytes
+	c.version++
+	r.replace(i, j, s)
+}
+
+// removed notes that a run has left the store.
+func (c *core) removed(r *run) {
+	c.runs = slices.DeleteFunc(c.runs, func(x *run) bool { return x == r })
+	c.told = slices.DeleteFunc(c.told, func(x *run) bool { return x == r })
+}
+
+// add takes a finished item into memory, and sheds what is too much.
+func (c *core) add(r *run, it item) {
+	r.mem = append(r.mem, it)
+	r.next = it.last + 1
+	c.memory += it.size()
+	for c.memory > c.cfg.MaxMemory && c.shed() {
+	}
+}
+
+func (it *item) size() int64 { return int64(len(it.msg)) + itemOverhead }
+
+// shed turns the oldest frame that is not being written into a gap, joined to
+// the gap before it if that was never sent: the store does not keep up, and
+// memory is at its bound. It returns false if there is none.
+func (c *core) shed() bool {
+	for _, r := range c.runs {
+		for i := range r.mem {
+			it := &r.mem[i]
+			if it.gap || it.first <= r.writing {
+				continue
+			}
+			c.drop(DropMemory, it.readings)
+			gap := newGap(r.id, wire.GapQuota, it.first, it.last, it.readings, it.tFirst, it.tLast)
+			gap.at = it.at
+			c.memory += gap.size() - it.size()
+			*it = gap
+			c.version++
+			if i > 0 && r.mem[i-1].gap && r.mem[i-1].first > max(r.handed, r.writing) {
+				before := &r.mem[i-1]
+				joined := joinGaps(r.id, wire.GapQuota, before, it)
+				joined.at = before.at
+				c.memory += joined.size() - before.size() - it.size()
+				r.mem[i-1] = joined
+				r.mem = slices.Delete(r.mem, i, i+1)
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// ack lets go of a run's items up to seq. It refuses what was never sent.
+func (c *core) ack(now time.Duration, name id.Run, seq uint64) bool {
+	r := c.run(name)
+	if r == nil || seq <= r.acked {
+		return true
+	}
+	if seq > max(r.handed, r.inherited) {
+		c.count.badAcks++
+		return false
+	}
+	r.acked, r.ackedAt = seq, now
+	for _, it := range r.trim(seq) {
+		c.memory -= it.size()
+		if !it.gap {
+			c.count.acked += it.readings
+		}
+	}
+	return true
+}
+
+// overQuota returns the bytes by which the store would exceed its limit if
+// what is in memory were written.
+func (c *core) overQuota() int64 {
+	return c.live + c.memory - c.cfg.Limit
+}
+
+// dropOldest plans to replace the oldest segments by gaps until want bytes are
+// free or maxDropBatch segments are gone, nil if no segment is left to drop.
+func (c *core) dropOldest(reason DropReason, want int64) *plan {
+	p := newPlanner()
+	left := maxDropBatch
+	for _, r := range c.runs {
+		d := p.draft(r)
+		p.release(c, d)
+		for i := r.ackedSegments(); i < len(r.segs) && want > 0 && left > 0; {
+			if r.segs[i].gap {
+				i++
+				continue
+			}
+			j := i + 1
+			freed := r.segs[i].bytes
+			// What a cursor may have sent gets a gap of its own: the less a gap
+			// covers that arrived after all, the truer its count of readings.
+			for j < len(r.segs) && !r.segs[j].gap && r.segs[i].first > r.handed && freed < want && j-i < left {
+				freed += r.segs[j].bytes
+				j++
+			}
+			c.dropSegments(p, d, reason, i, j)
+			want -= freed
+			left -= j - i
+			i = j
+		}
+		if want <= 0 || left <= 0 {
+			break
+		}
+	}
+	return p.plan()
+}
+
+// dropSegments plans one gap for segs[i:j], and for the gap before them if
+// that was never sent: an item that may have been sent does not change.
+func (c *core) dropSegments(p *planner, d *draft, reason DropReason, i, j int) {
+	r := d.r
+	segs := r.segs[i:j]
+	gap := newGap(r.id, reason.gap(), segs[0].first, segs[len(segs)-1].last, 0, segs[0].tFirst, segs[0].tLast)
+	var readings uint64
+	for k := range segs {
+		readings += segs[k].readings
+		gap.tFirst, gap.tLast = min(gap.tFirst, segs[k].tFirst), max(gap.tLast, segs[k].tLast)
+	}
+	gap = newGap(r.id, reason.gap(), gap.first, gap.last, readings, gap.tFirst, gap.tLast)
+	if i > 0 {
+		if b := &r.segs[i-1]; b.grows && b.first > r.handed && b.last > r.acked && reason.gap() == wire.GapQuota {
+			before := newGap(r.id, wire.GapQuota, b.first, b.last, b.readings, b.tFirst, b.tLast)
+			gap = joinGaps(r.id, wire.GapQuota, &before, &gap)
+			i--
+		}
+	}
+	p.swap(c, d, i, j, gap, reason.gap() == wire.GapQuota)
+	p.then(func() { c.drop(reason, readings) })
+}
+
+// condemn plans a gap in the place of a segment that cannot be read.
+func (c *core) condemn(r *run, i int) *plan {
+	p := newPlanner()
+	c.dropSegments(p, p.draft(r), DropCorrupt, i, i+1)
+	return p.plan()
+}
+
+// jail plans a frame into quarantine, at the cost of the oldest there.
+func (c *core) jail(p *planner, run id.Run, it *item) {
+	key := quarantineKey(run, it.first)
+	n := len(it.msg) + crcSize
+	p.room(2, 2*(len(key)+indexEntry)+n, n)
+	if len(c.quarantine) >= maxQuarantine {
+		p.cur.Delete(c.quarantine[0])
+		p.then(func() { c.quarantine = c.quarantine[1:] })
+	}
+	p.put(key, append([]byte(nil), it.msg...))
+	p.then(func() { c.quarantine = append(c.quarantine, key) })
+}
+
+func (c *core) drop(reason DropReason, readings uint64) {
+	c.count.dropped[reason].Items++
+	c.count.dropped[reason].Readings += readings
+}
+
+// segments counts the segments of all runs.
+func (c *core) segments() int {
+	n := 0
+	for _, r := range c.runs {
+		n += len(r.segs)
+	}
+	return n
+}

@@ -1,0 +1,138 @@
+package buffer
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// maxSeries bounds the series that a process ever registers: a reload that
+// changes a profile adds some, and nothing reloads that often.
+const maxSeries = 4 * wire.MaxDevices
+
+// Series takes the rows of one series of one device. It is safe for concurrent
+// use.
+type Series struct {
+	b      *Buffer
+	device id.Device
+	hash   id.Schema
+	body   []byte
+	digest [32]byte
+	grid   uint64
+	tick   uint64
+	width  int
+
+	// Guarded by b.mu: the rows of the open frame, and a window on them.
+	rows   wire.Rows
+	window wire.Rows
+}
+
+// seriesKey says when two registrations are the same series: then the schema
+// message would be the same.
+type seriesKey struct {
+	device id.Device
+	hash   id.Schema
+	digest [32]byte
+	grid   uint64
+}
+
+// Series returns the series of a device with these columns. digest is the
+// profile's, grid the expected spacing of rows in ticks, 0 if unknown. A body
+// that is not valid (wire.ParseBody) is refused. Registering the same again
+// returns the same Series; any difference makes a new one with a sid of its
+// own, as a sid is never redefined.
+func (b *Buffer) Series(dev id.Device, body wire.Body, digest [32]byte, grid uint64) (*Series, error) {
+	enc := body.Append(nil)
+	if _, err := wire.ParseBody(enc); err != nil {
+		return nil, fmt.Errorf("buffer: series of %s: %w", dev, err)
+	}
+	key := seriesKey{dev, wire.HashBody(enc), digest, grid}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, ErrClosed
+	}
+	if s, ok := b.series[key]; ok {
+		return s, nil
+	}
+	if len(b.series) >= maxSeries {
+		return nil, fmt.Errorf("buffer: series of %s: more than %d series since the start", dev, maxSeries)
+	}
+	s := &Series{b: b, device: dev, hash: key.hash, body: enc, digest: digest, grid: grid, tick: body.Tick, width: len(body.Columns)}
+	b.series[key] = s
+	return s, nil
+}
+
+// Append adds a row: its time in ticks since boot, its quality and a value for
+// each column, which it copies. suppressed is the number of rows that the
+// sampler has withheld since the last Append. It returns ErrClosed after Close
+// and an error for a row of another width. It never waits for storage.
+func (s *Series) Append(tick int64, q uint64, v []int64, suppressed int) error {
+	if len(v) != s.width {
+		return fmt.Errorf("buffer: append: row of %d values for the %d columns of %s", len(v), s.width, s.device)
+	}
+	b := s.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return ErrClosed
+	}
+	f := &b.core.open
+	if s.rows.Len() == 0 {
+		if len(f.series) == wire.MaxBlocks {
+			b.cutLocked()
+		}
+		f.series = append(f.series, s)
+	}
+	if f.rows == 0 {
+		f.since = b.cfg.Now()
+		wake(b.cutWake)
+	}
+	s.rows.Append(tick, q, v)
+	f.rows++
+	f.values += s.width + 2
+	f.suppressed += uint64(max(suppressed, 0))
+	b.core.count.sampled += uint64(s.width)
+	b.core.count.suppressed += uint64(max(suppressed, 0))
+	if f.full() {
+		b.cutLocked()
+	}
+	return nil
+}
+
+// view returns the rows from to, valid until the next call.
+func (s *Series) view(from, to int) *wire.Rows {
+	w := &s.window
+	w.T, w.Q, w.V = s.rows.T[from:to], s.rows.Q[from:to], w.V[:0]
+	for i := range s.rows.V {
+		w.V = append(w.V, s.rows.V[i][from:to])
+	}
+	return w
+}
+
+// millis returns a tick in milliseconds since boot, rounded down.
+func millis(ticks int64, tick uint64) int64 {
+	const nanos = 1_000_000
+	size := uint64(ticks)
+	if ticks < 0 {
+		size = -size
+	}
+	hi, lo := bits.Mul64(size, tick)
+	if hi >= nanos {
+		return math.MaxInt64 // beyond any clock
+	}
+	q, rest := bits.Div64(hi, lo, nanos)
+	if q >= math.MaxInt64 {
+		return math.MaxInt64
+	}
+	if ticks >= 0 {
+		return int64(q)
+	}
+	if rest > 0 {
+		q++
+	}
+	return -int64(q)
+}
