@@ -78,7 +78,7 @@ func (a *actorOf[M]) tell(msg M) error {
 		a.mu.Unlock()
 		return a.refuse(ErrStopped, 1)
 	}
-	if a.roomLocked() == 0 {
+	if a.roomLocked(1) == 0 {
 		a.mu.Unlock()
 		return a.refuse(ErrMailboxFull, 1)
 	}
@@ -96,7 +96,7 @@ func (a *actorOf[M]) tellBatch(msgs []M) (int, error) {
 		a.mu.Unlock()
 		return 0, a.refuse(ErrStopped, len(msgs))
 	}
-	n := min(len(msgs), int(a.roomLocked()))
+	n := min(len(msgs), int(a.roomLocked(len(msgs))))
 	for i := range n {
 		a.box.put(msgs[i], &a.kind.pools.chunks)
 	}
@@ -124,14 +124,15 @@ func (a *actorOf[M]) force(msg M) bool {
 	return true
 }
 
-// roomLocked is exact: a message gives its room back when its Receive returns,
+// roomLocked returns how many messages fit, and may say less where want fit. It
+// is exact below want: a message gives its room back when its Receive returns,
 // not when its batch ends.
-func (a *actorOf[M]) roomLocked() int32 {
-	used := a.box.count
-	if used >= a.kind.bound && a.ctx != nil {
-		used -= a.ctx.handled.Load()
+func (a *actorOf[M]) roomLocked(want int) int32 {
+	room := a.kind.bound - a.box.count
+	if int(room) < want && a.ctx != nil {
+		room += a.ctx.handled.Load()
 	}
-	return max(0, a.kind.bound-used)
+	return max(0, room)
 }
 
 // wakeAndUnlock schedules an idle actor.
@@ -171,7 +172,7 @@ func (a *actorOf[M]) turn() (again bool) {
 		if !returned && !a.gone.Load() {
 			a.crash(c, recover())
 		}
-		c.actor, c.current = nil, nil
+		c.actor, c.current, c.turned = nil, nil, 0
 		clear(c.inline[:])
 		c.handled.Store(0)
 		a.kind.pools.contexts.Put(c)
@@ -184,11 +185,9 @@ func (a *actorOf[M]) turn() (again bool) {
 func (a *actorOf[M]) run(c *ContextOf[M]) (again bool) {
 	a.start(c)
 	budget := a.kind.dispatcher.throughput
-	var done int32
-	defer func() { a.kind.stats.handled(int(done + c.handled.Load())) }()
 	for {
 		a.mu.Lock()
-		done += a.settleLocked(c)
+		a.settleLocked(c)
 		batch := a.box.take(&c.inline, budget, &a.kind.pools.chunks)
 		if len(batch) == 0 {
 			return a.restAndUnlock(c)
@@ -207,31 +206,29 @@ func (a *actorOf[M]) run(c *ContextOf[M]) (again bool) {
 }
 
 // settleLocked gives back the room of the batch that c has handled.
-func (a *actorOf[M]) settleLocked(c *ContextOf[M]) int32 {
+func (a *actorOf[M]) settleLocked(c *ContextOf[M]) {
 	n := c.handled.Load()
 	a.box.done(n)
+	c.turned += n
 	c.handled.Store(0)
 	a.ctx = c
-	return n
 }
 
 // restAndUnlock ends a turn that has no message left to handle: the mailbox is
 // empty or the budget is spent.
 func (a *actorOf[M]) restAndUnlock(c *ContextOf[M]) (again bool) {
 	a.ctx = nil
-	switch {
-	case a.box.count > 0:
-		a.mu.Unlock()
-		return true
-	case a.closing:
-		a.mu.Unlock()
-		a.finish(c, nil)
-		return false
+	more, closing := a.box.count > 0, a.closing
+	if !more && !closing {
+		a.box.rest(&a.kind.pools.chunks)
+		a.status = idle // from here another turn may run
 	}
-	a.box.rest(&a.kind.pools.chunks)
-	a.status = idle
 	a.mu.Unlock()
-	return false
+	a.kind.stats.handled(int(c.turned))
+	if !more && closing {
+		a.finish(c, nil)
+	}
+	return more
 }
 
 func (a *actorOf[M]) start(c *ContextOf[M]) {
@@ -272,11 +269,12 @@ func (a *actorOf[M]) dropAll(c *ContextOf[M], why drop) {
 	left := a.box.discard()
 	a.mu.Unlock()
 	if c != nil {
-		left -= c.handled.Load()
+		n := c.handled.Load()
 		if c.current != nil {
-			left--
-			a.kind.stats.handled(1)
+			n++
 		}
+		left -= n
+		a.kind.stats.handled(int(c.turned + n))
 		c.current = nil
 	}
 	a.kind.stats.dead(why, int(left))
@@ -314,6 +312,7 @@ func (a *actorOf[M]) runStopped(c *ContextOf[M], reason error) {
 func (a *actorOf[M]) end(reason error) {
 	engine := a.kind.system.engine
 	engine.forget(a.id)
+	a.kind.stats.actors.Dec()
 	a.mu.Lock()
 	a.status = dead
 	a.gone.Store(true)
@@ -331,7 +330,6 @@ func (a *actorOf[M]) end(reason error) {
 	for _, w := range watchers {
 		w.notify(Terminated{PID: a.pid(), Reason: reason})
 	}
-	a.kind.stats.actors.Dec()
 	if a.kind.group == nil {
 		engine.leave()
 	}

@@ -36,6 +36,7 @@ type ContextOf[M any] struct {
 	current *M             // into the batch; nil in hooks
 	inline  [inlineSlots]M // where a batch from the inline slots is copied
 	handled atomic.Int32   // messages of the batch that are done
+	turned  int32          // messages of the turn's batches before it
 }
 
 // Context is the context of an untyped receiver.
