@@ -81,7 +81,7 @@ func (c *comparison) explain(dev id.Device, h *hole, present []Reading) {
 		if !c.follows(h, e) {
 			continue
 		}
-		n := min(uncommittedLimit(e.Interval, c.period(present, h)), len(rest))
+		n := min(uncommittedLimit(e.Interval, period(present)), len(rest))
 		c.report.Uncommitted += n
 		rest = rest[:len(rest)-n]
 	}
@@ -134,14 +134,13 @@ func (c *comparison) covers(g *entry, h *hole) bool {
 	if !c.sameGateway(h, g.Gateway) {
 		return false
 	}
-	boot := c.runs[g.Run].Boot
 	if p := h.prev; p != nil {
-		if p.Run == g.Run && g.B <= p.Seq || c.runs[p.Run].Boot == boot && g.To+time.Millisecond < p.Tick {
+		if p.Run == g.Run && g.B <= p.Seq || c.runs[p.Run].Boot == g.Boot && g.To+time.Millisecond < p.Tick {
 			return false
 		}
 	}
 	if n := h.next; n != nil {
-		if n.Run == g.Run && g.A >= n.Seq || c.runs[n.Run].Boot == boot && g.From > n.Tick {
+		if n.Run == g.Run && g.A >= n.Seq || c.runs[n.Run].Boot == g.Boot && g.From > n.Tick {
 			return false
 		}
 	}
@@ -167,21 +166,13 @@ func uncommittedLimit(interval, period time.Duration) int {
 	return int((interval+commitSlack)/period) + 1
 }
 
-// period is the usual time between two numbers of a device, from the readings
-// of the boot in which the hole lies: the median over neighbours in one run.
-func (c *comparison) period(present []Reading, h *hole) time.Duration {
-	near := h.prev
-	if near == nil {
-		near = h.next
-	}
-	if near == nil {
-		return 0
-	}
-	boot := c.runs[near.Run].Boot
+// period is the usual time between two numbers of a device: the median over
+// neighbours in one run. 0 is unknown.
+func period(present []Reading) time.Duration {
 	var spacings []time.Duration
 	for i := 1; i < len(present); i++ {
 		a, b := present[i-1], present[i]
-		if a.Run == b.Run && c.runs[a.Run].Boot == boot && b.Value > a.Value {
+		if a.Run == b.Run && b.Value > a.Value {
 			spacings = append(spacings, (b.Tick-a.Tick)/time.Duration(b.Value-a.Value))
 		}
 	}

@@ -43,6 +43,7 @@ type Reading struct {
 type Entry struct {
 	Gateway  id.Gateway
 	Run      id.Run
+	Boot     id.Boot
 	A, B     uint64 // sequences, inclusive; without a meaning for Crash
 	Cause    Cause
 	Readings uint64        // of all the gateway's devices
@@ -73,7 +74,8 @@ type Twin struct {
 	Seq    uint64
 }
 
-// Run tells which gateway and boot a run belongs to.
+// Run tells which gateway and boot a run belongs to. A zero boot is one that is
+// not known any more: of a run that was retired long ago.
 type Run struct {
 	Run     id.Run
 	Gateway id.Gateway

@@ -1,0 +1,119 @@
+// Package api is the cloud's HTTP API, version 1: what sites, gateways, twins,
+// histories and ledgers hold, read only. It keeps nothing and decides nothing:
+// a request becomes a question to the shards' owners (Views) or to the history
+// store, and the answer becomes JSON. The documents are package client's.
+//
+// Errors are problem details (RFC 9457) that name the place and the way out.
+// There is no sign-in yet, so that the API is served on loopback only, unless
+// the configuration asks for more.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/cloud/history"
+	"github.com/atrium-iot/atrium/shared/id"
+)
+
+const (
+	// MaxBody bounds a request's body, in bytes: nothing here reads one.
+	MaxBody = 4 << 10
+	// DefaultLimit and MaxLimit bound a page of a list: a page is built in memory.
+	DefaultLimit, MaxLimit = 1000, 1000
+)
+
+// ErrNotFound is what Views return for a site, gateway or device that does not
+// exist.
+var ErrNotFound = errors.New("not found")
+
+// Views answers from the state of the sites. Lists are sorted by name. A site
+// or device without any record is ErrNotFound.
+type Views interface {
+	Status(ctx context.Context) (client.Status, error)
+	Sites(ctx context.Context) ([]client.Site, error)
+	Gateways(ctx context.Context, site id.Site) ([]client.Gateway, error)
+	Devices(ctx context.Context, site id.Site) ([]client.Device, error)
+	Device(ctx context.Context, dev id.Device) (client.Device, error)
+}
+
+// History is the store of readings: history.Store.
+type History interface {
+	Read(ctx context.Context, dev id.Device, point id.Point, from, to time.Time, limit int) iter.Seq2[history.Reading, error]
+	Series(dev id.Device) ([]history.SeriesInfo, error)
+	Ledger(site id.Site) iter.Seq2[history.Entry, error]
+}
+
+// Register adds the endpoints under /v1 to mux. version is the program's.
+func Register(mux *http.ServeMux, version string, views Views, store History) {
+	cfg := huma.DefaultConfig("Atrium", version)
+	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "/v1/openapi", "", ""
+	cfg.CreateHooks = nil // no $schema links in answers
+	cfg.RejectUnknownQueryParameters = true
+	s := &server{views: views, store: store}
+	a := humago.New(mux, cfg)
+	add(a, "status", "/v1/status", "The state of this node", s.status)
+	add(a, "list-sites", "/v1/sites", "All sites", s.sites)
+	add(a, "list-gateways", "/v1/sites/{site}/gateways", "The gateways of a site", s.gateways)
+	add(a, "list-devices", "/v1/sites/{site}/devices", "The twins of a site", s.devices)
+	add(a, "get-device", "/v1/sites/{site}/devices/{device}", "A twin", s.device)
+	add(a, "get-history", "/v1/sites/{site}/devices/{device}/history", "The readings of a point, by time", s.history)
+	add(a, "get-ledger", "/v1/sites/{site}/ledger", "The gap ledger of a site", s.ledger)
+}
+
+func add[I, O any](a huma.API, name, path, summary string, f func(context.Context, *I) (*O, error)) {
+	huma.Register(a, huma.Operation{
+		OperationID: name, Method: http.MethodGet, Path: path, Summary: summary, MaxBodyBytes: MaxBody,
+		Errors: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusInternalServerError},
+	}, f)
+}
+
+// Handler answers what mux does not know, and methods that it does not allow,
+// with problem details too.
+func Handler(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r) // sets the path's values, which h alone would not
+			return
+		}
+		probe := &discard{header: make(http.Header)}
+		h.ServeHTTP(probe, r)
+		if allow := probe.header.Get("Allow"); allow != "" {
+			w.Header().Set("Allow", allow)
+			writeProblem(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s %s: allowed are %s", r.Method, r.URL.Path, allow))
+			return
+		}
+		writeProblem(w, http.StatusNotFound, fmt.Sprintf("there is nothing at %s: GET /v1/openapi.json lists what there is", r.URL.Path))
+	})
+}
+
+// discard keeps the header of an answer only.
+type discard struct{ header http.Header }
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discard) WriteHeader(int)             {}
+
+// CheckListen refuses an address that others than this machine can reach,
+// unless anywhere allows it.
+func CheckListen(addr string, anywhere bool) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("api: address %q: want HOST:PORT: %w", addr, err)
+	}
+	ip := net.ParseIP(host)
+	if anywhere || host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("api: address %q can be reached from other machines, and the API has no sign-in: use 127.0.0.1, or allow it explicitly", addr)
+}

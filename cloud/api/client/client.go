@@ -1,0 +1,209 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/atrium-iot/atrium/shared/id"
+)
+
+const (
+	// maxAnswer bounds an answer, in bytes: a full page of raw readings has 3 MB.
+	maxAnswer = 32 << 20
+	// requestTimeout bounds one request: a page is read from a local store.
+	requestTimeout = 60 * time.Second
+)
+
+// Client calls the API of one node. It may be used by many goroutines.
+type Client struct {
+	base *url.URL
+	http *http.Client
+}
+
+// New makes a client of the node at base, for example http://127.0.0.1:8080.
+func New(base string) (*Client, error) {
+	u, err := url.Parse(base)
+	if err != nil {
+		return nil, fmt.Errorf("client: address: %w", err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("client: address %q: want http://HOST:PORT", base)
+	}
+	return &Client{base: u, http: &http.Client{Timeout: requestTimeout}}, nil
+}
+
+// Error is an answer other than success: RFC 9457 problem details.
+type Error struct {
+	Status int    `json:"status"`
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Errors []struct {
+		Message  string `json:"message"`
+		Location string `json:"location"`
+	} `json:"errors"`
+}
+
+func (e *Error) Error() string {
+	text := e.Detail
+	if text == "" {
+		text = e.Title
+	}
+	for _, d := range e.Errors {
+		text += fmt.Sprintf("; %s: %s", d.Location, d.Message)
+	}
+	return text
+}
+
+// NotFound reports whether err says that the thing asked for does not exist.
+func NotFound(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Status == http.StatusNotFound
+}
+
+// Status returns the state of the node.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	return get[Status](ctx, c, nil, "v1", "status")
+}
+
+// Sites returns all sites.
+func (c *Client) Sites(ctx context.Context) ([]Site, error) {
+	return collect(list[Site](ctx, c, nil, "v1", "sites"))
+}
+
+// Gateways returns the gateways of a site.
+func (c *Client) Gateways(ctx context.Context, site id.Site) ([]Gateway, error) {
+	return collect(list[Gateway](ctx, c, nil, "v1", "sites", string(site), "gateways"))
+}
+
+// Devices returns the twins of a site.
+func (c *Client) Devices(ctx context.Context, site id.Site) ([]Device, error) {
+	return collect(list[Device](ctx, c, nil, "v1", "sites", string(site), "devices"))
+}
+
+// Device returns one twin.
+func (c *Client) Device(ctx context.Context, dev id.Device) (Device, error) {
+	return get[Device](ctx, c, nil, "v1", "sites", string(dev.Site), "devices", dev.Name)
+}
+
+// Ledger returns the gap ledger of a site.
+func (c *Client) Ledger(ctx context.Context, site id.Site) ([]LedgerEntry, error) {
+	return collect(list[LedgerEntry](ctx, c, nil, "v1", "sites", string(site), "ledger"))
+}
+
+// History yields the readings of a point from since until before until, by
+// time; zero times are open ends. raw adds their identity. It stops at the
+// first error.
+func (c *Client) History(ctx context.Context, dev id.Device, point id.Point, since, until time.Time, raw bool) iter.Seq2[Reading, error] {
+	q := url.Values{"point": {string(point)}, "limit": {fmt.Sprint(MaxHistory)}}
+	if !since.IsZero() {
+		q.Set("since", since.UTC().Format(time.RFC3339Nano))
+	}
+	if !until.IsZero() {
+		q.Set("until", until.UTC().Format(time.RFC3339Nano))
+	}
+	if raw {
+		q.Set("raw", "true")
+	}
+	return list[Reading](ctx, c, q, "v1", "sites", string(dev.Site), "devices", dev.Name, "history")
+}
+
+// MaxHistory is the most readings of one page of history.
+const MaxHistory = 10_000
+
+// list follows the pages of a list.
+func list[T any](ctx context.Context, c *Client, q url.Values, path ...string) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		next := make(url.Values)
+		for k, v := range q {
+			next[k] = v
+		}
+		for {
+			page, err := get[Page[T]](ctx, c, next, path...)
+			if err != nil {
+				yield(none, err)
+				return
+			}
+			for _, item := range page.Items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if page.Next == "" {
+				return
+			}
+			next.Set("after", page.Next)
+		}
+	}
+}
+
+func collect[T any](seq iter.Seq2[T, error]) ([]T, error) {
+	var out []T
+	for item, err := range seq {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, item)
+	}
+	return out, nil
+}
+
+func get[T any](ctx context.Context, c *Client, q url.Values, path ...string) (T, error) {
+	var out T
+	u := c.base.JoinPath(path...)
+	u.RawQuery = q.Encode()
+	body, err := c.fetch(ctx, u.String())
+	if err == nil {
+		err = json.Unmarshal(body, &out)
+	}
+	if err != nil {
+		return out, fmt.Errorf("GET %s: %w", u, err)
+	}
+	return out, nil
+}
+
+func (c *Client) fetch(ctx context.Context, u string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		var ue *url.Error
+		if errors.As(err, &ue) { // it would repeat the address
+			err = ue.Err
+		}
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(body) > maxAnswer:
+		return nil, fmt.Errorf("answer of more than %d bytes", maxAnswer)
+	case resp.StatusCode == http.StatusOK:
+		return body, nil
+	}
+	return nil, problem(resp, body)
+}
+
+func problem(resp *http.Response, body []byte) error {
+	e := &Error{Status: resp.StatusCode, Title: resp.Status}
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if strings.HasSuffix(media, "json") && json.Unmarshal(body, e) != nil {
+		return &Error{Status: resp.StatusCode, Title: resp.Status}
+	}
+	e.Status = resp.StatusCode
+	return e
+}

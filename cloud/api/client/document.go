@@ -1,0 +1,122 @@
+// Package client is the cloud's HTTP API as Go: its documents, which the
+// server (cloud/api) writes and this package reads, and calls that return
+// them. It decides nothing, keeps nothing and retries nothing; pages are
+// followed to their end.
+package client
+
+import "time"
+
+// Page is one page of a list. Next is empty on the last one; otherwise it is
+// the `after` of the next.
+type Page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty" doc:"Give it as 'after' to get the next page; absent on the last one."`
+}
+
+// Site is a site of the catalog.
+type Site struct {
+	Site     string `json:"site"`
+	Shard    int    `json:"shard" doc:"The shard whose log holds the site."`
+	Revision uint64 `json:"revision" doc:"The catalog's revision of that assignment."`
+}
+
+// Gateway is an edge agent as its site knows it.
+type Gateway struct {
+	Gateway    string    `json:"gateway" example:"hq/gw-1"`
+	Agent      string    `json:"agent" doc:"Program and version."`
+	Board      string    `json:"board"`
+	IntervalMS uint64    `json:"interval_ms" doc:"The commit interval: what a crash may leave uncommitted."`
+	SeenAt     time.Time `json:"seen_at" doc:"When its latest record was journaled."`
+	Runs       []Run     `json:"runs" doc:"Oldest first, retired ones included."`
+}
+
+// Run is a run of a gateway.
+type Run struct {
+	Run   string `json:"run"`
+	Class string `json:"class,omitempty" doc:"telemetry or events; absent of a run that was retired long ago"`
+	Boot  string `json:"boot,omitempty"`
+	State string `json:"state" doc:"open, closed, unclean or retired"`
+	Next  uint64 `json:"next" doc:"The next sequence to be applied."`
+	Last  uint64 `json:"last" doc:"The highest sequence that the gateway said to have committed."`
+}
+
+// Device is a device's twin.
+type Device struct {
+	Device   string    `json:"device" example:"hq/t1"`
+	Gateway  string    `json:"gateway,omitempty" doc:"That it hangs on; absent while unbound."`
+	Liveness string    `json:"liveness" doc:"unknown, live or silent"`
+	LastAt   time.Time `json:"last_at,omitzero" doc:"When its latest reading arrived."`
+	Points   []Point   `json:"points"`
+}
+
+// Point is the reported value of one point of a twin.
+type Point struct {
+	Point         string    `json:"point"`
+	Value         *float64  `json:"value" doc:"null until a value was reported"`
+	Raw           int64     `json:"raw" doc:"The value in steps of its resolution."`
+	Unit          string    `json:"unit"`
+	Kind          string    `json:"kind" doc:"number, boolean or counter"`
+	Quality       string    `json:"quality" doc:"Of the newest reading; the value is the newest that was not bad."`
+	SampledAt     time.Time `json:"sampled_at,omitzero"`
+	ReceivedAt    time.Time `json:"received_at,omitzero"`
+	Clock         string    `json:"clock" doc:"Where sampled_at comes from: estimated, system or welcome."`
+	UncertaintyUS uint64    `json:"uncertainty_us" doc:"Of sampled_at, either way."`
+	Suspect       bool      `json:"clock_suspect,omitempty" doc:"The clock was ahead of the arrival; sampled_at is the arrival."`
+	Run           string    `json:"run,omitempty"`
+	Seq           uint64    `json:"seq,omitempty"`
+}
+
+// Reading is a row of a point's history. The fields from Raw on are present
+// when they are asked for with raw=true.
+type Reading struct {
+	Time    time.Time `json:"time" doc:"UTC of the sample."`
+	Value   *float64  `json:"value" doc:"null if the read failed"`
+	Quality string    `json:"quality"`
+	Clock   string    `json:"clock"`
+
+	Raw        int64     `json:"raw,omitempty"`
+	Run        string    `json:"run,omitempty"`
+	Seq        uint64    `json:"seq,omitempty"`
+	Row        int       `json:"row,omitempty" doc:"(run, seq, row) is the reading's identity in its device."`
+	TickNS     int64     `json:"tick_ns,omitempty" doc:"Sample time since the gateway's boot."`
+	ReceivedAt time.Time `json:"received_at,omitzero"`
+}
+
+// LedgerEntry is a line of a site's gap ledger.
+type LedgerEntry struct {
+	Gateway    string    `json:"gateway"`
+	Run        string    `json:"run"`
+	Class      string    `json:"class"`
+	Boot       string    `json:"boot"`
+	A          uint64    `json:"a"`
+	B          uint64    `json:"b" doc:"0: the end is open (crash)."`
+	Reason     string    `json:"reason"`
+	Readings   uint64    `json:"readings"`
+	FirstMS    int64     `json:"first_ms" doc:"Since boot; of a crash, the last that was applied."`
+	LastMS     int64     `json:"last_ms"`
+	IntervalMS uint64    `json:"interval_ms,omitempty" doc:"Of a crash: what may be uncommitted."`
+	FoundAt    time.Time `json:"found_at"`
+}
+
+// Status is the state of the node that answers.
+type Status struct {
+	Cluster   string    `json:"cluster"`
+	Node      string    `json:"node"`
+	Version   string    `json:"version"`
+	StartedAt time.Time `json:"started_at"`
+	Gateways  int       `json:"gateways" doc:"Connections to this node."`
+	QueuedB   int64     `json:"queued_bytes" doc:"Accepted from gateways, not yet durable."`
+	Shards    []Shard   `json:"shards" doc:"Those that this node owns."`
+}
+
+// Shard is the progress of a shard's owner.
+type Shard struct {
+	Shard       int    `json:"shard"`
+	Incarnation uint64 `json:"incarnation"`
+	Epoch       uint64 `json:"epoch"`
+	First       uint64 `json:"first" doc:"The oldest message in the log."`
+	Last        uint64 `json:"last" doc:"The newest."`
+	Applied     uint64 `json:"applied"`
+	Durable     uint64 `json:"durable" doc:"What history has fsynced."`
+	Snapshot    uint64 `json:"snapshot" doc:"What the latest manifest holds."`
+}

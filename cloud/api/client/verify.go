@@ -1,0 +1,136 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/verify"
+	"github.com/atrium-iot/atrium/shared/id"
+)
+
+// Verification fetches everything that verify.Compare needs: the counter
+// points of all sites with their histories, the ledgers and the runs.
+func (c *Client) Verification(ctx context.Context, truth []verify.Sample) (verify.Input, error) {
+	in := verify.Input{Truth: truth}
+	sites, err := c.Sites(ctx)
+	if err != nil {
+		return verify.Input{}, err
+	}
+	for _, s := range sites {
+		if err := c.verifySite(ctx, id.Site(s.Site), &in); err != nil {
+			return verify.Input{}, err
+		}
+	}
+	return in, nil
+}
+
+func (c *Client) verifySite(ctx context.Context, site id.Site, in *verify.Input) error {
+	gateways, err := c.Gateways(ctx, site)
+	if err != nil && !NotFound(err) { // a site may be assigned before its first record is applied
+		return err
+	}
+	for _, g := range gateways {
+		if err := addRuns(g, in); err != nil {
+			return fmt.Errorf("client: gateway %s: %w", g.Gateway, err)
+		}
+	}
+	ledger, err := c.Ledger(ctx, site)
+	if err != nil {
+		return err
+	}
+	for _, e := range ledger {
+		entry, err := entryOf(e)
+		if err != nil {
+			return fmt.Errorf("client: ledger of %s: %w", site, err)
+		}
+		in.Ledger = append(in.Ledger, entry)
+	}
+	devices, err := c.Devices(ctx, site)
+	if err != nil && !NotFound(err) {
+		return err
+	}
+	for _, d := range devices {
+		if err := c.verifyDevice(ctx, d, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Client) verifyDevice(ctx context.Context, d Device, in *verify.Input) error {
+	dev, err := id.ParseDevice(d.Device)
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	for _, p := range d.Points {
+		if p.Kind != "counter" {
+			continue
+		}
+		twin := verify.Twin{Device: dev, Value: p.Raw, Seq: p.Seq}
+		if p.Run != "" {
+			if twin.Run, err = id.ParseRun(p.Run); err != nil {
+				return fmt.Errorf("client: twin %s: %w", dev, err)
+			}
+		}
+		in.Twins = append(in.Twins, twin)
+		for r, err := range c.History(ctx, dev, id.Point(p.Point), time.Time{}, time.Time{}, true) {
+			if err != nil {
+				return err
+			}
+			run, err := id.ParseRun(r.Run)
+			if err != nil {
+				return fmt.Errorf("client: history of %s: %w", dev, err)
+			}
+			in.Readings = append(in.Readings, verify.Reading{
+				Device: dev, Run: run, Seq: r.Seq, Tick: time.Duration(r.TickNS), Time: r.Time, Value: r.Raw, Bad: r.Value == nil,
+			})
+		}
+	}
+	return nil
+}
+
+func addRuns(g Gateway, in *verify.Input) error {
+	gw, err := id.ParseGateway(g.Gateway)
+	if err != nil {
+		return err
+	}
+	for _, r := range g.Runs {
+		run := verify.Run{Gateway: gw}
+		if run.Run, err = id.ParseRun(r.Run); err != nil {
+			return err
+		}
+		if r.Boot != "" {
+			if run.Boot, err = id.ParseBoot(r.Boot); err != nil {
+				return err
+			}
+		}
+		in.Runs = append(in.Runs, run)
+	}
+	return nil
+}
+
+// entryOf reads a ledger entry. An open end is a crash; ranges that a gateway
+// declared are gaps; everything else explains nothing.
+func entryOf(e LedgerEntry) (verify.Entry, error) {
+	out := verify.Entry{
+		A: e.A, B: e.B, Readings: e.Readings, Cause: verify.Missing,
+		From: time.Duration(e.FirstMS) * time.Millisecond, To: time.Duration(e.LastMS) * time.Millisecond,
+		Interval: time.Duration(e.IntervalMS) * time.Millisecond,
+	}
+	switch {
+	case e.Reason == "crash" && e.B == 0:
+		out.Cause = verify.Crash
+	case e.Reason == "quota" || e.Reason == "rejected" || e.Reason == "corrupt" || e.Reason == "crash":
+		out.Cause = verify.Declared
+	}
+	var err error
+	if out.Gateway, err = id.ParseGateway(e.Gateway); err != nil {
+		return out, err
+	}
+	if out.Run, err = id.ParseRun(e.Run); err != nil {
+		return out, err
+	}
+	out.Boot, err = id.ParseBoot(e.Boot)
+	return out, err
+}

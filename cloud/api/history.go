@@ -1,0 +1,178 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/cloud/history"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+type historyInput struct {
+	deviceInput
+	Point string `query:"point" required:"true" maxLength:"63" doc:"The point's name."`
+	Since string `query:"since" maxLength:"64" doc:"RFC 3339, or a duration before now such as 10m. Default: everything." example:"10m"`
+	Until string `query:"until" maxLength:"64" doc:"As since, exclusive. Default: everything."`
+	Raw   bool   `query:"raw" doc:"Also each reading's identity and raw value."`
+	After string `query:"after" maxLength:"200" doc:"The 'next' of the page before."`
+	Limit int    `query:"limit" minimum:"1" maximum:"10000" default:"1000" doc:"The most readings of the page."`
+}
+
+// forever is later than any time that microseconds in 64 bits can hold.
+func forever() time.Time { return time.Unix(math.MaxInt64/1_000_000, 0) }
+
+func (s *server) history(ctx context.Context, in *historyInput) (*body[client.Page[client.Reading]], error) {
+	dev, err := parseDevice(in.Site, in.Device)
+	if err != nil {
+		return nil, err
+	}
+	q, err := parseHistory(in, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.hasPoint(dev, q.point, in.Point); err != nil {
+		return nil, err
+	}
+	out := client.Page[client.Reading]{Items: []client.Reading{}}
+	var last history.Reading
+	for r, err := range s.store.Read(ctx, dev, q.point, q.since, q.until, 0) {
+		if err != nil {
+			return nil, answered(err, "history of "+dev.String(), "/v1/sites/"+in.Site+"/devices")
+		}
+		if q.after.covers(r) {
+			continue
+		}
+		if len(out.Items) == in.Limit {
+			out.Next = cursorOf(last).String()
+			break
+		}
+		out.Items, last = append(out.Items, readingOf(r, in.Raw)), r
+	}
+	return ok(out), nil
+}
+
+// hasPoint tells a point that never was from one without readings in a range.
+func (s *server) hasPoint(dev id.Device, point id.Point, name string) error {
+	list := "/v1/sites/" + string(dev.Site) + "/devices"
+	all, err := s.store.Series(dev)
+	if err != nil {
+		return answered(err, "history of "+dev.String(), list)
+	}
+	if len(all) == 0 {
+		return answered(ErrNotFound, "history of device "+dev.String(), list)
+	}
+	for _, series := range all {
+		for _, c := range series.Body.Columns {
+			if c.Point == point {
+				return nil
+			}
+		}
+	}
+	return answered(ErrNotFound, fmt.Sprintf("point %q of device %s", name, dev), list+"/"+dev.Name)
+}
+
+// historyQuery is a historyInput that was understood.
+type historyQuery struct {
+	point        id.Point
+	since, until time.Time
+	after        cursor
+}
+
+func parseHistory(in *historyInput, now time.Time) (q historyQuery, err error) {
+	if q.point, err = id.ParsePoint(in.Point); err != nil {
+		return q, badParameter("query.point", in.Point, err)
+	}
+	if q.since, err = parseTime(in.Since, now, time.Unix(math.MinInt64/1_000_000, 0)); err != nil {
+		return q, badParameter("query.since", in.Since, err)
+	}
+	if q.until, err = parseTime(in.Until, now, forever()); err != nil {
+		return q, badParameter("query.until", in.Until, err)
+	}
+	if q.until.Before(q.since) {
+		return q, badParameter("query.until", in.Until, errors.New("is before since"))
+	}
+	if in.After != "" {
+		if q.after, err = parseCursor(in.After); err != nil {
+			return q, badParameter("query.after", in.After, err)
+		}
+		if from := time.UnixMicro(q.after.micros); from.After(q.since) {
+			q.since = from
+		}
+	}
+	return q, nil
+}
+
+func parseTime(s string, now, none time.Time) (time.Time, error) {
+	if s == "" {
+		return none, nil
+	}
+	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		return t, nil
+	}
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	return time.Time{}, errors.New("want a time such as 2026-01-31T12:00:00Z or a duration before now such as 10m")
+}
+
+func readingOf(r history.Reading, raw bool) client.Reading {
+	out := client.Reading{Time: r.Time.UTC(), Quality: r.Quality.String(), Clock: r.Source.String()}
+	if r.Quality != wire.Bad {
+		out.Value = &r.Value
+	}
+	if raw {
+		out.Raw, out.Run, out.Seq, out.Row, out.TickNS, out.ReceivedAt = r.Raw, r.Run.String(), r.Seq, r.Row, r.Tick, r.Received.UTC()
+	}
+	return out
+}
+
+// cursor is the place of a reading in the order of history: time, run,
+// sequence, row. The zero cursor is before all.
+type cursor struct {
+	set    bool
+	micros int64
+	run    id.Run
+	seq    uint64
+	row    int
+}
+
+func cursorOf(r history.Reading) cursor {
+	return cursor{true, r.Time.UnixMicro(), r.Run, r.Seq, r.Row}
+}
+
+func (c cursor) String() string { return fmt.Sprintf("%d.%s.%d.%d", c.micros, c.run, c.seq, c.row) }
+
+func parseCursor(s string) (cursor, error) {
+	c := cursor{set: true}
+	var run []byte
+	_, err := fmt.Sscanf(s, "%d.%16x.%d.%d", &c.micros, &run, &c.seq, &c.row)
+	if err == nil && len(run) == len(c.run) {
+		copy(c.run[:], run)
+	}
+	if err != nil || c.String() != s {
+		return cursor{}, errors.New("want the 'next' of the page before")
+	}
+	return c, nil
+}
+
+// covers reports whether r is at the cursor or before it.
+func (c cursor) covers(r history.Reading) bool {
+	if !c.set {
+		return false
+	}
+	switch us := r.Time.UnixMicro(); {
+	case us != c.micros:
+		return us < c.micros
+	case r.Run != c.run:
+		return slices.Compare(r.Run[:], c.run[:]) < 0
+	case r.Seq != c.seq:
+		return r.Seq < c.seq
+	}
+	return r.Row <= c.row
+}

@@ -1,0 +1,144 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strconv"
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/cloud/history"
+)
+
+// server holds what the endpoints ask.
+type server struct {
+	views Views
+	store History
+}
+
+// body is an answer of 200.
+type body[T any] struct{ Body T }
+
+func ok[T any](v T) *body[T] { return &body[T]{v} }
+
+// listing is the query of a list.
+type listing struct {
+	After string `query:"after" maxLength:"200" doc:"The 'next' of the page before."`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"1000" doc:"The most items of the page."`
+}
+
+type siteInput struct {
+	Site string `path:"site" maxLength:"63"`
+	listing
+}
+
+type deviceInput struct {
+	Site   string `path:"site" maxLength:"63"`
+	Device string `path:"device" maxLength:"63"`
+}
+
+// page cuts a list that is sorted by name.
+func page[T any](items []T, name func(T) string, q listing) *body[client.Page[T]] {
+	from := sort.Search(len(items), func(i int) bool { return q.After == "" || name(items[i]) > q.After })
+	out := client.Page[T]{Items: items[from:]}
+	if len(out.Items) > q.Limit {
+		out.Items = out.Items[:q.Limit]
+		out.Next = name(out.Items[q.Limit-1])
+	}
+	if len(out.Items) == 0 {
+		out.Items = []T{} // [], not null
+	}
+	return ok(out)
+}
+
+func (s *server) status(ctx context.Context, _ *struct{}) (*body[client.Status], error) {
+	st, err := s.views.Status(ctx)
+	if err != nil {
+		return nil, answered(err, "status", "/v1/status")
+	}
+	return ok(st), nil
+}
+
+func (s *server) sites(ctx context.Context, in *listing) (*body[client.Page[client.Site]], error) {
+	sites, err := s.views.Sites(ctx)
+	if err != nil {
+		return nil, answered(err, "sites", "/v1/sites")
+	}
+	return page(sites, func(s client.Site) string { return s.Site }, *in), nil
+}
+
+func (s *server) gateways(ctx context.Context, in *siteInput) (*body[client.Page[client.Gateway]], error) {
+	site, err := parseSite(in.Site)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.views.Gateways(ctx, site)
+	if err != nil {
+		return nil, answered(err, "site "+in.Site, "/v1/sites")
+	}
+	return page(all, func(g client.Gateway) string { return g.Gateway }, in.listing), nil
+}
+
+func (s *server) devices(ctx context.Context, in *siteInput) (*body[client.Page[client.Device]], error) {
+	site, err := parseSite(in.Site)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.views.Devices(ctx, site)
+	if err != nil {
+		return nil, answered(err, "site "+in.Site, "/v1/sites")
+	}
+	return page(all, func(d client.Device) string { return d.Device }, in.listing), nil
+}
+
+func (s *server) device(ctx context.Context, in *deviceInput) (*body[client.Device], error) {
+	dev, err := parseDevice(in.Site, in.Device)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.views.Device(ctx, dev)
+	if err != nil {
+		return nil, answered(err, "device "+dev.String(), "/v1/sites/"+in.Site+"/devices")
+	}
+	return ok(d), nil
+}
+
+// ledger pages by the number of entries before: the ledger only grows.
+func (s *server) ledger(_ context.Context, in *siteInput) (*body[client.Page[client.LedgerEntry]], error) {
+	site, err := parseSite(in.Site)
+	if err != nil {
+		return nil, err
+	}
+	skip := uint64(0)
+	if in.After != "" {
+		if skip, err = strconv.ParseUint(in.After, 10, 63); err != nil {
+			return nil, badParameter("query.after", in.After, fmt.Errorf("want the 'next' of the page before"))
+		}
+	}
+	out := client.Page[client.LedgerEntry]{Items: []client.LedgerEntry{}}
+	at := uint64(0)
+	for e, err := range s.store.Ledger(site) {
+		if err != nil {
+			return nil, answered(err, "ledger of "+in.Site, "/v1/sites")
+		}
+		if at++; at <= skip {
+			continue
+		}
+		if len(out.Items) == in.Limit {
+			out.Next = strconv.FormatUint(at-1, 10)
+			break
+		}
+		out.Items = append(out.Items, ledgerEntry(e))
+	}
+	return ok(out), nil
+}
+
+func ledgerEntry(e history.Entry) client.LedgerEntry {
+	return client.LedgerEntry{
+		Gateway: string(e.Site) + "/" + e.Gateway, Run: e.Run.String(), Class: e.Class.String(), Boot: e.Boot.String(),
+		A: e.A, B: e.B, Reason: e.Reason.String(), Readings: e.Readings,
+		FirstMS: e.TFirst, LastMS: e.TLast, IntervalMS: e.Interval,
+		FoundAt: time.UnixMicro(e.Time).UTC(),
+	}
+}
