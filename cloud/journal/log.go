@@ -168,6 +168,9 @@ func (l *Log) PublishFenced(ctx context.Context, token uint64, recs []Record) (u
 	if err != nil {
 		return 0, fmt.Errorf("journal: publish fenced: %w", err)
 	}
+	if token == 0 { // on an empty log the server would take it as true
+		return 0, fmt.Errorf("journal: publish fenced: shard %d: no token: %w", l.shard, ErrFenced)
+	}
 	seq, err := l.conditional(ctx, l.ownSubject, msg, jetstream.WithExpectLastSequenceForSubject(token, l.epochSubject))
 	if err != nil {
 		return 0, fmt.Errorf("journal: publish fenced: shard %d: token %d: %w", l.shard, token, err)
