@@ -1,0 +1,59 @@
+package host
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestABusThatDoesNotExistIsNamedWithWhatToDo(t *testing.T) {
+	for _, name := range []string{"i2c-65535", "/dev/i2c-65535"} {
+		_, err := OpenI2C(name)
+		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "/dev/i2c-65535 does not exist") || !strings.Contains(err.Error(), "dtparam=i2c_arm=on") {
+			t.Errorf("OpenI2C(%q) = %v", name, err)
+		}
+	}
+}
+
+func TestABusNameOutsideTheGrammarIsRefused(t *testing.T) {
+	for _, name := range []string{"", "1", "i2c-", "i2c-x", "i2c-01", "i2c--1", "/dev/../i2c-1", "/tmp/i2c-1", "i2c-1/../mem", "i2c-99999", "sim-i2c-1"} {
+		if _, err := OpenI2C(name); err == nil || !strings.Contains(err.Error(), "want a name such as i2c-1") {
+			t.Errorf("OpenI2C(%q) = %v", name, err)
+		}
+	}
+}
+
+func TestAForbiddenBusNamesTheGroup(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may open everything")
+	}
+	path := filepath.Join(t.TempDir(), "i2c-1")
+	if err := os.WriteFile(path, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := check(filepath.Dir(path), path); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "group i2c") {
+		t.Errorf("check = %v", err)
+	}
+}
+
+func TestTheBusesThatThereAreAreListed(t *testing.T) {
+	dir := t.TempDir()
+	missing := filepath.Join(dir, "i2c-7")
+	if err := check(dir, missing); err == nil || !strings.Contains(err.Error(), "no I2C bus") {
+		t.Errorf("check = %v", err)
+	}
+	for _, n := range []string{"i2c-1", "i2c-0"} {
+		if err := os.WriteFile(filepath.Join(dir, n), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := check(dir, missing); err == nil || !strings.Contains(err.Error(), dir+"/i2c-0, "+dir+"/i2c-1") {
+		t.Errorf("check = %v", err)
+	}
+	if err := check(dir, filepath.Join(dir, "i2c-0")); err != nil {
+		t.Errorf("a bus that can be opened: %v", err)
+	}
+}
