@@ -1,0 +1,99 @@
+package link
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Direction of a packet through the relay.
+type Direction uint8
+
+const (
+	Up   Direction = iota // from a client to the target
+	Down                  // back
+	directions
+)
+
+// String returns "up" or "down".
+func (d Direction) String() string {
+	if d == Up {
+		return "up"
+	}
+	return "down"
+}
+
+// Reason says why a packet was dropped.
+type Reason uint8
+
+const (
+	// Passed is no reason: the packet is forwarded.
+	Passed Reason = iota
+	// DropCut: the link is cut, when the packet comes or when it is due.
+	DropCut
+	// DropLoss: the random loss that was asked for.
+	DropLoss
+	// DropQueue: more packets are on the way than the relay holds.
+	DropQueue
+	// DropSize: the packet is larger than a link's MTU.
+	DropSize
+	// DropClients: a new client, and the table is full.
+	DropClients
+	// DropUnreachable: the operating system refused it, or the target's port is
+	// closed.
+	DropUnreachable
+	// DropStopped: on the way when the relay was stopped.
+	DropStopped
+	reasons
+)
+
+// String names the reason as the counters do.
+func (r Reason) String() string {
+	return [...]string{"passed", "cut", "loss", "queue", "size", "clients", "unreachable", "stopped"}[r]
+}
+
+// Conditions are what the link does to packets. The zero value is a perfect
+// link.
+type Conditions struct {
+	Cut    bool
+	Delay  time.Duration // one way
+	Jitter time.Duration // added to Delay, uniform in [0, Jitter); reorders packets
+	Drop   float64       // percent, each way
+	Kbps   int64         // rate each way, 1000 bits a second; 0 is unlimited
+}
+
+// shaper decides the fate of packets. It is pure but for its random source and
+// for when each direction's line is free again.
+type shaper struct {
+	rng  *rand.Rand
+	free [directions]time.Time
+}
+
+func newShaper(seed uint64) *shaper {
+	return &shaper{rng: rand.New(rand.NewPCG(seed, 0x11e4))}
+}
+
+// admit returns when a packet of size bytes that comes at now is due on the
+// other side, or why it is dropped.
+func (s *shaper) admit(c Conditions, d Direction, size int, now time.Time) (time.Time, Reason) {
+	switch {
+	case c.Cut:
+		return time.Time{}, DropCut
+	case c.Drop > 0 && s.rng.Float64()*100 < c.Drop:
+		return time.Time{}, DropLoss
+	}
+	sent := now
+	if c.Kbps > 0 {
+		// The line takes packets one after the other; what waits is bounded by
+		// the queue.
+		if s.free[d].After(sent) {
+			sent = s.free[d]
+		}
+		sent = sent.Add(time.Duration(int64(size) * 8 * int64(time.Millisecond) / c.Kbps))
+		s.free[d] = sent
+	}
+	due := sent.Add(c.Delay)
+	if c.Jitter > 0 {
+		due = due.Add(time.Duration(s.rng.Int64N(int64(c.Jitter))))
+	}
+	return due, Passed
+}
