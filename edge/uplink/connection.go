@@ -1,0 +1,257 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/atrium-iot/atrium/edge/buffer"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// connection is one connection from hello to its end.
+type connection struct {
+	u       *Uplink
+	conn    *quic.Conn
+	control *quic.Stream
+	reader  *wire.Reader
+	flight  *flight
+	bound   uint64 // the version of the devices that were sent
+}
+
+// greet opens the control stream, says who is here, and waits for welcome.
+func (c *connection) greet(ctx context.Context, hello wire.Hello) (wire.Welcome, error) {
+	var err error
+	if c.control, err = c.conn.OpenStreamSync(ctx); err != nil {
+		return wire.Welcome{}, fmt.Errorf("control stream: %w", err)
+	}
+	c.control.SetPriority(urgencyControl, false)
+	hello.Min, hello.Max, hello.Agent = wire.Version, wire.Version, c.u.cfg.Agent
+	bind, version, _ := c.u.bind()
+	c.bound = version
+	greeting := wire.AppendItem(nil, hello.Append(nil))
+	greeting = wire.AppendItem(greeting, bind.Append(nil))
+	if _, err := c.control.Write(greeting); err != nil {
+		return wire.Welcome{}, fmt.Errorf("hello: %w", err)
+	}
+	return c.welcome()
+}
+
+func (c *connection) welcome() (wire.Welcome, error) {
+	if err := c.control.SetReadDeadline(time.Now().Add(welcomeTimeout)); err != nil {
+		return wire.Welcome{}, fmt.Errorf("welcome: %w", err)
+	}
+	c.reader = wire.NewReader(c.control, wire.MaxControl)
+	msg, err := c.reader.Next()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return wire.Welcome{}, errNoWelcome
+	}
+	if err != nil {
+		return wire.Welcome{}, fmt.Errorf("welcome: %w", err)
+	}
+	w, err := wire.ParseWelcome(msg)
+	if err != nil {
+		return wire.Welcome{}, fmt.Errorf("%w: %w", errProtocol, err)
+	}
+	if w.Version != wire.Version {
+		return wire.Welcome{}, fmt.Errorf("%w: welcome chose version %d", errProtocol, w.Version)
+	}
+	return w, c.control.SetReadDeadline(time.Time{})
+}
+
+// serve sends the session's runs until the connection or ctx ends, and returns
+// why.
+func (c *connection) serve(ctx context.Context, s buffer.Session, credit uint64) error {
+	c.flight = newFlight(credit)
+	live, backlog := c.lane(wire.LaneLive), c.lane(wire.LaneBacklog)
+	for _, l := range []*lane{live, backlog} {
+		if err := openLane(ctx, c.conn, l); err != nil {
+			return err
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.readControl() })
+	g.Go(func() error { return c.writeBinds(ctx) })
+	g.Go(func() error { return live.sideBySide(ctx, s.Live) })
+	g.Go(func() error { return backlog.inTurn(ctx, s.Backlog) })
+	g.Go(func() error {
+		err := c.watch(ctx)
+		c.close(err) // what frees the others from their streams
+		return err
+	})
+	return g.Wait()
+}
+
+func (c *connection) lane(kind wire.Lane) *lane {
+	return &lane{kind: kind, source: c.u.source, flight: c.flight, metrics: c.u.metrics.lanes[kind]}
+}
+
+// close ends the connection with the code for err.
+func (c *connection) close(err error) {
+	code := wire.CloseInternal
+	switch {
+	case errors.Is(err, context.Canceled):
+		code, err = wire.CloseBye, nil
+	case errors.Is(err, errDead), errors.Is(err, errStalled), errors.Is(err, errNoWelcome):
+		code = wire.CloseBye
+	case errors.Is(err, errRefused), errors.Is(err, errProtocol):
+		code = wire.CloseProtocol
+	}
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	// The error says that the connection is closed already.
+	_ = c.conn.CloseWithError(quic.ApplicationErrorCode(code), text)
+}
+
+// readControl takes what the gate says until the stream ends.
+func (c *connection) readControl() error {
+	for {
+		msg, err := c.reader.Next()
+		if err != nil {
+			return fmt.Errorf("control: %w", err)
+		}
+		if err := c.take(msg); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *connection) take(msg []byte) error {
+	kind, err := wire.Peek(msg)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errProtocol, err)
+	}
+	switch kind {
+	case wire.KindAck:
+		var m wire.Ack
+		if m, err = wire.ParseAck(msg); err == nil {
+			c.acked(m.Runs)
+		}
+	case wire.KindCredit:
+		var m wire.Credit
+		if m, err = wire.ParseCredit(msg); err == nil {
+			c.flight.grant(m.Total)
+		}
+	case wire.KindReject:
+		var m wire.Reject
+		if m, err = wire.ParseReject(msg); err == nil {
+			return c.rejected(&m)
+		}
+	default:
+		err = fmt.Errorf("%s on the control stream", kind)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errProtocol, err)
+	}
+	return nil
+}
+
+func (c *connection) acked(runs []wire.RunSeq) {
+	for _, r := range runs {
+		if !c.flight.ack(r.Run, r.Seq) {
+			c.u.metrics.strayAcks.Inc()
+			continue
+		}
+		c.u.metrics.acks.Inc()
+		c.u.source.Ack(r.Run, r.Seq)
+	}
+}
+
+func (c *connection) rejected(m *wire.Reject) error {
+	c.u.metrics.rejects.WithLabelValues(m.Reason.String()).Inc()
+	c.u.log.Warn("gate rejects a frame", "run", m.Run, "seq", m.Seq, "reason", m.Reason, "text", m.Text)
+	switch c.flight.reject(m.Run, m.Seq, m.Reason) {
+	case stray:
+		c.u.metrics.strayAcks.Inc()
+	case resend:
+		c.flight.rewind(m.Run, rewind{m.Seq, true})
+	case quarantine:
+		err := c.u.source.Reject(m.Run, m.Seq, m.Reason)
+		if errors.Is(err, buffer.ErrNotAFrame) {
+			err = fmt.Errorf("%w: %s: %s: %w", errRefused, m.Reason, m.Text, err)
+		}
+		if err != nil {
+			return err
+		}
+		c.flight.rewind(m.Run, rewind{m.Seq, false})
+	case refuse:
+		return fmt.Errorf("%w: run %s: frame %d: %s: %s", errRefused, m.Run, m.Seq, m.Reason, m.Text)
+	}
+	return nil
+}
+
+// writeBinds sends bind again whenever the devices change.
+func (c *connection) writeBinds(ctx context.Context) error {
+	for {
+		bind, version, changed := c.u.bind()
+		if version != c.bound {
+			c.bound = version
+			if _, err := c.control.Write(wire.AppendItem(nil, bind.Append(nil))); err != nil {
+				return fmt.Errorf("bind: %w", err)
+			}
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// watch returns when ctx ends, or the path or the gate gives no sign of life.
+func (c *connection) watch(ctx context.Context) error {
+	ticker := time.NewTicker(watchInterval)
+	defer ticker.Stop()
+	var heard time.Time
+	var packets uint64
+	for {
+		stats := c.conn.ConnectionStats()
+		c.u.metrics.rtt.Set(stats.SmoothedRTT.Seconds())
+		now := time.Now()
+		if stats.PacketsReceived != packets || heard.IsZero() {
+			packets, heard = stats.PacketsReceived, now
+		}
+		if sent, ok := c.flight.oldest(); ok {
+			if err := lifeless(now, sent, heard, stats.SmoothedRTT); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// lifeless says whether a connection with a frame unacked since sent, that
+// heard a packet last at heard, is to be given up.
+func lifeless(now, sent, heard time.Time, rtt time.Duration) error {
+	quiet := now.Sub(heard)
+	if sent.After(heard) { // an idle path is silent, too
+		quiet = now.Sub(sent)
+	}
+	switch {
+	case quiet > silenceRTTs*rtt+silenceMin:
+		return fmt.Errorf("%w for %v", errDead, quiet.Round(time.Millisecond))
+	case now.Sub(sent) > stallLimit:
+		return fmt.Errorf("%w for %v", errStalled, stallLimit)
+	}
+	return nil
+}
+
+// devices is what SetDevices was told.
+type devices struct {
+	list    []id.Device
+	version uint64
+	changed chan struct{} // closed at the next change
+}

@@ -1,0 +1,255 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// flight counts what is on its way on one connection: the credit that it uses
+// up, and the frames without an ack. Lanes wait in it for their turn.
+type flight struct {
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced when a waiter may go on
+
+	credit  uint64 // bytes that may be sent in all
+	sent    uint64 // bytes sent, or about to be
+	waiting int    // live frames that wait for credit
+	runs    map[id.Run]*runFlight
+	backlog uint64 // bytes of the backlog without an ack
+}
+
+// runFlight is what was sent of a run and not acked, in order.
+type runFlight struct {
+	lane    wire.Lane
+	entries []entry
+	highest uint64 // the highest sequence ever sent
+	acked   uint64
+
+	interrupt context.CancelCauseFunc // ends the turn under way
+	rewind    *rewind                 // what the next turn begins with
+
+	// The last rejected sequence, how often it was, and the last one that was
+	// put into quarantine.
+	rejected, quarantined uint64
+	attempts              int
+}
+
+// rewind is where a run goes on after a reject.
+type rewind struct {
+	seq    uint64
+	resend bool // schemas and clocks, too
+}
+
+// errRewound ends a turn whose run was rejected.
+var errRewound = errors.New("rewound")
+
+type entry struct {
+	last uint64
+	size uint64
+	at   time.Time
+}
+
+func newFlight(credit uint64) *flight {
+	return &flight{changed: make(chan struct{}), credit: credit, runs: make(map[id.Run]*runFlight)}
+}
+
+// turn begins a turn of a run: a context that ends at the run's next reject,
+// and where to go on after the last.
+func (f *flight) turn(ctx context.Context, lane wire.Lane, run id.Run) (context.Context, *rewind) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.runs[run]
+	if r == nil {
+		r = &runFlight{lane: lane}
+		f.runs[run] = r
+	}
+	if r.interrupt != nil {
+		r.interrupt(nil)
+	}
+	var turn context.Context
+	turn, r.interrupt = context.WithCancelCause(ctx)
+	rw := r.rewind
+	r.rewind = nil
+	return turn, rw
+}
+
+// start waits until size bytes that end with a run's sequence last may be
+// sent, and counts them as sent. The backlog gives way to live frames, leaves
+// them liveReserve of the credit, and stays under backlogInFlight. It fails
+// when the turn has ended, so that nothing is sent past a reject.
+func (f *flight) start(turn context.Context, run id.Run, last, size uint64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.runs[run]
+	for turn.Err() == nil && !f.may(r.lane, size) {
+		if r.lane == wire.LaneLive {
+			f.waiting++
+		}
+		f.wait(turn)
+		if r.lane == wire.LaneLive {
+			f.waiting--
+			f.wake()
+		}
+	}
+	if turn.Err() != nil {
+		return context.Cause(turn)
+	}
+	f.sent += size
+	r.highest = max(r.highest, last)
+	r.entries = append(r.entries, entry{last, size, time.Now()})
+	if r.lane == wire.LaneBacklog {
+		f.backlog += size
+	}
+	return nil
+}
+
+// may says whether size bytes fit. A gate's credit covers wire.MaxFrame when
+// everything is acked, so that the reserve shrinks for what is larger.
+func (f *flight) may(lane wire.Lane, size uint64) bool {
+	if lane == wire.LaneLive {
+		return f.sent+size <= f.credit
+	}
+	reserve := uint64(0)
+	if size < wire.MaxFrame {
+		reserve = min(liveReserve, wire.MaxFrame-size)
+	}
+	return f.waiting == 0 && f.sent+size+reserve <= f.credit && (f.backlog == 0 || f.backlog+size <= backlogInFlight)
+}
+
+// wait returns after a change or the end of ctx, with f locked again.
+func (f *flight) wait(ctx context.Context) {
+	changed := f.changed
+	f.mu.Unlock()
+	defer f.mu.Lock()
+	select {
+	case <-changed:
+	case <-ctx.Done():
+	}
+}
+
+// waitRewind waits until some run of the backlog was rejected after it ended,
+// and returns it.
+func (f *flight) waitRewind(ctx context.Context, runs []id.Run) (id.Run, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for ctx.Err() == nil {
+		for _, name := range runs {
+			if r := f.runs[name]; r != nil && r.rewind != nil {
+				return name, nil
+			}
+		}
+		f.wait(ctx)
+	}
+	return id.Run{}, context.Cause(ctx)
+}
+
+func (f *flight) wake() {
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// grant raises the credit to total.
+func (f *flight) grant(total uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if total > f.credit {
+		f.credit = total
+		f.wake()
+	}
+}
+
+// ack takes out what a cumulative ack covers. It is false if the sequence was
+// never sent on this connection.
+func (f *flight) ack(run id.Run, seq uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.runs[run]
+	if r == nil || seq > r.highest {
+		return false
+	}
+	r.acked = max(r.acked, seq)
+	n := 0
+	for n < len(r.entries) && r.entries[n].last <= seq {
+		f.leave(r, &r.entries[n])
+		n++
+	}
+	r.entries = append(r.entries[:0], r.entries[n:]...)
+	f.wake()
+	return true
+}
+
+// answer is what to do about a reject.
+type answer uint8
+
+const (
+	stray      answer = iota // nothing: the sequence is not outstanding
+	resend                   // announce schemas and clocks again, then the same frame
+	quarantine               // put a gap in the frame's place
+	refuse                   // end the connection: the gate refuses every answer
+)
+
+// reject decides about a reject (PROTOCOL.md, Streams, 5). The caller carries
+// the answer out, then calls rewind.
+func (f *flight) reject(run id.Run, seq uint64, reason wire.RejectReason) answer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.runs[run]
+	if r == nil || seq > r.highest || seq <= r.acked {
+		return stray
+	}
+	if r.rejected != seq {
+		r.rejected, r.attempts = seq, 0
+	}
+	r.attempts++
+	unknown := reason == wire.RejectUnknownSchema || reason == wire.RejectUnknownClock
+	switch {
+	case reason == wire.RejectForeignRun, r.quarantined == seq, r.attempts > maxAttempts:
+		return refuse
+	case unknown && r.attempts < maxAttempts:
+		return resend
+	}
+	r.quarantined = seq
+	return quarantine
+}
+
+// rewind ends the run's turn and takes out what will be sent again, from seq
+// on.
+func (f *flight) rewind(run id.Run, to rewind) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.runs[run]
+	n := 0
+	for n < len(r.entries) && r.entries[n].last < to.seq {
+		n++
+	}
+	for i := n; i < len(r.entries); i++ {
+		f.leave(r, &r.entries[i])
+	}
+	r.entries = r.entries[:n]
+	r.rewind = &to
+	r.interrupt(errRewound)
+	f.wake()
+}
+
+func (f *flight) leave(r *runFlight, e *entry) {
+	if r.lane == wire.LaneBacklog {
+		f.backlog -= e.size
+	}
+}
+
+// oldest returns when the longest unacked frame was sent.
+func (f *flight) oldest() (at time.Time, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.runs {
+		if len(r.entries) > 0 && (!ok || r.entries[0].at.Before(at)) {
+			at, ok = r.entries[0].at, true
+		}
+	}
+	return at, ok
+}

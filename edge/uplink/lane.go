@@ -1,0 +1,140 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/quic-go/quic-go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/atrium-iot/atrium/edge/buffer"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// Urgencies of RFC 9218, lower first: QUIC sends acknowledged control before
+// live before backlog when it has the choice.
+const (
+	urgencyControl = 0
+	urgencyLive    = 1
+	urgencyBacklog = 5
+)
+
+// lane writes runs to one stream.
+type lane struct {
+	kind    wire.Lane
+	source  Source
+	flight  *flight
+	metrics laneMetrics
+
+	mu     sync.Mutex // one item at a time
+	stream *quic.SendStream
+	buf    []byte
+}
+
+// openLane opens the lane's stream and says which lane it is.
+func openLane(ctx context.Context, conn *quic.Conn, l *lane) error {
+	stream, err := conn.OpenUniStreamSync(ctx)
+	if err != nil {
+		return fmt.Errorf("%s lane: %w", l.kind, err)
+	}
+	l.stream = stream
+	urgency := int8(urgencyLive)
+	if l.kind == wire.LaneBacklog {
+		urgency = urgencyBacklog
+	}
+	stream.SetPriority(urgency, false)
+	start := wire.LaneStart{Lane: l.kind}
+	if _, err := stream.Write(wire.AppendItem(nil, start.Append(nil))); err != nil {
+		return fmt.Errorf("%s lane: %w", l.kind, err)
+	}
+	return nil
+}
+
+// sideBySide sends runs at the same time until ctx ends.
+func (l *lane) sideBySide(ctx context.Context, runs []id.Run) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, run := range runs {
+		g.Go(func() error { return l.inTurn(ctx, []id.Run{run}) })
+	}
+	return g.Wait()
+}
+
+// inTurn sends runs one after another, then whichever the gate rejects after
+// its end, until ctx ends. An open run has no end.
+func (l *lane) inTurn(ctx context.Context, runs []id.Run) error {
+	cursors := make(map[id.Run]Cursor, len(runs))
+	for _, run := range runs {
+		cursors[run] = l.source.Cursor(run)
+		if err := l.pump(ctx, run, cursors[run]); err != nil {
+			return err
+		}
+	}
+	for {
+		run, err := l.flight.waitRewind(ctx, runs)
+		if err != nil {
+			return err
+		}
+		if err := l.pump(ctx, run, cursors[run]); err != nil {
+			return err
+		}
+	}
+}
+
+// pump sends a run, beginning again where a reject says, until the run is
+// closed and given out to its end.
+func (l *lane) pump(ctx context.Context, run id.Run, cursor Cursor) error {
+	for {
+		turn, back := l.flight.turn(ctx, l.kind, run)
+		if back != nil {
+			cursor.Rewind(back.seq, back.resend)
+		}
+		err := l.send(turn, run, cursor)
+		switch {
+		case errors.Is(context.Cause(turn), errRewound) && ctx.Err() == nil:
+		case errors.Is(err, io.EOF):
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		default:
+			return fmt.Errorf("%s lane: run %s: %w", l.kind, run, err)
+		}
+	}
+}
+
+// send sends items until turn ends.
+func (l *lane) send(turn context.Context, run id.Run, cursor Cursor) error {
+	for {
+		item, err := cursor.Next(turn)
+		if err != nil {
+			return err
+		}
+		size := uint64(len(item.Frame))
+		for _, msg := range item.Before {
+			size += uint64(len(msg))
+		}
+		if err := l.flight.start(turn, run, item.Last, size); err != nil {
+			return err
+		}
+		if err := l.write(&item); err != nil {
+			return err
+		}
+		l.metrics.bytes.Add(float64(size))
+		l.metrics.frames.Inc()
+	}
+}
+
+func (l *lane) write(item *buffer.Item) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf = l.buf[:0]
+	for _, msg := range item.Before {
+		l.buf = wire.AppendItem(l.buf, msg)
+	}
+	l.buf = wire.AppendItem(l.buf, item.Frame)
+	_, err := l.stream.Write(l.buf)
+	return err
+}

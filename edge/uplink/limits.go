@@ -1,0 +1,62 @@
+package uplink
+
+import (
+	"time"
+
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// Limits of the connection.
+const (
+	// DefaultMinBackoff and DefaultMaxBackoff bound the window of the wait
+	// before a dial. The wait is drawn from the whole window (full jitter), so
+	// that 10,000 gateways that lost their gate at once come back over 30 s:
+	// a gate takes 775 handshakes a second and core.
+	DefaultMinBackoff = 500 * time.Millisecond
+	DefaultMaxBackoff = 30 * time.Second
+
+	// slowRetry is the wait after a refusal that only people end: another
+	// cluster's certificate, another protocol version, a foreign site.
+	slowRetry = time.Minute
+
+	// stableAfter is how long a connection must have lasted for the next dial
+	// to begin with the smallest window again.
+	stableAfter = 5 * time.Second
+
+	// handshakeTimeout bounds a handshake without an answer: a satellite link
+	// and two lost packets fit.
+	handshakeTimeout = 5 * time.Second
+	// welcomeTimeout bounds the wait for welcome: the gate journals hello
+	// first, which waits for a majority to fsync.
+	welcomeTimeout = 15 * time.Second
+
+	// keepAlive is under the 30 s after which common NATs forget a UDP flow;
+	// idleTimeout allows for two that are lost.
+	keepAlive   = 20 * time.Second
+	idleTimeout = 60 * time.Second
+
+	// A path is dead if data is unacknowledged and no packet at all came for
+	// silenceRTTs round trips and silenceMin: QUIC's own probes are by then
+	// seconds apart, and after an outage it would be late by as much again.
+	silenceRTTs = 3
+	silenceMin  = time.Second
+	// stallLimit is how long a frame may stay without an ack on a live path
+	// before another gate is tried: a journal without majority recovers faster.
+	stallLimit = time.Minute
+	// watchInterval is how often both are checked.
+	watchInterval = 250 * time.Millisecond
+
+	// backlogInFlight bounds the backlog's bytes without an ack, because they
+	// queue up in the router in front of live frames. A frame of any size fits.
+	backlogInFlight = wire.MaxFrame
+	// liveReserve is credit that the backlog leaves to live frames: one cut.
+	liveReserve = 64 << 10
+
+	// maxAttempts is how often one sequence may be rejected on a connection.
+	// Then the gate and this program disagree, and sending on helps nobody.
+	maxAttempts = 4
+
+	// logEvery is how often the same reason for a lost connection is repeated
+	// in the log.
+	logEvery = 5 * time.Minute
+)

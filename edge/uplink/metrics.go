@@ -1,0 +1,62 @@
+package uplink
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+type metrics struct {
+	connected   prometheus.Gauge
+	rtt         prometheus.Gauge
+	dials       prometheus.Counter
+	connects    prometheus.Counter
+	disconnects *prometheus.CounterVec // by reason
+	rejects     *prometheus.CounterVec // by reason
+	acks        prometheus.Counter
+	strayAcks   prometheus.Counter
+	lanes       map[wire.Lane]laneMetrics
+}
+
+type laneMetrics struct {
+	bytes, frames prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	if reg == nil {
+		reg = prometheus.NewRegistry()
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	m := &metrics{
+		connected: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "atrium_uplink_connected", Help: "1 from welcome to the end of the connection.",
+		}),
+		rtt: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "atrium_uplink_rtt_seconds", Help: "Smoothed round trip of the connection.",
+		}),
+		dials:    counter("atrium_uplink_dials_total", "Dials, the failed ones included."),
+		connects: counter("atrium_uplink_connects_total", "Connections that reached welcome."),
+		disconnects: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "atrium_uplink_disconnects_total", Help: "Dials and connections that ended, by reason.",
+		}, []string{"reason"}),
+		rejects: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "atrium_uplink_rejects_total", Help: "Frames and gaps that the gate refused, by reason.",
+		}, []string{"reason"}),
+		acks:      counter("atrium_uplink_acks_total", "Runs acked: a message may ack several."),
+		strayAcks: counter("atrium_uplink_stray_total", "Acks and rejects of runs or sequences that were not sent on their connection."),
+		lanes:     make(map[wire.Lane]laneMetrics),
+	}
+	bytes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "atrium_uplink_sent_bytes_total", Help: "Bytes of messages written to a lane, by lane.",
+	}, []string{"lane"})
+	frames := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "atrium_uplink_sent_frames_total", Help: "Frames and gaps written to a lane, repeats included, by lane.",
+	}, []string{"lane"})
+	for _, l := range []wire.Lane{wire.LaneLive, wire.LaneBacklog} {
+		m.lanes[l] = laneMetrics{bytes.WithLabelValues(l.String()), frames.WithLabelValues(l.String())}
+	}
+	reg.MustRegister(m.connected, m.rtt, m.dials, m.connects, m.disconnects, m.rejects, m.acks, m.strayAcks, bytes, frames)
+	return m
+}

@@ -1,0 +1,41 @@
+package uplink
+
+import (
+	"context"
+
+	"github.com/atrium-iot/atrium/edge/buffer"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// Source is the buffer as the uplink sees it; FromBuffer makes one.
+type Source interface {
+	// Connect begins a session, Welcomed says that its hello is in the journal,
+	// and Disconnect ends it.
+	Connect() (buffer.Session, error)
+	Welcomed()
+	Disconnect()
+	// Cursor reads a run from its first unacked frame.
+	Cursor(run id.Run) Cursor
+	// Ack says that the run's frames up to seq are durable in the cloud.
+	Ack(run id.Run, seq uint64)
+	// Reject puts a gap in the place of a frame that the gate refused;
+	// buffer.ErrNotAFrame if there is one already.
+	Reject(run id.Run, seq uint64, reason wire.RejectReason) error
+}
+
+// Cursor reads one run in order. It is used by one goroutine at a time.
+type Cursor interface {
+	// Next waits for an item; io.EOF ends a closed run.
+	Next(ctx context.Context) (buffer.Item, error)
+	// Rewind makes seq the next item; resend forgets which schemas and clocks
+	// were given out.
+	Rewind(seq uint64, resend bool)
+}
+
+// FromBuffer returns b as a Source.
+func FromBuffer(b *buffer.Buffer) Source { return source{b} }
+
+type source struct{ *buffer.Buffer }
+
+func (s source) Cursor(run id.Run) Cursor { return s.Buffer.Cursor(run) }
