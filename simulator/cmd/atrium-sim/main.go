@@ -1,0 +1,29 @@
+// Command atrium-sim is hardware and networks without either: it serves a
+// simulated board over a unix socket, or relays UDP over a bad link.
+//
+// Every subcommand runs until SIGINT or SIGTERM, which end it cleanly. It
+// prints one line that begins with "ready" on standard output once it serves,
+// logs on standard error, and ends with one line and status 1 when it cannot.
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/atrium-iot/atrium/shared/ops"
+)
+
+func main() { os.Exit(ops.Run(newRoot())) }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "atrium-sim",
+		Short: "Simulated boards and bad links for Atrium",
+	}
+	out := &output{}
+	root.PersistentFlags().BoolVar(&out.json, "json", false, "print the ready line as JSON")
+	root.PersistentFlags().StringVar(&out.level, "log-level", "info", "what to log: debug, info, warn or error")
+	root.AddCommand(newBoard(out), newLink(out))
+	return root
+}

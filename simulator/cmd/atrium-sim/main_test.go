@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/atrium-iot/atrium/hal/remote"
+	"github.com/atrium-iot/atrium/simulator/chip"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"atrium-sim": main})
+}
+
+func TestTheCommandLine(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			for _, name := range []string{"LISTEN", "TO", "CONTROL"} {
+				at, err := freePort()
+				if err != nil {
+					return err
+				}
+				env.Setenv(name, at)
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await": await, "http": request, "count": count,
+		},
+	})
+}
+
+// freePort is free for UDP and TCP, at least now.
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	u, err := net.ListenPacket("udp", l.Addr().String())
+	if err != nil {
+		return "", err
+	}
+	defer u.Close()
+	return l.Addr().String(), nil
+}
+
+// await waits until a board's socket or a URL answers.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: await SOCKET|URL")
+	}
+	there := func() bool {
+		if strings.HasPrefix(args[0], "http:") {
+			resp, err := http.Get(args[0])
+			if err != nil {
+				return false
+			}
+			resp.Body.Close()
+			return resp.StatusCode == http.StatusOK
+		}
+		b, err := remote.Dial(context.Background(), ts.MkAbs(args[0]), "sim-i2c-1")
+		if err != nil {
+			return false
+		}
+		return b.Close() == nil
+	}
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !there() {
+		select {
+		case <-deadline:
+			ts.Fatalf("%s never answered", args[0])
+		case <-tick.C:
+		}
+	}
+}
+
+// request prints the answer, after its status if that is an error.
+func request(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: http METHOD URL")
+	}
+	req, err := http.NewRequest(args[0], args[1], nil)
+	ts.Check(err)
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	failed := resp.StatusCode != http.StatusOK
+	if failed {
+		fmt.Fprintf(ts.Stdout(), "%d ", resp.StatusCode)
+	}
+	fmt.Fprintf(ts.Stdout(), "%s", body)
+	if failed != neg {
+		ts.Fatalf("%s %s: %s %s", args[0], args[1], resp.Status, body)
+	}
+}
+
+// count takes one reading of a counter through the board's socket.
+func count(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: count SOCKET BUS ADDRESS")
+	}
+	var addr uint16
+	_, err := fmt.Sscanf(args[2], "0x%x", &addr)
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	b, err := remote.Dial(ctx, ts.MkAbs(args[0]), args[1])
+	ts.Check(err)
+	defer b.Close()
+	ts.Check(b.Tx(addr, []byte{chip.CounterStart}, nil))
+	for status := []byte{0xff}; status[0] != 0; {
+		ts.Check(b.Tx(addr, []byte{chip.CounterStatus}, status))
+	}
+	var n [4]byte
+	ts.Check(b.Tx(addr, []byte{chip.CounterNumber}, n[:]))
+	fmt.Fprintln(ts.Stdout(), binary.BigEndian.Uint32(n[:]))
+}
+
+// What the README tells a user to type and to write is what the scripts run.
+func TestTheReadmesCommandsAreRun(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var scripts strings.Builder
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripts.Write(b)
+	}
+	run := strings.NewReplacer("$TO", "127.0.0.1:7000", "$LISTEN", "127.0.0.1:7001", "$CONTROL", "127.0.0.1:7002").Replace(scripts.String())
+	found := 0
+	for _, block := range regexp.MustCompile("(?s)```(sh|yaml)\n(.*?)```").FindAllStringSubmatch(string(readme), -1) {
+		if block[1] == "yaml" {
+			found++
+			if !strings.Contains(run, block[2]) {
+				t.Errorf("no script has the file\n%s", block[2])
+			}
+			continue
+		}
+		for line := range strings.Lines(block[2]) {
+			line, _, _ = strings.Cut(strings.TrimSpace(line), " #")
+			line = strings.TrimSpace(line)
+			for typed, scripted := range map[string]string{"atrium-sim ": "exec atrium-sim ", "curl -X POST ": "http POST ", "curl 'http": "http GET 'http"} {
+				if rest, ok := strings.CutPrefix(line, typed); ok {
+					line = scripted + rest
+					break
+				}
+			}
+			found++
+			if !strings.Contains(run, strings.ReplaceAll(line, "'", "")) {
+				t.Errorf("no script runs %q", line)
+			}
+		}
+	}
+	if found < 9 {
+		t.Errorf("found %d commands and files in the README", found)
+	}
+}
