@@ -56,9 +56,15 @@ func devicePath(name string) (string, error) {
 // names the wrong group.
 func check(dir, path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return explain(dir, path, err)
+	}
+	return f.Close()
+}
+
+// explain says what to do about an error of opening a bus.
+func explain(dir, path string, err error) error {
 	switch {
-	case err == nil:
-		return f.Close()
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("host: %s does not exist (%s); on a Raspberry Pi enable it with dtparam=i2c_arm=on in config.txt, elsewhere with the board's device-tree overlay, and load i2c-dev: %w", path, present(dir), err)
 	case errors.Is(err, fs.ErrPermission):
