@@ -30,7 +30,9 @@ import (
 )
 
 // Task is work on one device, in steps. It is called by one goroutine at a
-// time and owned by the Owner from Submit until done is called.
+// time and owned by the Owner from Submit until done is called; after
+// ErrStalled a step of it may still be in the kernel, until a later Submit of
+// any task to the bus is accepted.
 type Task interface {
 	// Step does at most one transaction. It returns done, or how long to wait
 	// before the next step; with an error the task ends. It must not block

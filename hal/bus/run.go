@@ -3,6 +3,8 @@ package bus
 import (
 	"slices"
 	"time"
+
+	"periph.io/x/conn/v3/i2c"
 )
 
 // worker runs one step at a time. It alone touches the bus.
@@ -105,7 +107,7 @@ func (o *Owner) stall(j *job) {
 	o.stuck = true
 	o.mu.Unlock()
 	o.m.stalls.Inc()
-	o.log.Warn("device stalls the bus", "address", j.addr, "deadline", o.cfg.Deadline)
+	o.log.Warn("device stalls the bus", "address", i2c.Addr(j.addr), "deadline", o.cfg.Deadline)
 	o.end(j, ErrStalled)
 	o.endAll(ErrQuarantined, func(*job) bool { return true })
 
@@ -120,7 +122,7 @@ func (o *Owner) stall(j *job) {
 	}
 	d := q.extend(now, o.cfg.MinQuarantine, o.cfg.MaxQuarantine)
 	o.mu.Unlock()
-	o.log.Warn("bus works again, the device is in quarantine", "address", j.addr, "stuck", now.Sub(began)+o.cfg.Deadline, "quarantine", d)
+	o.log.Warn("bus works again, the device is in quarantine", "address", i2c.Addr(j.addr), "stuck", now.Sub(began)+o.cfg.Deadline, "quarantine", d)
 }
 
 // release ends a device's quarantine: its probe came back in time.
@@ -130,7 +132,7 @@ func (o *Owner) release(addr uint16) {
 	delete(o.quarantines, addr)
 	o.mu.Unlock()
 	if was {
-		o.log.Info("device has left its quarantine", "address", addr)
+		o.log.Info("device has left its quarantine", "address", i2c.Addr(addr))
 	}
 }
 
