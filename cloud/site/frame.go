@@ -1,0 +1,128 @@
+package site
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/atrium-iot/atrium/cloud/history"
+	"github.com/atrium-iot/atrium/cloud/twin"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+const (
+	nanosPerMilli = 1_000_000
+
+	// maxUTC and maxNanos keep all arithmetic with a frame's times within 64
+	// bits: 146 years since boot, 36,000 years of UTC.
+	maxUTC   = math.MaxInt64 / 8
+	maxNanos = math.MaxInt64 / 2
+)
+
+// takeFrame judges, decodes and applies one frame: all of it or nothing. One
+// that can't be decoded is a dead letter and its sequence is in the ledger.
+func (g *gateway) takeFrame(in gatewayInput, out *gatewayOutput) error {
+	run, seq, _, err := wire.PeekSeq(in.body)
+	if err != nil {
+		return err
+	}
+	if seq == math.MaxUint64 {
+		return fmt.Errorf("frame: run %s is at the last sequence there is", run)
+	}
+	r, v := g.judge(run, seq, seq, out)
+	switch v {
+	case fresh:
+	case late:
+		g.bury(in, out, "late: the run is retired")
+		return nil
+	case stranger:
+		return fmt.Errorf("frame: unknown run %s", run)
+	default:
+		return nil
+	}
+	if err := g.decode(in.body, r, out); err != nil {
+		out.applied = 0
+		g.lose(run, seq, seq, history.Undecodable, out)
+		return err
+	}
+	g.rival(run, r, out)
+	g.advance(run, r, seq, seq, out)
+	c := &g.state.Count
+	c.Frames++
+	c.Suppressed += uint64(g.frame.Suppressed)
+	for _, b := range out.blocks[:out.applied] {
+		c.Readings += uint64(b.rows.Len() * len(b.batch.Columns))
+		for _, t := range b.rows.T {
+			r.Tick = max(r.Tick, t*int64(b.batch.Tick))
+		}
+	}
+	g.retireIfDone(run, out)
+	return nil
+}
+
+// rival reports a run of another board than the one that said hello last, if
+// it still grows: two boards use one identity.
+func (g *gateway) rival(run id.Run, r *runState, out *gatewayOutput) {
+	if r.Board == g.state.Board || r.State != wire.RunOpen || r.Rival {
+		return
+	}
+	r.Rival = true
+	g.enter(out, history.Entry{Run: run, Class: r.Class, Boot: r.Boot, Reason: history.IdentityTwice})
+}
+
+// decode fills out.blocks from the frame's blocks.
+func (g *gateway) decode(body []byte, r *runState, out *gatewayOutput) error {
+	f := &g.frame
+	if err := f.Parse(body); err != nil {
+		return err
+	}
+	clk, ok := r.Clks[f.Clk]
+	if !ok {
+		return fmt.Errorf("frame: unknown clk %d of run %s", f.Clk, f.Run)
+	}
+	for i := range f.Blocks {
+		if err := g.decodeBlock(&f.Blocks[i], r, clk, out.nextBlock(i), out.now); err != nil {
+			return fmt.Errorf("frame: run %s seq %d sid %d: %w", f.Run, f.Seq, f.Blocks[i].SID, err)
+		}
+	}
+	out.applied = len(f.Blocks)
+	return nil
+}
+
+func (g *gateway) decodeBlock(in *wire.Block, r *runState, clk clockState, b *block, now int64) error {
+	f := &g.frame
+	series, ok := r.SIDs[in.SID]
+	if !ok {
+		return fmt.Errorf("unknown sid")
+	}
+	body, err := g.body(series.Schema)
+	if err != nil {
+		return err
+	}
+	first := wire.FirstTick(f.T0, in.DT0, body.Tick)
+	if err := wire.ParseColumns(in.Data, in.N, len(body.Columns), series.Grid, first, &b.rows); err != nil {
+		return err
+	}
+	least, most := b.rows.T[0], b.rows.T[0]
+	for _, t := range b.rows.T {
+		least, most = min(least, t), max(most, t)
+	}
+	if bound := int64(maxNanos / body.Tick); least < -bound || most > bound {
+		return fmt.Errorf("ticks from %d to %d of %d ns are beyond any boot", least, most, body.Tick)
+	}
+	bind := g.state.Binds[series.Device]
+	b.batch = twin.Batch{
+		Columns: body.Columns, Rows: &b.rows, Tick: body.Tick, Grid: series.Grid,
+		Order: twin.Order{Bind: bind, Boot: r.Rank, Run: r.Order, Seq: f.Seq},
+		Run:   f.Run, UTC0: clk.UTC0, Uncertainty: clk.Uncertainty, Source: clk.Source,
+	}
+	micros := func(t int64) int64 { return clk.UTC0 + t*int64(body.Tick)/1000 }
+	b.row = history.Row{
+		Device: id.Device{Site: g.id.Site, Name: series.Device}, Schema: series.Schema,
+		Run: f.Run, Seq: f.Seq, SID: in.SID, Bind: bind, Boot: r.Rank,
+		UTC0: clk.UTC0, Uncertainty: clk.Uncertainty, Source: clk.Source,
+		Grid: series.Grid, N: in.N, First: first, From: micros(least), To: micros(most),
+		Received: now, Data: in.Data,
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package site
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/atrium-iot/atrium/cloud/history"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// hello takes in what a gateway holds. It ranks boots, begins runs, learns
+// how runs ended, and retires those that are done. It never resets a known
+// run's next.
+func (g *gateway) hello(in gatewayInput, out *gatewayOutput) error {
+	m, err := wire.ParseHello(in.body)
+	if err != nil {
+		return err
+	}
+	ranks := g.rankBoots(m.Boots)
+	s := g.state
+	boot := ranks[len(ranks)-1]
+	// A connection that another one overtook can bring an older hello late. It
+	// may add to what is known, but says nothing about what is gone.
+	stale := m.Board == s.Board && (boot < s.HelloBoot || boot == s.HelloBoot && m.Now < s.HelloNow)
+	if !stale {
+		s.Board, s.Agent, s.Interval = m.Board, m.Agent, m.Interval
+		s.HelloBoot, s.HelloNow, s.HelloAt = boot, m.Now, out.now
+	}
+	for i := range m.Runs {
+		info := &m.Runs[i]
+		if r, ok := s.Runs[info.Run]; ok {
+			r.Board = m.Board
+			r.Last = max(r.Last, info.Last)
+			if r.State == wire.RunOpen {
+				r.State = info.State
+			}
+			continue
+		}
+		if g.tomb(info.Run) != nil {
+			continue
+		}
+		if len(s.Runs) >= MaxRuns {
+			g.bury(in, out, fmt.Sprintf("limit: run %s would be more than %d of the gateway", info.Run, MaxRuns))
+			continue
+		}
+		g.begin(info, m.Board, m.Boots[info.Boot], ranks[info.Boot], out)
+	}
+	if !stale && len(m.Runs) < wire.MaxRuns {
+		g.vanished(&m, out)
+	}
+	for _, run := range g.sortedRuns() {
+		g.retireIfDone(run, out)
+	}
+	return nil
+}
+
+// rankBoots returns the rank of each boot, and ranks unseen ones after all
+// that are known, in the order given.
+func (g *gateway) rankBoots(boots []id.Boot) []uint64 {
+	s := g.state
+	ranks := make([]uint64, len(boots))
+	for i, b := range boots {
+		at := slices.IndexFunc(s.Boots, func(k bootState) bool { return k.Boot == b })
+		if at < 0 {
+			s.NextBoot++
+			at = len(s.Boots)
+			s.Boots = append(s.Boots, bootState{Boot: b, Rank: s.NextBoot})
+		}
+		ranks[i] = s.Boots[at].Rank
+	}
+	if over := len(s.Boots) - MaxBoots; over > 0 {
+		s.Boots = append(s.Boots[:0], s.Boots[over:]...)
+	}
+	return ranks
+}
+
+func (g *gateway) begin(info *wire.RunInfo, board id.Board, boot id.Boot, rank uint64, out *gatewayOutput) {
+	s := g.state
+	s.NextRun++
+	r := &runState{
+		Class: info.Class, State: info.State, Board: board, Boot: boot, Rank: rank,
+		Order: s.NextRun, Next: info.First, Last: info.Last,
+		SIDs: make(map[uint32]seriesState), Clks: make(map[uint32]clockState),
+	}
+	s.Runs[info.Run] = r
+	if info.First > 1 {
+		g.enter(out, history.Entry{Run: info.Run, Class: r.Class, Boot: boot, A: 1, B: info.First - 1, Reason: history.UnknownRemainder})
+	}
+}
+
+// vanished retires the runs that this board had and no longer names: it lets
+// go of a run when its last frame is acked. What it should still have held is
+// missing.
+func (g *gateway) vanished(m *wire.Hello, out *gatewayOutput) {
+	named := make(map[id.Run]bool, len(m.Runs))
+	for i := range m.Runs {
+		named[m.Runs[i].Run] = true
+	}
+	for _, run := range g.sortedRuns() {
+		r := g.state.Runs[run]
+		if named[run] || r.Board != m.Board {
+			continue
+		}
+		if r.Next <= r.Last {
+			g.missing(run, r, r.Last+1, out)
+			r.Next = r.Last + 1
+		}
+		if r.State == wire.RunOpen {
+			r.State = wire.RunClosed
+		}
+	}
+}
+
+func (g *gateway) sortedRuns() []id.Run {
+	return slices.SortedFunc(maps.Keys(g.state.Runs), func(a, b id.Run) int { return slices.Compare(a[:], b[:]) })
+}
+
+// retireIfDone retires a run that ended and of which nothing is left to come.
+// An unclean one ends in the unknown: what was sampled and not committed.
+func (g *gateway) retireIfDone(run id.Run, out *gatewayOutput) {
+	s := g.state
+	r := s.Runs[run]
+	if r.State == wire.RunOpen || r.Next <= r.Last {
+		return
+	}
+	if r.State == wire.RunUnclean {
+		last := r.Tick / nanosPerMilli
+		g.enter(out, history.Entry{Run: run, Class: r.Class, Boot: r.Boot, A: r.Next, Reason: history.Crash, Interval: s.Interval, TFirst: last, TLast: last})
+	}
+	delete(s.Runs, run)
+	s.Count.Retired++
+	if len(s.Tombs) >= MaxTombstones {
+		s.Tombs = append(s.Tombs[:0], s.Tombs[1:]...)
+	}
+	s.Tombs = append(s.Tombs, tombstone{Run: run, Class: r.Class, Boot: r.Boot, Next: r.Next})
+	g.forgetSchemas()
+}
+
+// forgetSchemas lets go of the schemas that no live run uses.
+func (g *gateway) forgetSchemas() {
+	used := make(map[id.Schema]bool, len(g.state.Schemas))
+	for _, r := range g.state.Runs {
+		for _, s := range r.SIDs {
+			used[s.Schema] = true
+		}
+	}
+	for h := range g.state.Schemas {
+		if !used[h] {
+			delete(g.state.Schemas, h)
+			delete(g.bodies, h)
+		}
+	}
+}
+
+func (g *gateway) tomb(run id.Run) *tombstone {
+	for i := len(g.state.Tombs) - 1; i >= 0; i-- {
+		if g.state.Tombs[i].Run == run {
+			return &g.state.Tombs[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,286 @@
+package site
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/shared/id"
+)
+
+// snapshotJob is a snapshot on its way to the bucket.
+type snapshotJob struct {
+	manifest *manifest
+	objects  []object
+	size     int
+	begin    time.Time
+	err      error
+}
+
+type object struct {
+	entry manifestEntry
+	data  []byte
+}
+
+// keeper does what waits for the log's fsync, so that the loop does not: it
+// publishes the owner's records and stores snapshots, one thing at a time.
+type keeper struct {
+	s      *Shard
+	signal chan struct{}
+	stored chan *snapshotJob
+
+	mu      sync.Mutex
+	records []journal.Record
+	job     *snapshotJob
+	applied uint64
+	measured,
+	wanted time.Time
+
+	// Of run's goroutine.
+	manifests []*manifest // the durable ones it knows, oldest first, at most two
+}
+
+func newKeeper(s *Shard) *keeper {
+	return &keeper{s: s, signal: make(chan struct{}, 1), stored: make(chan *snapshotJob, 1)}
+}
+
+// measureEvery is how often the log's end is asked for the lag.
+const measureEvery = 5 * time.Second
+
+// add queues records of the owner. They are few: a tick a second, and a skip
+// for each record that fails.
+func (k *keeper) add(recs ...journal.Record) {
+	k.mu.Lock()
+	k.records = append(k.records, recs...)
+	k.mu.Unlock()
+	k.wake()
+}
+
+// store hands over a snapshot; the result comes on stored.
+func (k *keeper) store(job *snapshotJob) {
+	k.mu.Lock()
+	k.job = job
+	k.mu.Unlock()
+	k.wake()
+}
+
+// measure asks for the lag behind the log's end, every measureEvery.
+func (k *keeper) measure(applied uint64) {
+	now := time.Now()
+	k.mu.Lock()
+	due := now.Sub(k.measured) >= measureEvery
+	if due {
+		k.measured, k.wanted, k.applied = now, now, applied
+	}
+	k.mu.Unlock()
+	if due {
+		k.wake()
+	}
+}
+
+func (k *keeper) wake() {
+	select {
+	case k.signal <- struct{}{}:
+	default:
+	}
+}
+
+// run works until ctx is done. An error that is not the snapshot's own ends
+// the shard's work.
+func (k *keeper) run(ctx context.Context) error {
+	if k.s.last != nil {
+		k.manifests = []*manifest{k.s.last}
+	}
+	k.wake() // what recovery left
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-k.signal:
+		}
+		k.mu.Lock()
+		recs, job, measure, applied := k.records, k.job, !k.wanted.IsZero(), k.applied
+		k.records, k.job, k.wanted = nil, nil, time.Time{}
+		k.mu.Unlock()
+		for part := range slices.Chunk(recs, journal.MaxRecords) {
+			if _, err := k.s.owner.Publish(ctx, part); err != nil {
+				return fmt.Errorf("publish %s records: %w", part[0].Kind, err)
+			}
+		}
+		if measure {
+			k.lag(ctx, applied)
+		}
+		if job == nil {
+			continue
+		}
+		if job.err = k.keep(ctx, job); ctx.Err() != nil {
+			return ctx.Err()
+		}
+		k.stored <- job
+	}
+}
+
+func (k *keeper) lag(ctx context.Context, applied uint64) {
+	_, last, err := k.s.journal.Bounds(ctx)
+	if err != nil {
+		k.s.log.Warn("site: lag is unknown", "err", err)
+		return
+	}
+	k.s.metrics.lag.Set(float64(max(last, applied) - applied))
+}
+
+// keep makes a snapshot durable, names it in the log, and purges what it makes
+// superfluous. The order is the rule: objects, manifest, barrier, snapshot
+// record, purge.
+func (k *keeper) keep(ctx context.Context, job *snapshotJob) error {
+	s := k.s
+	for _, o := range job.objects {
+		if err := s.objects.Put(ctx, o.entry.Object, o.data); err != nil {
+			return err
+		}
+	}
+	data, err := s.codec.encodeManifest(job.manifest)
+	if err != nil {
+		return err
+	}
+	if err := s.objects.Put(ctx, manifestName(job.manifest.Seq), data); err != nil {
+		return err
+	}
+	k.manifests = append(k.manifests, job.manifest)
+	if len(k.manifests) > 2 {
+		k.manifests = k.manifests[1:]
+	}
+	token, err := s.owner.Refence(ctx)
+	if err != nil {
+		return err
+	}
+	rec := journal.Record{Kind: journal.KindSnapshot, Origin: s.cfg.Node, Body: journal.AppendSnapshot(nil, job.manifest.Seq)}
+	if _, err := s.owner.Publish(ctx, []journal.Record{rec}); err != nil {
+		return err
+	}
+	return errors.Join(k.purge(ctx, token), k.sweep(ctx))
+}
+
+// purge removes from the log what nobody will read again.
+func (k *keeper) purge(ctx context.Context, token uint64) error {
+	if len(k.manifests) < 2 {
+		return nil
+	}
+	below := purgeBelow(k.manifests[0].Seq, k.s.history.Position(k.s.cfg.Shard), token)
+	if err := k.s.journal.Purge(ctx, below); err != nil {
+		return err
+	}
+	k.s.metrics.purged.Set(float64(below))
+	return nil
+}
+
+// purgeBelow is the purge rule: a replay from the previous snapshot needs what
+// follows it, history what follows its position, and the fence its barrier.
+func purgeBelow(previous, history, barrier uint64) uint64 {
+	return min(previous+1, history+1, barrier)
+}
+
+// sweep deletes the objects that the two manifests do not name. What lies
+// above them is not this owner's to judge.
+func (k *keeper) sweep(ctx context.Context) error {
+	newest := k.manifests[len(k.manifests)-1].Seq
+	keep := make(map[string]bool)
+	for _, m := range k.manifests {
+		keep[manifestName(m.Seq)] = true
+		for _, e := range m.Sites {
+			keep[e.Object] = true
+		}
+	}
+	all, err := k.s.objects.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range all {
+		seq, err := strconv.ParseUint(o.Name[strings.LastIndexByte(o.Name, '.')+1:], 10, 64)
+		if keep[o.Name] || err != nil || seq > newest {
+			continue
+		}
+		if err := k.s.objects.Delete(ctx, o.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// snapshotIfDue begins a snapshot at a message's end, if some site changed and
+// none is on its way.
+func (s *Shard) snapshotIfDue(now time.Time) error {
+	if s.storing != nil || s.sinceSnap < s.cfg.SnapshotMessages && now.Sub(s.snapAt) < s.cfg.SnapshotEvery {
+		return nil
+	}
+	s.snapAt, s.sinceSnap = now, 0
+	if !slices.ContainsFunc(s.names(), func(n id.Site) bool { return s.sites[n].dirty }) {
+		return nil
+	}
+	// The manifest must not stand above history: what lies between would never
+	// be replayed into it.
+	if err := s.flush(); err != nil {
+		return err
+	}
+	job, err := s.snapshot(now)
+	if err != nil {
+		return err
+	}
+	s.storing = job
+	s.keeper.store(job)
+	return nil
+}
+
+// snapshot encodes what changed since the last one.
+func (s *Shard) snapshot(now time.Time) (*snapshotJob, error) {
+	job := &snapshotJob{begin: now, manifest: &manifest{
+		Version: snapshotVersion, Shard: s.cfg.Shard, Seq: s.applied, Now: s.now, Incarnation: s.incarnation, Epoch: s.epoch,
+	}}
+	for _, name := range s.names() {
+		st := s.sites[name]
+		entry := st.object
+		if st.dirty {
+			data, err := s.codec.encode(st, s.applied)
+			if err != nil {
+				return nil, err
+			}
+			entry = manifestEntry{Site: name, Object: objectName(name, s.applied), Seq: s.applied, Digest: sha256.Sum256(data)}
+			job.objects = append(job.objects, object{entry, data})
+			job.size += len(data)
+			st.dirty = false
+		}
+		job.manifest.Sites = append(job.manifest.Sites, entry)
+	}
+	return job, nil
+}
+
+// stored takes the keeper's result: the snapshot is the last, or its sites
+// are to be written again.
+func (s *Shard) stored(job *snapshotJob) {
+	s.storing = nil
+	if job.err != nil {
+		s.metrics.snapshotErrors.Inc()
+		s.log.Error("snapshot not kept, the next one tries again", "seq", job.manifest.Seq, "err", job.err)
+		for _, o := range job.objects {
+			if st := s.sites[o.entry.Site]; st != nil {
+				st.dirty = true
+			}
+		}
+		return
+	}
+	s.last = job.manifest
+	for _, o := range job.objects {
+		if st := s.sites[o.entry.Site]; st != nil {
+			st.object = o.entry
+		}
+	}
+	s.metrics.snapshotSeconds.Observe(time.Since(job.begin).Seconds())
+	s.metrics.snapshotBytes.Set(float64(job.size))
+}

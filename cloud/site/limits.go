@@ -1,0 +1,30 @@
+package site
+
+import "github.com/atrium-iot/atrium/shared/wire"
+
+// Limits of what a shard's state may hold (I5). What is beyond them is a dead
+// letter with the reason "limit".
+const (
+	// MaxSites bounds the sites of a shard: each costs an object a snapshot.
+	MaxSites = 4096
+	// MaxGateways bounds the gateways of a site.
+	MaxGateways = 1024
+	// MaxDevices bounds the twins of a site: a turn that tells each of them
+	// must stay below the group's TurnLimit of 65,536 messages.
+	MaxDevices = 16_384
+	// MaxRuns bounds the live runs of a gateway: what a hello can name, twice,
+	// since a cloned card brings as many of its own.
+	MaxRuns = 2 * wire.MaxRuns
+	// MaxSIDs bounds the series of a run: as many as a frame's blocks.
+	MaxSIDs = wire.MaxBlocks
+	// MaxClocks is how many clock mappings of a run are remembered, the latest
+	// ones: frames use them in order.
+	MaxClocks = 256
+	// MaxTombstones is how many retired runs of a gateway are remembered.
+	MaxTombstones = 1024
+	// MaxBoots is how many boots of a gateway keep their rank.
+	MaxBoots = 2 * wire.MaxBoots
+	// MaxLedger is how many ledger entries of a gateway its state shows; all
+	// of them are in history.
+	MaxLedger = 64
+)

@@ -1,0 +1,124 @@
+package site
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/atrium-iot/atrium/cloud/history"
+	"github.com/atrium-iot/atrium/cloud/journal"
+)
+
+type metrics struct {
+	records map[journal.RecordKind]prometheus.Counter
+	gaps    map[history.Reason]prometheus.Counter
+
+	readings, duplicates, late, suspect, refused, silenced, dead prometheus.Counter
+	failures, ticks, lost, badSnapshots, snapshotErrors          prometheus.Counter
+	applied, lag, purged, snapshotBytes                          prometheus.Gauge
+	historyWrite, snapshotSeconds                                prometheus.Histogram
+}
+
+// newMetrics registers with reg, or with nothing if it is nil. Each shard has
+// its own series by the label shard.
+func newMetrics(reg prometheus.Registerer, shard int) (*metrics, error) {
+	if reg == nil {
+		reg = prometheus.NewRegistry()
+	}
+	r := &registrar{reg: prometheus.WrapRegistererWith(prometheus.Labels{"shard": strconv.Itoa(shard)}, reg)}
+	m := &metrics{
+		records:    make(map[journal.RecordKind]prometheus.Counter),
+		gaps:       make(map[history.Reason]prometheus.Counter),
+		readings:   r.counter("atrium_site_readings_total", "Readings applied to twins and history."),
+		duplicates: r.counter("atrium_site_duplicates_total", "Frames and gaps that were applied before, dropped."),
+		late:       r.counter("atrium_site_late_total", "Frames and gaps of retired runs, dropped and in the ledger."),
+		suspect:    r.counter("atrium_site_clock_suspect_total", "Reported values whose sample time lay too far in the future."),
+		refused:    r.counter("atrium_site_points_refused_total", "Readings of points beyond a twin's limit."),
+		silenced:   r.counter("atrium_site_devices_silenced_total", "Devices that fell silent."),
+		dead:       r.counter("atrium_site_dead_letters_total", "Records that could not be applied."),
+		failures:   r.counter("atrium_site_failures_total", "Turns that panicked or ran over their limit."),
+		ticks:      r.counter("atrium_site_ticks_total", "Tick messages published."),
+		lost:       r.counter("atrium_site_lost_messages_total", "Messages that neither the log nor a snapshot holds."),
+
+		badSnapshots:    r.counter("atrium_site_bad_snapshots_total", "Manifests that could not be restored."),
+		snapshotErrors:  r.counter("atrium_site_snapshot_errors_total", "Snapshots that could not be kept."),
+		applied:         r.gauge("atrium_site_applied_sequence", "The last journal message applied."),
+		lag:             r.gauge("atrium_site_lag_messages", "Messages between the last applied and the log's end."),
+		purged:          r.gauge("atrium_site_purged_below_sequence", "The log was purged below this message."),
+		snapshotBytes:   r.gauge("atrium_site_snapshot_bytes", "Size of the objects of the last snapshot."),
+		historyWrite:    r.histogram("atrium_site_history_write_seconds", "Time of one write to history."),
+		snapshotSeconds: r.histogram("atrium_site_snapshot_seconds", "Time from a snapshot's begin to the purge after it."),
+	}
+	for _, k := range []journal.RecordKind{
+		journal.KindHello, journal.KindBind, journal.KindSchema, journal.KindClock, journal.KindFrame, journal.KindGap,
+		journal.KindBarrier, journal.KindSnapshot, journal.KindTick, journal.KindSkip,
+	} {
+		m.records[k] = r.labelled("atrium_site_records_total", "Records applied, by kind.", "kind", k.String())
+	}
+	for _, g := range []history.Reason{
+		history.Quota, history.Rejected, history.Corrupt, history.Crash, history.Missing, history.UnknownRemainder,
+		history.Late, history.Undecodable, history.Skipped, history.IdentityTwice,
+	} {
+		m.gaps[g] = r.labelled("atrium_site_ledger_entries_total", "Ledger entries, by reason.", "reason", g.String())
+	}
+	return m, r.err
+}
+
+func (m *metrics) record(k journal.RecordKind) {
+	if c := m.records[k]; c != nil {
+		c.Inc()
+	}
+}
+
+// turn moves a site's totals into the metrics.
+func (m *metrics) turn(t *totals) {
+	m.readings.Add(float64(t.readings))
+	for _, c := range []struct {
+		n int
+		c prometheus.Counter
+	}{{t.duplicates, m.duplicates}, {t.late, m.late}, {t.suspect, m.suspect}, {t.refused, m.refused}, {t.silenced, m.silenced}, {t.dead, m.dead}} {
+		if c.n > 0 {
+			c.c.Add(float64(c.n))
+		}
+	}
+	for reason, n := range t.gaps {
+		if c := m.gaps[reason]; c != nil {
+			c.Add(float64(n))
+		}
+	}
+	clear(t.gaps)
+	*t = totals{gaps: t.gaps}
+}
+
+// registrar makes collectors and keeps the first error.
+type registrar struct {
+	reg prometheus.Registerer
+	err error
+}
+
+func (r *registrar) register(c prometheus.Collector) { r.err = errors.Join(r.err, r.reg.Register(c)) }
+
+func (r *registrar) counter(name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	r.register(c)
+	return c
+}
+
+func (r *registrar) labelled(name, help, label, value string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{label: value}})
+	r.register(c)
+	return c
+}
+
+func (r *registrar) gauge(name, help string) prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	r.register(g)
+	return g
+}
+
+func (r *registrar) histogram(name, help string) prometheus.Histogram {
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15)})
+	r.register(h)
+	return h
+}

@@ -1,0 +1,176 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/atrium-iot/atrium/cloud/journal"
+)
+
+// recover brings the state to the owner's barrier: the newest usable manifest
+// at or below it, then dense replay. Skip records are collected first, since
+// they stand behind what they take out.
+func (s *Shard) recover(ctx context.Context) error {
+	token := s.owner.Token()
+	if err := s.load(ctx, token); err != nil {
+		return fmt.Errorf("recover: %w", err)
+	}
+	if err := s.findStart(ctx, token); err != nil {
+		return fmt.Errorf("recover: %w", err)
+	}
+	s.origin = s.applied
+	err := s.each(ctx, token, func(m journal.Message) error { return s.collectSkips(&m) })
+	if err != nil {
+		return fmt.Errorf("recover: look for skips: %w", err)
+	}
+	if err := s.each(ctx, token, func(m journal.Message) error { return s.apply(ctx, m) }); err != nil {
+		return fmt.Errorf("recover: replay: %w", err)
+	}
+	return s.flush()
+}
+
+// load restores the newest manifest that is whole. One above what history
+// holds is used only if there is none below: history would lack what lies
+// between.
+func (s *Shard) load(ctx context.Context, token uint64) error {
+	objects, err := s.objects.List(ctx)
+	if err != nil {
+		return err
+	}
+	var seqs []uint64
+	for _, o := range objects {
+		if seq, ok := manifestSeq(o.Name); ok && seq <= token {
+			seqs = append(seqs, seq)
+		}
+	}
+	position := s.history.Position(s.cfg.Shard)
+	slices.SortFunc(seqs, func(a, b uint64) int { // usable ones first, newest first
+		if (a <= position) != (b <= position) {
+			if a <= position {
+				return -1
+			}
+			return 1
+		}
+		if a > b {
+			return -1
+		}
+		return 1
+	})
+	for _, seq := range seqs {
+		err := s.loadManifest(ctx, seq)
+		if err == nil {
+			if seq > position {
+				s.metrics.lost.Add(float64(seq - position))
+				s.log.Error("history of this node lacks what the log no longer has", "from", position+1, "to", seq)
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		s.metrics.badSnapshots.Inc()
+		s.log.Error("snapshot is of no use, an older one is tried", "manifest", seq, "err", err)
+		s.closeSites()
+	}
+	return nil
+}
+
+func (s *Shard) loadManifest(ctx context.Context, seq uint64) error {
+	data, err := s.objects.Get(ctx, manifestName(seq))
+	if err != nil {
+		return err
+	}
+	m, err := s.codec.decodeManifest(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", manifestName(seq), err)
+	}
+	if m.Seq != seq || m.Shard != s.cfg.Shard {
+		return fmt.Errorf("%s: is of shard %d at %d", manifestName(seq), m.Shard, m.Seq)
+	}
+	for _, e := range m.Sites {
+		data, err := s.objects.Get(ctx, e.Object)
+		if err != nil {
+			return err
+		}
+		st, err := s.codec.restore(e, data, s.actors)
+		if err != nil {
+			return err
+		}
+		s.sites[e.Site] = st
+		st.cursor = m.Seq
+	}
+	s.last, s.applied, s.now, s.incarnation, s.epoch = m, m.Seq, m.Now, m.Incarnation, m.Epoch
+	return nil
+}
+
+// findStart checks that the log continues at what was loaded. Where it does
+// not, what lies between is lost: the runs' own sequences will show it, and it
+// is reported here.
+func (s *Shard) findStart(ctx context.Context, token uint64) error {
+	first, last, err := s.journal.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	if last < token {
+		return fmt.Errorf("the log ends at %d, before the barrier at %d: %w", last, token, journal.ErrGap)
+	}
+	if first > s.applied+1 {
+		s.metrics.lost.Add(float64(first - s.applied - 1))
+		s.log.Error("the log lacks messages that no snapshot holds", "from", s.applied+1, "to", first-1)
+		s.applied = first - 1
+	}
+	return nil
+}
+
+// each calls f with every message after applied up to token.
+func (s *Shard) each(ctx context.Context, token uint64, f func(journal.Message) error) error {
+	next := s.applied + 1
+	if next > token {
+		return nil
+	}
+	r, err := s.journal.Read(ctx, next)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	for ; next <= token; next++ {
+		m, err := r.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if err := f(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Shard) collectSkips(m *journal.Message) error {
+	for i := range m.Records {
+		if rec := &m.Records[i]; rec.Kind == journal.KindSkip {
+			skip, err := journal.ParseSkip(rec.Body)
+			if err != nil {
+				return err
+			}
+			s.skips[skipKey{rec.Site, skip.Position}] = true
+		}
+	}
+	return nil
+}
+
+// resume is called after a gap while serving: what the reader wanted was
+// purged or lost. The state is read again from the newest snapshot.
+func (s *Shard) resume(ctx context.Context, cause error) error {
+	var gap *journal.GapError
+	if !errors.As(cause, &gap) {
+		return cause
+	}
+	s.log.Warn("the log is not dense, recovering again", "err", cause)
+	s.closeSites()
+	s.pending.Reset()
+	s.batched, s.sinceSnap, s.ticking = 0, 0, false
+	s.applied, s.now, s.incarnation, s.epoch, s.last = 0, 0, 0, 0, nil
+	return s.recover(ctx)
+}

@@ -1,0 +1,195 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/atrium-iot/atrium/cloud/history"
+	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/shared/actor"
+	"github.com/atrium-iot/atrium/shared/id"
+)
+
+// Log is what a shard's owner needs of its log: journal.Log or its double.
+type Log interface {
+	Bounds(ctx context.Context) (first, last uint64, err error)
+	Read(ctx context.Context, from uint64) (journal.Reader, error)
+	Purge(ctx context.Context, below uint64) error
+}
+
+// Ownership is the claim under which the owner writes: cluster.Ownership or
+// its double.
+type Ownership interface {
+	Token() uint64
+	Lost() <-chan struct{}
+	Err() error
+	Activate(ctx context.Context) error
+	Refence(ctx context.Context) (token uint64, err error)
+	Observe(b journal.Barrier)
+	Publish(ctx context.Context, recs []journal.Record) (uint64, error)
+}
+
+// Objects is where snapshots are: journal.Objects or its double.
+type Objects interface {
+	Put(ctx context.Context, name string, data []byte) error
+	Get(ctx context.Context, name string) ([]byte, error)
+	List(ctx context.Context) ([]journal.Object, error)
+	Delete(ctx context.Context, name string) error
+}
+
+// History is where projections go: history.Store or its double. What is at or
+// below Position is durable.
+type History interface {
+	Position(shard int) uint64
+	Write(shard int, seq uint64, p *history.Projections) error
+}
+
+// Config says which shard, and how often to keep what.
+type Config struct {
+	Shard int
+	Node  string // origin of the owner's records
+
+	SnapshotEvery    time.Duration // zero means 30 s
+	SnapshotMessages int           // or after so many messages; zero means 10,000
+}
+
+const (
+	defaultSnapshotEvery    = 30 * time.Second
+	defaultSnapshotMessages = 10_000
+
+	// batchBytes and batchMessages bound what is applied before it is written
+	// to history: a batch is one fsync.
+	batchBytes    = 2 << 20
+	batchMessages = 256
+
+	// readAhead is how many messages wait between the reader and the loop, of
+	// at most journal.MaxMessage each.
+	readAhead = 16
+
+	// tickEvery is how often timers are looked at; at most one tick message a
+	// second and shard.
+	tickEvery = time.Second
+)
+
+// Shard is the owner's work on one shard: from the claim that it is handed to
+// the loss of it. Run does everything in one goroutine, but for reading ahead
+// and for writing to the log, which must not hold up the reading.
+type Shard struct {
+	cfg     Config
+	journal Log
+	owner   Ownership
+	objects Objects
+	history History
+	actors  *actor.ActorSystem
+	log     *slog.Logger
+	metrics *metrics
+	codec   codec
+
+	queries chan query
+	active  chan struct{} // closed when Run serves
+	ended   chan struct{} // closed when Run returns
+
+	// Of Run's goroutine.
+	sites       map[id.Site]*site
+	applied     uint64 // the last message
+	now         int64  // max of the messages' times, Unix microseconds
+	incarnation uint64 // of the last barrier, with epoch
+	epoch       uint64
+	origin      uint64 // the message before the first that recovery read
+	skips       map[skipKey]bool
+	pending     history.Projections // of messages that history does not hold
+	batched     int                 // messages in pending
+	ticking     bool                // a tick record is on its way
+	sinceSnap   int                 // messages since the last snapshot
+	snapAt      time.Time
+	storing     *snapshotJob // with the keeper
+	last        *manifest    // durable; nil before the first
+	keeper      *keeper
+}
+
+// New makes the shard's work; Run does it. Everything handed in stays the
+// caller's to close.
+func New(cfg Config, log Log, owner Ownership, objects Objects, hist History, actors *actor.ActorSystem, logger *slog.Logger, reg prometheus.Registerer) (*Shard, error) {
+	if cfg.Node == "" {
+		return nil, errors.New("site: the owner's node has no name")
+	}
+	if cfg.SnapshotEvery <= 0 {
+		cfg.SnapshotEvery = defaultSnapshotEvery
+	}
+	if cfg.SnapshotMessages <= 0 {
+		cfg.SnapshotMessages = defaultSnapshotMessages
+	}
+	c, err := newCodec()
+	if err != nil {
+		return nil, fmt.Errorf("site: %w", err)
+	}
+	m, err := newMetrics(reg, cfg.Shard)
+	if err != nil {
+		return nil, fmt.Errorf("site: metrics: %w", err)
+	}
+	s := &Shard{
+		cfg: cfg, journal: log, owner: owner, objects: objects, history: hist, actors: actors,
+		log: logger.With("shard", cfg.Shard), metrics: m, codec: c,
+		queries: make(chan query), active: make(chan struct{}), ended: make(chan struct{}),
+		sites: make(map[id.Site]*site), skips: make(map[skipKey]bool),
+	}
+	s.keeper = newKeeper(s)
+	return s, nil
+}
+
+// Active is closed once the shard serves.
+func (s *Shard) Active() <-chan struct{} { return s.active }
+
+// Run recovers the shard's state to the owner's barrier, activates, and
+// applies the log until ctx is done (nil), the ownership is lost, or an error
+// that a restart of the shard may or may not cure. It may be called once.
+func (s *Shard) Run(ctx context.Context) error {
+	defer close(s.ended)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // ends a read or a publish that would wait for ever
+		select {
+		case <-s.owner.Lost():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err := s.run(ctx)
+	s.closeSites()
+	switch lost := s.owner.Err(); {
+	case lost != nil:
+		return fmt.Errorf("site: shard %d: %w", s.cfg.Shard, lost)
+	case err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return nil
+	case err != nil:
+		return fmt.Errorf("site: shard %d: %w", s.cfg.Shard, err)
+	}
+	return nil
+}
+
+func (s *Shard) run(ctx context.Context) error {
+	begin := time.Now()
+	if err := s.recover(ctx); err != nil {
+		return err
+	}
+	if err := s.owner.Activate(ctx); err != nil {
+		return err
+	}
+	s.log.Info("shard active", "applied", s.applied, "sites", len(s.sites), "took", time.Since(begin))
+	close(s.active)
+	return s.serve(ctx)
+}
+
+func (s *Shard) closeSites() {
+	for _, st := range s.sites {
+		if err := st.close(); err != nil {
+			s.log.Error("site: stop group", "site", st.id, "err", err)
+		}
+	}
+	clear(s.sites)
+}
