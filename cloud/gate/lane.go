@@ -144,6 +144,7 @@ func (s *session) takeSequenced(kind wire.Kind, msg []byte) (verdict, error) {
 		return verdict{kind: kind, rejected: bad.Reason}, nil
 	}
 	r.waiting, r.next = 0, max(r.next, last+1)
+	s.out.settle(r)
 	return s.push(kind, pending{run: r, last: last, size: uint64(len(msg))}), nil
 }
 

@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"slices"
+
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
@@ -23,16 +25,19 @@ func (o *outbox) ack(r *run) {
 
 // reject replaces a run's reject that was not yet sent.
 func (o *outbox) reject(r *run, m wire.Reject) {
-	if r.rejected {
-		for i := range o.where {
-			if o.where[i] == r {
-				o.rejects[i] = m
-				return
-			}
-		}
-	}
+	o.settle(r)
 	r.rejected = true
 	o.rejects, o.where = append(o.rejects, m), append(o.where, r)
+}
+
+// settle drops a run's reject that was not yet sent: what it asks for has come.
+func (o *outbox) settle(r *run) {
+	if !r.rejected {
+		return
+	}
+	r.rejected = false
+	i := slices.Index(o.where, r)
+	o.rejects, o.where = slices.Delete(o.rejects, i, i+1), slices.Delete(o.where, i, i+1)
 }
 
 // empty reports whether there is nothing to send.

@@ -182,14 +182,15 @@ func (s *session) acked(r *run, seq uint64) {
 }
 
 // credit renews the gateway's credit for a journal's lag. It tells the gateway
-// only of a step that matters, or when nothing else is under way.
+// of a step that matters, and whenever what is left might not let the next
+// message through: nothing stands still for ever.
 func (s *session) credit(lag int64) {
 	w := window(lag)
 	total := s.settled + w
 	if total <= s.granted || s.phase != open {
 		return
 	}
-	if total-s.granted >= w/4 || s.arrived == s.settled {
+	if total-s.granted >= w/4 || s.granted-s.arrived < minWindow {
 		s.granted, s.out.credit = total, total
 	}
 }
