@@ -140,22 +140,3 @@ func kvError(err error) error {
 	}
 	return err
 }
-
-// untilAnswered repeats a request to make something until the server answers:
-// before the cluster has a leader there is no answer at all.
-func untilAnswered(ctx context.Context, make func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, createWithin)
-	defer cancel()
-	for {
-		attempt, done := context.WithTimeout(ctx, createAttempt)
-		err := make(attempt)
-		done()
-		var api *jetstream.APIError
-		if err == nil || errors.As(err, &api) && api.Code < 500 {
-			return err
-		}
-		if wait(ctx, retryPause) != nil {
-			return err
-		}
-	}
-}

@@ -17,11 +17,6 @@ const (
 	// defaultAckTimeout is how long a publish waits: longer than an election
 	// of replicas (4-9 s) is of no use, a slow disk answers in less.
 	defaultAckTimeout = 5 * time.Second
-	// createAttempt and createWithin bound the making of a stream: before the
-	// cluster has a leader a request gets no answer at all.
-	createAttempt = 2 * time.Second
-	createWithin  = 30 * time.Second
-	retryPause    = 200 * time.Millisecond
 	// infoTimeout bounds a question about the stream, for callers whose
 	// context has no deadline.
 	infoTimeout = 5 * time.Second
@@ -117,17 +112,6 @@ func checkStream(c jetstream.StreamConfig) error {
 		return errors.New("stream drops messages by age or count: it would not stay dense")
 	}
 	return nil
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
 
 // Shard returns the shard's number.

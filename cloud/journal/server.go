@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -41,14 +42,15 @@ const (
 type ServerConfig struct {
 	Dir  string // holds the store; made if it is missing
 	Name string // of this node, unique in the cluster
-	// MaxStore bounds the store in bytes; zero means 70 % of what is free on
-	// Dir's disk and already the store's, at most 64 GiB.
+	// MaxStore bounds the store in bytes. Zero means what the store was made
+	// with; a new one gets 70 % of what is free on Dir's disk, at most 64 GiB.
 	MaxStore int64
 }
 
 // Server is the NATS JetStream server within this process, and a connection to
 // it. It listens on no socket.
 type Server struct {
+	lock  *os.File // held while the directory is ours
 	ns    *server.Server
 	nc    *nats.Conn
 	js    jetstream.JetStream
@@ -70,22 +72,46 @@ func startServer(cfg ServerConfig, log *slog.Logger) (*Server, error) {
 	if cfg.Name == "" || cfg.Dir == "" {
 		return nil, errors.New("a name and a directory are required")
 	}
-	store, err := storeLimit(cfg)
+	lock, err := lockDir(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	ns, err := server.NewServer(options(cfg, store))
-	if err != nil {
-		return nil, err
-	}
-	ns.SetLoggerV2(natsLog{log.With("component", "nats")}, false, false, false)
-	s := &Server{ns: ns, store: store}
-	ns.Start()
-	if err := s.connect(log); err != nil {
+	s := &Server{lock: lock}
+	if err := s.start(cfg, log); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+func (s *Server) start(cfg ServerConfig, log *slog.Logger) (err error) {
+	if s.store, err = storeLimit(cfg); err != nil {
+		return err
+	}
+	if s.ns, err = server.NewServer(options(cfg, s.store)); err != nil {
+		return err
+	}
+	s.ns.SetLoggerV2(natsLog{log.With("component", "nats")}, false, false, false)
+	s.ns.Start()
+	return s.connect(log)
+}
+
+// lockDir makes the directory and keeps a second process out of it: without a
+// listener there is no port in use that would. The file's lock ends with the
+// process, whatever ends it.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("directory %s is in use by another process", dir)
+	}
+	return f, nil
 }
 
 func options(cfg ServerConfig, store int64) *server.Options {
@@ -138,59 +164,74 @@ func assertSyncAlways(ns *server.Server) error {
 	return nil
 }
 
-// storeLimit makes the directory, proves that it can be written, and measures.
+// storeLimit is what the store may take of the disk. It is decided when the
+// store is made and kept beside it: the streams reserve their shares of it, and
+// would not fit a limit that shrinks as the disk fills.
 func storeLimit(cfg ServerConfig) (int64, error) {
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return 0, err
-	}
-	probe := filepath.Join(cfg.Dir, ".writable")
-	if err := os.WriteFile(probe, nil, 0o600); err != nil {
-		return 0, err
-	}
-	if err := os.Remove(probe); err != nil {
-		return 0, err
-	}
-	if cfg.MaxStore != 0 {
-		if cfg.MaxStore < minStore {
-			return 0, fmt.Errorf("store of %d bytes, want at least %d", cfg.MaxStore, int64(minStore))
-		}
-		return cfg.MaxStore, nil
-	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(cfg.Dir, &st); err != nil {
-		return 0, fmt.Errorf("statfs %s: %w", cfg.Dir, err)
-	}
-	used, err := usedBytes(cfg.Dir)
+	path := filepath.Join(cfg.Dir, "limit")
+	made, err := readLimit(path)
 	if err != nil {
 		return 0, err
 	}
-	free := int64(st.Bavail)*int64(st.Bsize) + used
-	limit := min(free/100*storePercent, maxStore)
-	if limit < minStore {
-		return 0, fmt.Errorf("disk of %s has %d MiB free: too few, %d MiB are needed", cfg.Dir, free>>20, minStore*100/storePercent>>20)
+	limit := cfg.MaxStore
+	switch {
+	case limit == 0 && made != 0:
+		return made, nil
+	case limit == 0:
+		if limit, err = measure(cfg.Dir); err != nil {
+			return 0, err
+		}
+	case limit < minStore:
+		return 0, fmt.Errorf("store of %d bytes, want at least %d", limit, int64(minStore))
+	case limit < made:
+		return 0, fmt.Errorf("store of %d bytes: it was made with %d and cannot shrink", limit, made)
 	}
-	return limit, nil
+	if limit == made {
+		return made, nil
+	}
+	return limit, writeLimit(path, limit)
 }
 
-// usedBytes is what the store holds already: it counts as free, or each
-// restart would shrink the limit below the streams' reservations.
-func usedBytes(dir string) (int64, error) {
-	var sum int64
-	err := filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		fi, err := d.Info()
-		if err != nil {
-			return err
-		}
-		sum += fi.Size()
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("measure the store: %w", err)
+func readLimit(path string) (int64, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
 	}
-	return sum, nil
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	if err != nil || n < minStore {
+		return 0, fmt.Errorf("%s holds %q, want a number of bytes of at least %d", path, b, int64(minStore))
+	}
+	return n, nil
+}
+
+// writeLimit renames a synced file over the old: after a power cut there is
+// one or the other, whole.
+func writeLimit(path string, n int64) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "limit-")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strconv.FormatInt(n, 10))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func measure(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("statfs %s: %w", dir, err)
+	}
+	free := int64(st.Bavail) * int64(st.Bsize)
+	limit := min(free/100*storePercent, maxStore)
+	if limit < minStore {
+		return 0, fmt.Errorf("disk of %s has %d MiB free: too few, %d MiB are needed", dir, free>>20, minStore*100/storePercent>>20)
+	}
+	return limit, nil
 }
 
 // JetStream returns the connection that OpenLog, OpenObjects and OpenKV take.
@@ -219,8 +260,11 @@ func (s *Server) Close() {
 	if s.nc != nil {
 		s.nc.Close()
 	}
-	s.ns.Shutdown()
-	s.ns.WaitForShutdown()
+	if s.ns != nil {
+		s.ns.Shutdown()
+		s.ns.WaitForShutdown()
+	}
+	s.lock.Close() //nolint:errcheck // nothing was written to it
 }
 
 // natsLog hands the server's notices to slog: warnings and worse at their

@@ -1,0 +1,242 @@
+package journal_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
+)
+
+const testStore = 1 << 30
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func startAt(t *testing.T, dir string) *journal.Server {
+	t.Helper()
+	return startAtSize(t, dir, testStore)
+}
+
+func startAtSize(t *testing.T, dir string, size int64) *journal.Server {
+	t.Helper()
+	s, err := journal.StartServer(journal.ServerConfig{Dir: dir, Name: "n1", MaxStore: size}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func openAt(t *testing.T, s *journal.Server) journaltest.Harness {
+	t.Helper()
+	ctx := t.Context()
+	l, err := journal.OpenLog(ctx, s.JetStream(), 0, journal.LogConfig{MaxBytes: s.LogBytes(1)}, quiet(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := journal.OpenObjects(ctx, s.JetStream(), 0, s.ObjectBytes(1), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := journal.OpenKV(ctx, s.JetStream(), "test", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return journaltest.Harness{Log: l, Objects: o, KV: k}
+}
+
+// open starts a server in a new directory. Its crash copies the files of the
+// running server, which never gets to stop, and starts another on the copy.
+// That is a killed process, not a power cut: that each message is fsynced is
+// asserted from the server's own variables (server_test.go).
+func open(t *testing.T) journaltest.Harness {
+	t.Helper()
+	dir := t.TempDir()
+	h := openAt(t, startAt(t, dir))
+	h.Crash = func() journaltest.Harness {
+		after := filepath.Join(t.TempDir(), "copy")
+		if err := os.CopyFS(after, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		return openAt(t, startAt(t, after))
+	}
+	return h
+}
+
+func TestTheLogKeepsItsContract(t *testing.T) { journaltest.Contract(t, open) }
+
+func TestALogSurvivesARestart(t *testing.T) {
+	dir := t.TempDir()
+	s := startAt(t, dir)
+	h := openAt(t, s)
+	if _, err := h.Log.PublishBarrier(t.Context(), 0, journal.Barrier{Incarnation: 1, Epoch: 1, Owner: "n1"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Log.Publish(t.Context(), []journal.Record{journaltest.GatewayRecord("a")}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if _, err := h.Log.Publish(t.Context(), []journal.Record{journaltest.GatewayRecord("b")}); !errors.Is(err, journal.ErrClosed) {
+		t.Fatalf("publish to a closed server: %v", err)
+	}
+	h = openAt(t, startAt(t, dir))
+	if first, last, err := h.Log.Bounds(t.Context()); err != nil || first != 1 || last != 2 {
+		t.Fatalf("after the restart: %d to %d, %v", first, last, err)
+	}
+}
+
+// Streams reserve shares of the store: a limit that followed the free disk down
+// would keep a node from starting with its own data.
+func TestAStoreKeepsTheLimitThatItWasMadeWith(t *testing.T) {
+	dir := t.TempDir()
+	s := startAt(t, dir)
+	h := openAt(t, s)
+	if _, err := h.Log.PublishBarrier(t.Context(), 0, journal.Barrier{Incarnation: 1, Epoch: 1, Owner: "n1"}); err != nil {
+		t.Fatal(err)
+	}
+	share := s.LogBytes(1)
+	s.Close()
+	_, err := journal.StartServer(journal.ServerConfig{Dir: dir, Name: "n1", MaxStore: testStore / 2}, quiet())
+	if err == nil || !strings.Contains(err.Error(), "cannot shrink") {
+		t.Fatalf("a smaller store: %v", err)
+	}
+	s, err = journal.StartServer(journal.ServerConfig{Dir: dir, Name: "n1"}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.LogBytes(1) != share {
+		t.Fatalf("a log's share was %d, is %d", share, s.LogBytes(1))
+	}
+	s.Close()
+	h = openAt(t, startAtSize(t, dir, 2*testStore))
+	if _, last, err := h.Log.Bounds(t.Context()); err != nil || last != 1 {
+		t.Fatalf("last = %d, %v", last, err)
+	}
+}
+
+func TestASecondServerOnADirectoryIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	startAt(t, dir)
+	_, err := journal.StartServer(journal.ServerConfig{Dir: dir, Name: "n2", MaxStore: testStore}, quiet())
+	if err == nil || !strings.Contains(err.Error(), "in use by another process") {
+		t.Fatalf("second server: %v", err)
+	}
+}
+
+func TestADirectoryThatCannotBeWrittenIsOneClearError(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := journal.StartServer(journal.ServerConfig{Dir: filepath.Join(file, "store"), Name: "n1"}, quiet())
+	if err == nil || !strings.Contains(err.Error(), file) || strings.Contains(err.Error(), "\n") {
+		t.Fatalf("start below a file: %v", err)
+	}
+}
+
+func TestAStoreLimitIsMeasuredFromTheDisk(t *testing.T) {
+	s, err := journal.StartServer(journal.ServerConfig{Dir: t.TempDir(), Name: "n1"}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n := s.LogBytes(4); n <= 0 || n > 16<<30 {
+		t.Fatalf("a log's share is %d bytes", n)
+	}
+	if err := s.Healthy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A deleted consumer is what a server restart or a long pause looks like.
+func TestAReaderGoesOnWhereItsConsumerWasLost(t *testing.T) {
+	s := startAt(t, t.TempDir())
+	h := openAt(t, s)
+	if _, err := h.Log.PublishBarrier(t.Context(), 0, journal.Barrier{Incarnation: 1, Epoch: 1, Owner: "n1"}); err != nil {
+		t.Fatal(err)
+	}
+	r, err := h.Log.Read(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if m, err := r.Next(t.Context()); err != nil || m.Seq != 1 {
+		t.Fatalf("first: %+v, %v", m, err)
+	}
+	dropConsumers(t, s.JetStream())
+	for want := uint64(2); want <= 20; want++ {
+		if _, err := h.Log.Publish(t.Context(), []journal.Record{journaltest.GatewayRecord("a")}); err != nil {
+			t.Fatal(err)
+		}
+		if want == 10 {
+			dropConsumers(t, s.JetStream())
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for want := uint64(2); want <= 20; want++ {
+		if m, err := r.Next(ctx); err != nil || m.Seq != want {
+			t.Fatalf("next = %d, %v, want %d", m.Seq, err, want)
+		}
+	}
+}
+
+func dropConsumers(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	st, err := js.Stream(t.Context(), "INGEST_0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := st.ConsumerNames(t.Context())
+	for name := range names.Name() {
+		if err := st.DeleteConsumer(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A stream without a barrier, though it has held messages, has lost its fence:
+// it must not pass for an empty one (engine.md, Corrections).
+func TestALogThatLostItsBarrierIsRefused(t *testing.T) {
+	s := startAt(t, t.TempDir())
+	h := openAt(t, s)
+	if _, err := h.Log.PublishBarrier(t.Context(), 0, journal.Barrier{Incarnation: 1, Epoch: 1, Owner: "n1"}); err != nil {
+		t.Fatal(err)
+	}
+	st, err := s.JetStream().Stream(t.Context(), "INGEST_0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := h.Log.LastBarrier(t.Context()); !errors.Is(err, journal.ErrBarrierLost) {
+		t.Fatalf("last barrier: %v", err)
+	}
+	if _, err := h.Log.PublishBarrier(t.Context(), 0, journal.Barrier{Incarnation: 1, Epoch: 2, Owner: "n1"}); !errors.Is(err, journal.ErrFenced) {
+		t.Fatalf("a first barrier on a log that was not empty: %v", err)
+	}
+}
+
+func TestALogWithoutALimitIsRefused(t *testing.T) {
+	s := startAt(t, t.TempDir())
+	if _, err := journal.OpenLog(t.Context(), s.JetStream(), 0, journal.LogConfig{}, quiet(), nil); err == nil {
+		t.Fatal("an unbounded log was opened")
+	}
+	if _, err := journal.OpenLog(t.Context(), s.JetStream(), journal.MaxShards, journal.LogConfig{MaxBytes: 1 << 20}, quiet(), nil); err == nil {
+		t.Fatal("a shard beyond the last was opened")
+	}
+	big := journal.LogConfig{MaxBytes: 2 * testStore}
+	start := time.Now()
+	if _, err := journal.OpenLog(t.Context(), s.JetStream(), 0, big, quiet(), nil); err == nil || time.Since(start) > 10*time.Second {
+		t.Fatalf("a log larger than the store: %v after %v", err, time.Since(start))
+	}
+}
