@@ -178,11 +178,11 @@ func TestQuarantineGrowsToItsBoundAndAProbeEndsIt(t *testing.T) {
 			if err := r.do(0x10, stall); !errors.Is(err, ErrStalled) {
 				t.Fatalf("stall: %v", err)
 			}
-			time.Sleep(100*time.Millisecond + want - 1) // the ioctl returns, then the term
+			time.Sleep(100*time.Millisecond + want - time.Nanosecond) // the ioctl returns, then the term
 			if err := r.do(0x10, 0); !errors.Is(err, ErrQuarantined) {
 				t.Fatalf("just before %v: %v", want, err)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 		}
 		probe := r.submit(0x10, &steps{addr: 0x10, took: []byte{5}})
 		if err := r.o.Submit(0x10, &steps{addr: 0x10, took: []byte{0}}, func(error) {}); !errors.Is(err, ErrQuarantined) {

@@ -76,6 +76,9 @@ func (d *Document) convert(in ast.Node, path, name string, depth int) (*node, er
 		n.kind = nothing
 	case *ast.StringNode:
 		n.kind, n.text = text, v.Value
+		if v.Token.Type == token.StringType && isDecimal(v.Value) {
+			n.kind = number
+		}
 	case *ast.LiteralNode:
 		n.kind, n.text = text, v.Value.Value
 	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
@@ -104,6 +107,16 @@ func (d *Document) convert(in ast.Node, path, name string, depth int) (*node, er
 		return nil, d.at(in.GetToken(), name, "%s is not allowed here", describe(in))
 	}
 	return n, nil
+}
+
+// isDecimal says whether a plain text is a number by YAML 1.2 (10.3.2) that
+// the parser takes for a text, as it does with 1e6.
+func isDecimal(s string) bool {
+	if strings.Trim(s, "0123456789+-.eE") != "" {
+		return false
+	}
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil
 }
 
 func (d *Document) convertKeys(n *node, values []*ast.MappingValueNode, depth int) error {

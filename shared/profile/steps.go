@@ -207,7 +207,9 @@ func (c *compiler) source(path, from string, buffers []buffer) (buffer, error) {
 		if b.name == from && (from != "" || len(buffers) == 1) {
 			return b, nil
 		}
-		names = append(names, b.name)
+		if b.name != "" {
+			names = append(names, b.name)
+		}
 	}
 	switch {
 	case len(buffers) == 0:
