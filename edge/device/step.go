@@ -1,0 +1,195 @@
+package device
+
+import (
+	"time"
+
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// Rules are what Step decides by.
+type Rules struct {
+	Every     time.Duration // between two ticks
+	Heartbeat time.Duration // the longest time without a row, above 0
+	Deadband  []int64       // for each point, in units of its resolution; 0: every sample is a row
+}
+
+// Event is what happened to a device.
+type Event uint8
+
+// The events.
+const (
+	Tick    Event = iota // it is time to read
+	Sampled              // the read gave a sample
+	Failed               // the device could not be read
+	Unread               // the read was not tried: the queue is full, the bus is closing
+	Refused              // the series did not take the row of the step before
+	Stop                 // no more reads
+)
+
+// Input is one event and what belongs to it.
+type Input struct {
+	Event Event
+	Due   time.Duration // Tick: the multiple of Every that it stands for, since boot
+	V     []int64       // Sampled: one value a point; read, not kept
+	Q     uint64        // Sampled: wire.WithQuality
+}
+
+// Effects are what the caller does next.
+type Effects struct {
+	Read bool // start a read
+	Row  bool // append a row of V, Q and Suppressed, at the time of the input
+	// V aliases the state and is valid until the next Step.
+	V          []int64
+	Q          uint64
+	Suppressed int // rows withheld since the last one
+
+	Withheld bool // the sample made no row
+	Overruns int  // ticks that passed without a read
+	Health   Health
+	Ended    bool // after Stop: nothing is in flight any more
+}
+
+// Health is a change between working and failing.
+type Health uint8
+
+// The changes.
+const (
+	Unchanged Health = iota
+	Fell             // the first read that failed
+	Recovered        // the first that did not
+)
+
+// State is what is known about one device between two events.
+type State struct {
+	rules Rules
+
+	next     time.Duration // the tick after the last one; 0 before the first
+	due      time.Duration // the last tick that started a read
+	reading  bool
+	failing  bool
+	stopping bool
+
+	// The last row, which the next is compared with.
+	sent       bool
+	sentDue    time.Duration
+	v          []int64
+	q          uint64
+	suppressed int // withheld since
+	taken      int // the suppressed count that the last row took along
+}
+
+// NewState is a device of which nothing is known.
+func NewState(r Rules) *State { return &State{rules: r, v: make([]int64, len(r.Deadband))} }
+
+// Step takes one event. It is a function of the state and the event alone.
+func (s *State) Step(in Input) Effects {
+	switch in.Event {
+	case Tick:
+		return s.tick(in.Due)
+	case Sampled:
+		return s.read(s.sample(in.V, in.Q), Recovered)
+	case Failed:
+		return s.read(s.failure(), Fell)
+	case Unread:
+		s.reading = false
+		return Effects{Overruns: 1, Ended: s.stopping}
+	case Refused:
+		s.sent = false
+		s.suppressed += s.taken
+		return Effects{}
+	default: // Stop
+		s.stopping = true
+		return Effects{Ended: !s.reading}
+	}
+}
+
+func (s *State) tick(due time.Duration) Effects {
+	if s.stopping || due < s.next {
+		return Effects{}
+	}
+	var e Effects
+	if s.next > 0 {
+		e.Overruns = int((due - s.next) / s.rules.Every)
+	}
+	s.next = due + s.rules.Every
+	if s.reading {
+		e.Overruns++
+		return e
+	}
+	s.reading, s.due = true, due
+	e.Read = true
+	return e
+}
+
+// read ends a read: the row is sent or withheld.
+func (s *State) read(send bool, health Health) Effects {
+	s.reading = false
+	e := Effects{Ended: s.stopping}
+	if failing := health == Fell; failing != s.failing {
+		s.failing = failing
+		e.Health = health
+	}
+	if !send {
+		s.suppressed++
+		e.Withheld = true
+		return e
+	}
+	s.sent, s.sentDue = true, s.due
+	e.Row, e.V, e.Q, e.Suppressed = true, s.v, s.q, s.suppressed
+	s.taken, s.suppressed = s.suppressed, 0
+	return e
+}
+
+// sample takes the values as the last row's if they are to be sent. A bad
+// point repeats the value before (shared/wire/PROTOCOL.md).
+func (s *State) sample(v []int64, q uint64) (send bool) {
+	send = s.wanted() || q != s.q
+	for i := range s.v {
+		if wire.QualityOf(q, i) != wire.Bad && moved(s.v[i], v[i]) >= s.rules.Deadband[i] {
+			send = true
+		}
+	}
+	if !send {
+		return false
+	}
+	for i := range s.v {
+		if wire.QualityOf(q, i) != wire.Bad {
+			s.v[i] = v[i]
+		}
+	}
+	s.q = q
+	return true
+}
+
+// failure makes every point bad.
+func (s *State) failure() (send bool) {
+	var q uint64
+	for i := range s.v {
+		q = wire.WithQuality(q, i, wire.Bad)
+	}
+	send = s.wanted() || q != s.q
+	s.q = q
+	return send
+}
+
+// wanted reports whether a row is due whatever it says. The heartbeat counts
+// ticks, not the moments at which reads happen to end, so that a late read
+// does not put it off by an interval.
+func (s *State) wanted() bool {
+	if !s.sent || s.due-s.sentDue >= s.rules.Heartbeat {
+		return true
+	}
+	for _, d := range s.rules.Deadband {
+		if d == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func moved(from, to int64) int64 {
+	if to < from {
+		return from - to
+	}
+	return to - from
+}
