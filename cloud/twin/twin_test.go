@@ -1,0 +1,219 @@
+package twin_test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/atrium-iot/atrium/cloud/twin"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+const tick = 1_000_000 // ns
+
+func column(p id.Point) wire.Column {
+	return wire.Column{Point: p, Unit: "Cel", Mantissa: 1, Exponent: -2}
+}
+
+func rows(ts []int64, qs []uint64, cols ...[]int64) *wire.Rows {
+	return &wire.Rows{T: ts, Q: qs, V: cols}
+}
+
+// drawBatch draws a frame's block. Values are unique per (run, seq, row), so
+// that the reported value tells which row it came from.
+func drawBatch(t *rapid.T, n int) *twin.Batch {
+	run := rapid.Uint64Range(1, 3).Draw(t, "run")
+	b := &twin.Batch{
+		Columns: []wire.Column{column("a"), column("b")},
+		Rows:    &wire.Rows{V: make([][]int64, 2)},
+		Tick:    tick, Grid: 1000,
+		Order: twin.Order{Bind: rapid.Uint64Range(1, 2).Draw(t, "bind"), Boot: run, Run: run, Seq: uint64(n) + 1},
+		Run:   id.Run{byte(run)},
+		UTC0:  rapid.Int64Range(-5_000_000, 5_000_000).Draw(t, "utc0"), // clocks that step
+	}
+	for row := range rapid.IntRange(1, 4).Draw(t, "rows") {
+		b.Rows.T = append(b.Rows.T, rapid.Int64Range(0, 20).Draw(t, "t"))
+		b.Rows.Q = append(b.Rows.Q, rapid.Uint64Range(0, 15).Draw(t, "q"))
+		for c := range b.Rows.V {
+			b.Rows.V[c] = append(b.Rows.V[c], int64(n*100+row*10+c))
+		}
+	}
+	return b
+}
+
+// newest is the oracle: the greatest row of all, by exhaustive comparison.
+func newest(batches []*twin.Batch, column int) (order twin.Order, value int64, ok bool) {
+	for _, b := range batches {
+		for row := range b.Rows.T {
+			q := wire.QualityOf(b.Rows.Q[row], column)
+			o := b.Order
+			o.Tick = b.Rows.T[row] * tick
+			if q != wire.Good && q != wire.OutOfRange {
+				continue
+			}
+			// >= within a batch: of one tick the later row counts.
+			if c := o.Compare(order); !ok || c > 0 || c == 0 {
+				order, value, ok = o, b.Rows.V[column][row], true
+			}
+		}
+	}
+	return order, value, ok
+}
+
+// I4: whatever order frames of different runs are delivered in, the twin ends
+// at the same maximum, and no step takes it back.
+func TestAnyOrderOfDeliveryEndsAtTheMaximumAndNeverGoesBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var batches []*twin.Batch
+		for n := range rapid.IntRange(1, 12).Draw(t, "batches") {
+			batches = append(batches, drawBatch(t, n))
+		}
+		var want [2]int64
+		var held [2]bool
+		for c := range want {
+			_, want[c], held[c] = newest(batches, c)
+		}
+		shuffled := rapid.Permutation(batches).Draw(t, "order")
+		var s twin.State
+		var last [2]twin.Order
+		for i, b := range shuffled {
+			s.Step(int64(i+1)*1000, twin.Input{Kind: twin.Readings, Batch: b})
+			for c := range s.Points {
+				if s.Points[c].At.Order.Compare(last[c]) < 0 {
+					t.Fatalf("point %d went back from %+v to %+v", c, last[c], s.Points[c].At.Order)
+				}
+				last[c] = s.Points[c].At.Order
+			}
+		}
+		for c := range want {
+			if got := s.Points[c]; got.Held != held[c] || held[c] && got.Value != want[c] {
+				t.Fatalf("point %d holds %v %d, want %v %d", c, got.Held, got.Value, held[c], want[c])
+			}
+		}
+	})
+}
+
+// I7: a snapshot read back is the same state, and its bytes are the same.
+func TestASnapshotReadBackHasTheSameBytes(t *testing.T) {
+	enc, err := cbor.CoreDetEncOptions().EncMode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var s twin.State
+		s.Step(1, twin.Input{Kind: twin.Bound, Gateway: "gw"})
+		for n := range rapid.IntRange(0, 5).Draw(t, "batches") {
+			s.Step(int64(n), twin.Input{Kind: twin.Readings, Batch: drawBatch(t, n)})
+		}
+		first, err := enc.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back twin.State
+		if err := cbor.Unmarshal(first, &back); err != nil {
+			t.Fatal(err)
+		}
+		second, err := enc.Marshal(back)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(first, second) {
+			t.Fatalf("snapshots differ:\n%s", cmp.Diff(s, back))
+		}
+	})
+}
+
+func TestABadOrUncertainReadingChangesQualityAndNotValue(t *testing.T) {
+	var s twin.State
+	batch := func(seq uint64, t, v int64, q wire.Quality) *twin.Batch {
+		return &twin.Batch{Columns: []wire.Column{column("a")}, Rows: rows([]int64{t}, []uint64{uint64(q)}, []int64{v}), Tick: tick, Order: twin.Order{Seq: seq, Run: 1}}
+	}
+	s.Step(1, twin.Input{Kind: twin.Readings, Batch: batch(1, 1, 100, wire.Good)})
+	for i, q := range []wire.Quality{wire.Bad, wire.Uncertain} {
+		s.Step(2, twin.Input{Kind: twin.Readings, Batch: batch(uint64(i)+2, int64(i)+2, 7, q)})
+		if p := s.Points[0]; p.Value != 100 || p.At.Quality != wire.Good || p.Now != q {
+			t.Fatalf("after a %s reading: value %d %s, now %s", q, p.Value, p.At.Quality, p.Now)
+		}
+	}
+	// A late good reading older than the failures: its value is newer than the
+	// one held, and the sensor still fails.
+	s.Step(3, twin.Input{Kind: twin.Readings, Batch: batch(9, 2, 150, wire.OutOfRange)})
+	if p := s.Points[0]; p.Value != 150 || p.At.Quality != wire.OutOfRange || p.Now != wire.Uncertain {
+		t.Fatalf("late reading: value %d %s, now %s", p.Value, p.At.Quality, p.Now)
+	}
+}
+
+func TestASampleFromTheFutureIsSuspectAndShownAtItsArrival(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+	for _, f := range []struct {
+		ahead time.Duration
+		want  bool
+	}{{twin.FutureTolerance, false}, {twin.FutureTolerance + time.Microsecond, true}} {
+		var s twin.State
+		b := &twin.Batch{Columns: []wire.Column{column("a")}, Rows: rows([]int64{0}, []uint64{0}, []int64{1}), Tick: tick, Order: twin.Order{Seq: 1}, UTC0: now + f.ahead.Microseconds()}
+		s.Step(now, twin.Input{Kind: twin.Readings, Batch: b})
+		at := s.Points[0].At
+		if at.Suspect != f.want || f.want && at.Sampled != now {
+			t.Errorf("%v ahead: suspect %v, sampled %d with now %d", f.ahead, at.Suspect, at.Sampled, now)
+		}
+	}
+}
+
+func TestTheGatewayThatTakesADeviceOverOutranksTheOneBefore(t *testing.T) {
+	var s twin.State
+	for _, step := range []struct {
+		gw   string
+		want uint64
+	}{{"a", 1}, {"a", 1}, {"b", 2}, {"b", 2}, {"a", 3}} {
+		if got := s.Step(1, twin.Input{Kind: twin.Bound, Gateway: step.gw}).Bind; got != step.want {
+			t.Fatalf("bound to %s: rank %d, want %d", step.gw, got, step.want)
+		}
+	}
+}
+
+func TestSilenceTakesATickThreeGridsAndAnActiveShard(t *testing.T) {
+	second := time.Second.Microseconds()
+	var s twin.State
+	reading := func(now int64, grid uint64) {
+		b := &twin.Batch{Columns: []wire.Column{column("a")}, Rows: rows([]int64{now}, []uint64{0}, []int64{1}), Tick: tick, Grid: grid, Order: twin.Order{Seq: uint64(now)}}
+		s.Step(now, twin.Input{Kind: twin.Readings, Batch: b})
+	}
+	ticked := func(now int64) bool { return s.Step(now, twin.Input{Kind: twin.Tick}).Silenced }
+	if s.Due() != 0 || ticked(100*second) {
+		t.Fatal("a device that never spoke fell silent")
+	}
+	reading(100*second, 1000) // every second: the minimum rules
+	if ticked(109*second) || !ticked(110*second) || s.Liveness != twin.Silent || ticked(111*second) {
+		t.Fatal("want silence once, 10 s after the reading")
+	}
+	reading(200*second, 60_000) // every minute
+	if ticked(379*second) || !ticked(380*second) {
+		t.Fatal("want silence after 3 minutes")
+	}
+	reading(400*second, 1000)
+	s.Step(1000*second, twin.Input{Kind: twin.Activated}) // nobody owned the shard
+	if ticked(1009*second) || !ticked(1010*second) {
+		t.Fatal("silence must count from the activation")
+	}
+	reading(1100*second, 1<<63)
+	if s.Due() < 1100*second {
+		t.Fatal("a hostile grid overflowed")
+	}
+}
+
+func TestPointsBeyondTheLimitAreRefusedAndCounted(t *testing.T) {
+	var s twin.State
+	for i := range twin.MaxPoints + 5 {
+		name := id.Point([]byte{'p', 'a' + byte(i/26%26), 'a' + byte(i%26), 'a' + byte(i/676)})
+		b := &twin.Batch{Columns: []wire.Column{column(name)}, Rows: rows([]int64{0}, []uint64{0}, []int64{1}), Tick: tick, Order: twin.Order{Seq: 1}}
+		s.Step(1, twin.Input{Kind: twin.Readings, Batch: b})
+	}
+	if len(s.Points) != twin.MaxPoints || s.Refused != 5 {
+		t.Fatalf("%d points, %d refused", len(s.Points), s.Refused)
+	}
+}
