@@ -109,6 +109,7 @@ func TestTheTreeKeepsNeitherOrderNorCommentsNorSpelling(t *testing.T) {
 func TestOversizedAndBinaryInputIsRefusedBeforeItIsParsed(t *testing.T) {
 	for name, c := range map[string]struct{ in, want string }{
 		"size":       {strings.Repeat("a: 1\n", MaxSize/4), "at most 262144"},
+		"lines":      {strings.Repeat("-\n", maxLines+1), "f:8193:1: more than 8192 lines"},
 		"line":       {"a: 1\nb: " + strings.Repeat("x", maxLine), "f:2:1025: line of"},
 		"flow depth": {"a: " + strings.Repeat("[", 40) + strings.Repeat("]", 40), "nested deeper than 32"},
 		"depth":      {"a: \n  " + strings.Repeat("- ", 200) + "x\n", "nested deeper than 32"},
