@@ -92,6 +92,7 @@ type Owner struct {
 	work     chan Task
 	results  chan result
 	finished chan struct{} // run has ended
+	gone     sync.Once     // the metrics are unregistered
 
 	mu          sync.Mutex
 	jobs        []*job // accepted and not done, in the order of Submit
@@ -165,6 +166,7 @@ func (o *Owner) Close(ctx context.Context) error {
 	o.mu.Unlock()
 	select {
 	case <-o.finished:
+		o.gone.Do(o.m.unregister)
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("bus: close %s: %w", o.name, context.Cause(ctx))

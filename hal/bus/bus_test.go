@@ -340,12 +340,31 @@ func (r *rig) metric(name string) (sum float64) {
 	return sum
 }
 
-func TestTwoBusesShareOneRegistry(t *testing.T) {
+func TestBusesShareARegistryAndANameMayComeBack(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	for _, name := range []string{"i2c-1", "i2c-2"} {
-		o := New(name, &slow{}, Config{}, slog.New(slog.DiscardHandler), reg)
+	open := func(name string) *Owner { return New(name, &slow{}, Config{}, slog.New(slog.DiscardHandler), reg) }
+	count := func() int {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "atrium_bus_tasks" {
+				return len(f.GetMetric())
+			}
+		}
+		return 0
+	}
+	one, other, again := open("i2c-1"), open("i2c-2"), open("i2c-1") // as after a Close that gave up
+	if n := count(); n != 2 {
+		t.Errorf("%d buses have metrics, want 2", n)
+	}
+	for i, o := range []*Owner{other, again, one} {
 		if err := o.Close(t.Context()); err != nil {
 			t.Error(err)
+		}
+		if n := count(); n != max(1-i, 0) {
+			t.Errorf("after %d closed buses %d have metrics", i+1, n)
 		}
 	}
 }
