@@ -51,8 +51,8 @@ var (
 
 // Config tunes an Owner; zero fields take the defaults.
 type Config struct {
-	// Deadline bounds one step. The default is 1 s: i2c-imx takes 344 ms to
-	// say that an address is absent.
+	// Deadline bounds one step. The default is 2 s: i2c-imx takes 344 ms to
+	// say that an address is absent, and a loaded Pi may pause as long again.
 	Deadline time.Duration
 	// Queue bounds the tasks that are accepted and not done. The default is
 	// 256, two for each 7-bit address.
@@ -70,7 +70,7 @@ func (c Config) withDefaults() Config {
 			*v = d
 		}
 	}
-	pick(&c.Deadline, time.Second)
+	pick(&c.Deadline, 2*time.Second)
 	pick(&c.MinQuarantine, time.Second)
 	pick(&c.MaxQuarantine, 5*time.Minute)
 	if c.Queue <= 0 {
