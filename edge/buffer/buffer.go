@@ -44,6 +44,16 @@ const (
 	Always
 )
 
+// ParseMode reads what Mode.String wrote.
+func ParseMode(s string) (Mode, error) {
+	for _, m := range [...]Mode{Spill, Always} {
+		if s == m.String() {
+			return m, nil
+		}
+	}
+	return 0, fmt.Errorf("mode %q: want spill or always", s)
+}
+
 func (m Mode) String() string {
 	if m == Always {
 		return "always"
@@ -108,6 +118,7 @@ type Buffer struct {
 	series  map[seriesKey]*Series
 	changed chan struct{} // closed when cursors should look again
 	waiting bool          // someone waits for changed
+	sealed  bool          // no rows are taken any more
 	closed  bool
 
 	cutWake, commitWake chan struct{}
@@ -169,36 +180,6 @@ func Open(ctx context.Context, cfg Config, store Store, log *slog.Logger, reg pr
 	b.running.Go(func() { b.cutter(ctx) })
 	b.running.Go(func() { b.committer(ctx) })
 	return b, nil
-}
-
-// Close commits what is held, marks the open run as closed and closes the
-// store. If the context ends first, or the store fails, the run stays unclean.
-func (b *Buffer) Close(ctx context.Context) error {
-	b.mu.Lock()
-	if b.closed {
-		b.mu.Unlock()
-		return ErrClosed
-	}
-	b.cutLocked()
-	b.closed = true
-	b.notifyLocked()
-	b.mu.Unlock()
-	b.stop()
-	done := make(chan error, 1)
-	go func() {
-		b.running.Wait()
-		err := b.change(func() (*plan, error) { return b.core.finish(), nil })
-		done <- errors.Join(err, b.store.Close())
-	}()
-	select {
-	case err := <-done:
-		if err != nil {
-			return fmt.Errorf("buffer: close: %w", err)
-		}
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("buffer: close: %w", context.Cause(ctx))
-	}
 }
 
 // SetClock gives the mapping of the boot's clock to UTC for the rows from now

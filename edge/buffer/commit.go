@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -55,9 +56,14 @@ func (b *Buffer) pause(ctx context.Context) time.Duration {
 	return 0
 }
 
-// commit writes what waits, removes finished runs and reclaims space.
+// commit writes what waits, removes finished runs and reclaims space. Without
+// room it still deletes what is acked: that is what makes room.
 func (b *Buffer) commit() error {
-	if err := b.change(func() (*plan, error) { return b.core.commit(), nil }); err != nil {
+	err := b.grow(b.cfg.Reserve, func() (*plan, error) { return b.core.commit(), nil })
+	if errors.Is(err, ErrFull) {
+		err = errors.Join(err, b.change(func() (*plan, error) { return b.core.letGo(), nil }))
+	}
+	if err != nil {
 		return err
 	}
 	if err := b.removeRuns(); err != nil {
@@ -66,19 +72,32 @@ func (b *Buffer) commit() error {
 	return b.reclaim()
 }
 
-// change makes room, then builds a plan under mu and writes it. At most one
-// change happens at a time, and a plan that failed before comes first.
+// grow makes room for what is in memory, and then is change.
+func (b *Buffer) grow(reserve int64, build func() (*plan, error)) error {
+	b.write.Lock()
+	defer b.write.Unlock()
+	if err := b.retry(); err != nil {
+		return err
+	}
+	if err := b.makeRoom(reserve); err != nil {
+		return err
+	}
+	return b.build(build)
+}
+
+// change builds a plan under mu and writes it, reserve or not: it must delete
+// more than it writes, or write little. At most one plan is under way at a
+// time, and one that failed before comes first.
 func (b *Buffer) change(build func() (*plan, error)) error {
 	b.write.Lock()
 	defer b.write.Unlock()
-	if b.stuck != nil {
-		if err := b.perform(b.stuck); err != nil {
-			return err
-		}
-	}
-	if err := b.makeRoom(); err != nil {
+	if err := b.retry(); err != nil {
 		return err
 	}
+	return b.build(build)
+}
+
+func (b *Buffer) build(build func() (*plan, error)) error {
 	b.mu.Lock()
 	p, err := build()
 	b.mu.Unlock()
@@ -86,6 +105,14 @@ func (b *Buffer) change(build func() (*plan, error)) error {
 		return err
 	}
 	return b.perform(p)
+}
+
+// retry writes the plan that failed before, if any.
+func (b *Buffer) retry() error {
+	if b.stuck == nil {
+		return nil
+	}
+	return b.perform(b.stuck)
 }
 
 // perform writes a plan's batches and applies it. A plan that fails is kept:
@@ -120,61 +147,53 @@ func (b *Buffer) perform(p *plan) error {
 }
 
 // makeRoom drops the oldest segments while the limit, the index or the file
-// system's reserve has no room for what is in memory. b.write is held.
-func (b *Buffer) makeRoom() error {
-	for range maxRoomSteps {
-		b.mu.Lock()
-		reason, want := DropLimit, b.core.overQuota()
-		if want <= 0 && b.core.segments() > maxSegments {
-			reason, want = DropIndex, b.core.live
-		}
-		need := b.core.memory
-		b.mu.Unlock()
-		if want <= 0 {
-			free, err := b.store.Free()
-			if err != nil {
-				return fmt.Errorf("free space: %w", err)
-			}
-			reason, want = DropReserve, b.cfg.Reserve+need-free
-		}
-		if want <= 0 {
-			return nil
+// system's reserve has no room for what is in memory. It returns ErrFull if
+// that does not help. b.write is held.
+func (b *Buffer) makeRoom(reserve int64) error {
+	for step := 0; ; step++ {
+		reason, want, err := b.excess(reserve)
+		if err != nil || want <= 0 {
+			return err
 		}
 		b.mu.Lock()
 		p := b.core.dropOldest(reason, want)
 		b.mu.Unlock()
 		if p == nil && reason != DropReserve {
-			return nil
+			return nil // the memory alone is over the limit: it is bounded itself
+		}
+		if p == nil || step == maxRoomSteps {
+			return fmt.Errorf("%w: %d bytes more are needed", ErrFull, want)
 		}
 		if err := b.perform(p); err != nil {
 			return err
 		}
-		if reason != DropReserve {
-			continue
-		}
-		if err := b.store.Reclaim(); err != nil {
-			return fmt.Errorf("reclaim: %w", err)
-		}
-		if p == nil {
-			break
+		if reason == DropReserve {
+			if err := b.store.Reclaim(); err != nil {
+				return fmt.Errorf("reclaim: %w", err)
+			}
 		}
 	}
-	return b.checkReserve()
 }
 
-// checkReserve returns ErrFull when dropping has not helped.
-func (b *Buffer) checkReserve() error {
+// excess returns by how many bytes the store is over one of its bounds, once
+// what is in memory is written.
+func (b *Buffer) excess(reserve int64) (reason DropReason, want int64, err error) {
+	b.mu.Lock()
+	need, over, segments, live := b.core.memory, b.core.overQuota(), b.core.segments(), b.core.live
+	b.mu.Unlock()
+	switch {
+	case need == 0:
+		return 0, 0, nil
+	case over > 0:
+		return DropLimit, over, nil
+	case segments > maxSegments:
+		return DropIndex, live, nil
+	}
 	free, err := b.store.Free()
 	if err != nil {
-		return fmt.Errorf("free space: %w", err)
+		return 0, 0, fmt.Errorf("free space: %w", err)
 	}
-	b.mu.Lock()
-	need := b.core.memory
-	b.mu.Unlock()
-	if free < b.cfg.Reserve+need {
-		return fmt.Errorf("%w: %d bytes free", ErrFull, free)
-	}
-	return nil
+	return DropReserve, reserve + need - free, nil
 }
 
 // removeRuns takes the runs that are done with out of the store.

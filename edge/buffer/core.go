@@ -128,6 +128,15 @@ func (c *core) commit() *plan {
 	return p.plan()
 }
 
+// letGo plans to delete what is acked, and nothing else.
+func (c *core) letGo() *plan {
+	p := newPlanner()
+	for _, r := range c.runs {
+		p.release(c, p.draft(r))
+	}
+	return p.plan()
+}
+
 // rotate seals the current run and begins another. In memory both happen at
 // once; the plan commits what the old run has and its close marker.
 func (c *core) rotate(name id.Run) *plan {
@@ -140,6 +149,9 @@ func (c *core) rotate(name id.Run) *plan {
 
 // finish plans the clean end of the process.
 func (c *core) finish() *plan {
+	if c.current().state == wire.RunClosed {
+		return c.letGo()
+	}
 	p := newPlanner()
 	c.closeRun(p, c.current())
 	return p.plan()
@@ -251,15 +263,21 @@ func (c *core) shed() bool {
 	return false
 }
 
-// ack lets go of a run's items up to seq. It refuses what was never sent.
+// ack lets go of a run's items up to seq. It refuses what was never sent; of a
+// run of an earlier process the gate may know more than the store kept.
 func (c *core) ack(now time.Duration, name id.Run, seq uint64) bool {
 	r := c.run(name)
-	if r == nil || seq <= r.acked {
+	if r == nil {
 		return true
 	}
-	if seq > max(r.handed, r.inherited) {
+	if r.inherited {
+		seq = min(seq, r.end())
+	} else if seq > r.handed {
 		c.count.badAcks++
 		return false
+	}
+	if seq <= r.acked {
+		return true
 	}
 	r.acked, r.ackedAt = seq, now
 	for _, it := range r.trim(seq) {

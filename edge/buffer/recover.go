@@ -149,7 +149,6 @@ func (b *Buffer) recoverSegments(runs map[id.Run]*found) error {
 func (b *Buffer) settleRun(p *planner, f *found) {
 	r, rec := f.run, f.rec
 	r.ordinal, r.class, r.boot, r.state, r.sealed = rec.ordinal, rec.class, rec.boot, rec.state, true
-	r.retired = false
 	if n := len(r.segs); n > 0 {
 		rec.last = max(rec.last, r.segs[n-1].last)
 	}
@@ -162,7 +161,7 @@ func (b *Buffer) settleRun(p *planner, f *found) {
 		p.room(1, len(key)+indexEntry, 0)
 		p.cur.Delete(key)
 	}
-	r.committed, r.next, r.inherited = rec.last, rec.last+1, rec.last
+	r.committed, r.next, r.inherited = rec.last, rec.last+1, true
 	r.acked = r.first() - 1
 	for i := range r.segs {
 		b.core.live += r.segs[i].bytes

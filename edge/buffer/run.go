@@ -26,7 +26,7 @@ type run struct {
 	next      uint64    // the next frame's sequence
 	acked     uint64    // highest acked sequence
 	handed    uint64    // highest sequence that a cursor of this process returned
-	inherited uint64    // highest sequence that a process before may have sent
+	inherited bool      // of an earlier process, which may have sent any of it
 	ackedAt   time.Duration
 	retired   bool // the gate has been told that it is closed or unclean
 

@@ -68,8 +68,8 @@ func (b *Buffer) Series(dev id.Device, body wire.Body, digest [32]byte, grid uin
 
 // Append adds a row: its time in ticks since boot, its quality and a value for
 // each column, which it copies. suppressed is the number of rows that the
-// sampler has withheld since the last Append. It returns ErrClosed after Close
-// and an error for a row of another width. It never waits for storage.
+// sampler has withheld since the last Append. It returns ErrClosed after Seal
+// or Close, and an error for a row of another width. It never waits for storage.
 func (s *Series) Append(tick int64, q uint64, v []int64, suppressed int) error {
 	if len(v) != s.width {
 		return fmt.Errorf("buffer: append: row of %d values for the %d columns of %s", len(v), s.width, s.device)
@@ -77,7 +77,7 @@ func (s *Series) Append(tick int64, q uint64, v []int64, suppressed int) error {
 	b := s.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
+	if b.closed || b.sealed {
 		return ErrClosed
 	}
 	f := &b.core.open

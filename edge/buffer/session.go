@@ -28,27 +28,31 @@ var (
 
 // Connect begins a connection: frames are cut by Linger from now on. If the
 // store holds unacked frames of the open run, that run is closed and becomes
-// backlog, so that live frames need not wait behind it.
+// backlog, so that live frames need not wait behind it. The error is ErrClosed
+// or that of Config.Rand.
 func (b *Buffer) Connect() (Session, error) {
 	name, err := id.NewRun(b.cfg.Rand)
 	if err != nil {
 		return Session{}, fmt.Errorf("buffer: connect: %w", err)
 	}
-	err = b.change(func() (*plan, error) {
-		if b.closed {
-			return nil, ErrClosed
-		}
-		if !b.core.current().backlog() {
+	err = b.grow(b.cfg.Reserve, func() (*plan, error) {
+		if b.sealed || !b.core.current().backlog() {
 			return nil, nil
 		}
 		b.cutLocked()
 		return b.core.rotate(name), nil
 	})
 	if err != nil {
-		return Session{}, fmt.Errorf("buffer: connect: %w", err)
+		// The link is what empties a store that is full, so it must not wait
+		// for it. Either nothing has changed, or the run is sealed in memory
+		// and its marker follows when the store writes again.
+		b.log.Warn("buffer: a connection begins although the store does not write", "error", err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.closed {
+		return Session{}, fmt.Errorf("buffer: connect: %w", ErrClosed)
+	}
 	s := b.core.connect(b.cfg.Now().Milliseconds())
 	wake(b.cutWake)
 	wake(b.commitWake)
@@ -83,6 +87,7 @@ func (b *Buffer) Ack(run id.Run, seq uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.core.ack(b.cfg.Now(), run, seq) {
+		b.notifyLocked()
 		wake(b.commitWake)
 	}
 }
@@ -101,7 +106,7 @@ func (b *Buffer) Reject(run id.Run, seq uint64, reason wire.RejectReason) error 
 
 func (b *Buffer) reject(run id.Run, seq uint64) error {
 	// What is in memory is committed first: then a frame has one place.
-	err := b.change(func() (*plan, error) {
+	err := b.grow(b.cfg.Reserve, func() (*plan, error) {
 		r := b.core.run(run)
 		switch {
 		case b.closed:
@@ -174,7 +179,7 @@ func (c *core) connect(nowMS int64) Session {
 		case !r.drained():
 			s.Backlog = append(s.Backlog, r.id)
 		}
-		if r.sealed {
+		if r.state != wire.RunOpen {
 			c.told = append(c.told, r)
 		}
 	}
