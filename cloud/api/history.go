@@ -15,7 +15,7 @@ import (
 )
 
 type historyInput struct {
-	deviceInput
+	DevicePath
 	Point string `query:"point" required:"true" maxLength:"63" doc:"The point's name."`
 	Since string `query:"since" maxLength:"64" doc:"RFC 3339, or a duration before now such as 10m. Default: everything." example:"10m"`
 	Until string `query:"until" maxLength:"64" doc:"As since, exclusive. Default: everything."`

@@ -22,24 +22,26 @@ type body[T any] struct{ Body T }
 
 func ok[T any](v T) *body[T] { return &body[T]{v} }
 
-// listing is the query of a list.
-type listing struct {
+// Listing is the query of a list. It is exported because huma looks only into
+// exported embedded fields.
+type Listing struct {
 	After string `query:"after" maxLength:"200" doc:"The 'next' of the page before."`
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"1000" doc:"The most items of the page."`
 }
 
 type siteInput struct {
 	Site string `path:"site" maxLength:"63"`
-	listing
+	Listing
 }
 
-type deviceInput struct {
+// DevicePath names a device.
+type DevicePath struct {
 	Site   string `path:"site" maxLength:"63"`
 	Device string `path:"device" maxLength:"63"`
 }
 
 // page cuts a list that is sorted by name.
-func page[T any](items []T, name func(T) string, q listing) *body[client.Page[T]] {
+func page[T any](items []T, name func(T) string, q Listing) *body[client.Page[T]] {
 	from := sort.Search(len(items), func(i int) bool { return q.After == "" || name(items[i]) > q.After })
 	out := client.Page[T]{Items: items[from:]}
 	if len(out.Items) > q.Limit {
@@ -60,7 +62,7 @@ func (s *server) status(ctx context.Context, _ *struct{}) (*body[client.Status],
 	return ok(st), nil
 }
 
-func (s *server) sites(ctx context.Context, in *listing) (*body[client.Page[client.Site]], error) {
+func (s *server) sites(ctx context.Context, in *Listing) (*body[client.Page[client.Site]], error) {
 	sites, err := s.views.Sites(ctx)
 	if err != nil {
 		return nil, answered(err, "sites", "/v1/sites")
@@ -77,7 +79,7 @@ func (s *server) gateways(ctx context.Context, in *siteInput) (*body[client.Page
 	if err != nil {
 		return nil, answered(err, "site "+in.Site, "/v1/sites")
 	}
-	return page(all, func(g client.Gateway) string { return g.Gateway }, in.listing), nil
+	return page(all, func(g client.Gateway) string { return g.Gateway }, in.Listing), nil
 }
 
 func (s *server) devices(ctx context.Context, in *siteInput) (*body[client.Page[client.Device]], error) {
@@ -89,10 +91,10 @@ func (s *server) devices(ctx context.Context, in *siteInput) (*body[client.Page[
 	if err != nil {
 		return nil, answered(err, "site "+in.Site, "/v1/sites")
 	}
-	return page(all, func(d client.Device) string { return d.Device }, in.listing), nil
+	return page(all, func(d client.Device) string { return d.Device }, in.Listing), nil
 }
 
-func (s *server) device(ctx context.Context, in *deviceInput) (*body[client.Device], error) {
+func (s *server) device(ctx context.Context, in *DevicePath) (*body[client.Device], error) {
 	dev, err := parseDevice(in.Site, in.Device)
 	if err != nil {
 		return nil, err

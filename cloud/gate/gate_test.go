@@ -145,7 +145,7 @@ func inWorld(t *testing.T, change func(*Config), f func(w *world)) {
 		}
 		w.net.Start()
 		defer w.net.Close()
-		transport := &quic.Transport{Conn: pc}
+		transport := Transport(pc)
 		served := make(chan error, 1)
 		go func() { served <- w.gate.Serve(ctx, transport) }()
 		w.stop = func() {
@@ -398,10 +398,8 @@ func TestAnOlderConnectionOfAGatewayIsSuperseded(t *testing.T) {
 		old.wantClose(wire.CloseSuperseded, "connected again")
 		other.send(testGap("b", 1, 1))
 		other.want(wire.KindAck)
-		w.gate.mu.Lock()
-		defer w.gate.mu.Unlock()
-		if w.gate.open != 2 || len(w.gate.current) != 2 {
-			t.Fatalf("%d connections, %d gateways; want 2", w.gate.open, len(w.gate.current))
+		if n := w.gate.Connections(); n != 2 {
+			t.Fatalf("%d connections, want 2", n)
 		}
 	})
 }

@@ -147,13 +147,18 @@ func (c *comparison) covers(g *entry, h *hole) bool {
 	return true
 }
 
-// sameGateway reports whether a neighbour of the hole came over the gateway. A
-// device without any reading may hang on each gateway of its site.
+// sameGateway reports whether a neighbour of the hole came over the gateway, as
+// far as is known. A device without any reading may hang on each gateway of its
+// site.
 func (c *comparison) sameGateway(h *hole, gw id.Gateway) bool {
-	if h.prev == nil && h.next == nil {
-		return true
+	over := func(r *Reading) bool {
+		if r == nil {
+			return false
+		}
+		run, known := c.runs[r.Run]
+		return known && run.Gateway == gw || !known && r.Device.Site == gw.Site
 	}
-	return h.prev != nil && c.runs[h.prev.Run].Gateway == gw || h.next != nil && c.runs[h.next.Run].Gateway == gw
+	return h.prev == nil && h.next == nil || over(h.prev) || over(h.next)
 }
 
 // uncommittedLimit is the most readings of one device that fit into a commit

@@ -2,8 +2,10 @@ package verify
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/atrium-iot/atrium/shared/id"
 )
@@ -36,9 +38,7 @@ func newComparison(in Input) *comparison {
 		}
 		c.readings[r.Device] = append(c.readings[r.Device], r)
 	}
-	for i, r := range in.Runs {
-		c.runs[r.Run], c.order[r.Run] = r, i
-	}
+	c.learnRuns(in)
 	for _, e := range in.Ledger {
 		switch e.Cause {
 		case Declared:
@@ -54,6 +54,45 @@ func newComparison(in Input) *comparison {
 	slices.SortStableFunc(c.crashes, func(a, b entry) int { return cmp.Compare(c.order[b.Run], c.order[a.Run]) })
 	slices.SortFunc(c.devices, compareDevices)
 	return c
+}
+
+// learnRuns finds out which gateway and boot each run belongs to, and in which
+// order the runs began: as listed, if all are, otherwise by sample times.
+func (c *comparison) learnRuns(in Input) {
+	listed := true
+	began := make(map[id.Run]time.Time)
+	for _, r := range in.Runs {
+		c.runs[r.Run] = r
+		c.order[r.Run] = len(c.order)
+	}
+	see := func(run id.Run, t time.Time) {
+		if old, ok := began[run]; !ok || t.Before(old) {
+			began[run] = t
+		}
+		_, known := c.order[run]
+		listed = listed && known
+	}
+	for _, r := range in.Readings {
+		see(r.Run, r.Time)
+	}
+	for _, e := range in.Ledger {
+		if _, ok := began[e.Run]; !ok && e.Cause == Crash {
+			see(e.Run, e.Found) // nothing of it was applied: it ended before it was found
+		}
+		if _, ok := c.runs[e.Run]; !ok {
+			c.runs[e.Run] = Run{e.Run, e.Gateway, e.Boot}
+		}
+	}
+	if listed {
+		return
+	}
+	runs := slices.SortedFunc(maps.Keys(began), func(a, b id.Run) int {
+		return cmp.Or(began[a].Compare(began[b]), slices.Compare(a[:], b[:]))
+	})
+	clear(c.order)
+	for i, run := range runs {
+		c.order[run] = i
+	}
 }
 
 func compareDevices(a, b id.Device) int {

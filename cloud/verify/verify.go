@@ -25,7 +25,9 @@ type Input struct {
 	Readings []Reading
 	Ledger   []Entry
 	Twins    []Twin
-	Runs     []Run // of each gateway, oldest first
+	// Runs are those of each gateway, oldest first. Runs that are not among them,
+	// as they were retired long ago, are known by their readings and the ledger.
+	Runs []Run
 }
 
 // Reading is one row of a counter point in the history.
@@ -49,6 +51,7 @@ type Entry struct {
 	Readings uint64        // of all the gateway's devices
 	From, To time.Duration // sample times since the boot, of gap frames
 	Interval time.Duration // the commit interval, of Crash
+	Found    time.Time     // when the cloud wrote the entry
 }
 
 // Cause says why a range has no readings.
@@ -74,8 +77,7 @@ type Twin struct {
 	Seq    uint64
 }
 
-// Run tells which gateway and boot a run belongs to. A zero boot is one that is
-// not known any more: of a run that was retired long ago.
+// Run tells which gateway and boot a run belongs to. A zero boot is unknown.
 type Run struct {
 	Run     id.Run
 	Gateway id.Gateway

@@ -176,6 +176,22 @@ func TestWhatACrashCutOffIsUncommittedWithinTheInterval(t *testing.T) { // I1
 	check(t, in, "verify: 76 readings: 4 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 0)", false)
 }
 
+func TestRetiredRunsAreKnownByTheirReadingsAndTheLedger(t *testing.T) { // I1
+	in := without(world(), 17, 20)
+	in.Runs, in.Ledger = nil, []verify.Entry{crash(time.Second)}
+	check(t, in, "verify: 76 readings: 0 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 4)", true)
+	in = without(world(), 7, 7)
+	in.Runs, in.Ledger = nil, []verify.Entry{crash(time.Second)}
+	check(t, in, "verify: 79 readings: 1 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 0)", false)
+
+	// A run that crashed before anything of it was applied.
+	in = without(world(), 17, 20)
+	none := crash(time.Second)
+	none.Run, none.Found = id.Run{9}, at(in, 21).Time.Add(-time.Millisecond)
+	in.Runs, in.Ledger = nil, []verify.Entry{none}
+	check(t, in, "verify: 76 readings: 0 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 4)", true)
+}
+
 func TestReadingsInGapFramesAreCountedAsGaps(t *testing.T) { // I1
 	in := without(world(), 7, 10)
 	in.Ledger = []verify.Entry{gap(run1, 4, 5, 4, 7, 10)}

@@ -27,7 +27,7 @@ type Gateway struct {
 	Board      string    `json:"board"`
 	IntervalMS uint64    `json:"interval_ms" doc:"The commit interval: what a crash may leave uncommitted."`
 	SeenAt     time.Time `json:"seen_at" doc:"When its latest record was journaled."`
-	Runs       []Run     `json:"runs" doc:"Oldest first, retired ones included."`
+	Runs       []Run     `json:"runs" doc:"Oldest first; those that were retired may be absent."`
 }
 
 // Run is a run of a gateway.

@@ -119,7 +119,7 @@ func entryOf(e LedgerEntry) (verify.Entry, error) {
 	out := verify.Entry{
 		A: e.A, B: e.B, Readings: e.Readings, Cause: verify.Missing,
 		From: time.Duration(e.FirstMS) * time.Millisecond, To: time.Duration(e.LastMS) * time.Millisecond,
-		Interval: time.Duration(e.IntervalMS) * time.Millisecond,
+		Interval: time.Duration(e.IntervalMS) * time.Millisecond, Found: e.FoundAt,
 	}
 	switch {
 	case e.Reason == "crash" && e.B == 0:
