@@ -33,6 +33,9 @@ const (
 	Skipped Reason = 20
 	// IdentityTwice: two boards send as one gateway. No range.
 	IdentityTwice Reason = 21
+	// UnknownRun: frames of a run that no hello named; the bytes are among the
+	// dead letters.
+	UnknownRun Reason = 22
 )
 
 func (r Reason) String() string {
@@ -51,6 +54,8 @@ func (r Reason) String() string {
 		return "skipped"
 	case IdentityTwice:
 		return "identity-twice"
+	case UnknownRun:
+		return "unknown-run"
 	default:
 		return fmt.Sprintf("unknown(%d)", uint8(r))
 	}

@@ -58,7 +58,7 @@ func newMetrics(reg prometheus.Registerer, shard int) (*metrics, error) {
 	}
 	for _, g := range []history.Reason{
 		history.Quota, history.Rejected, history.Corrupt, history.Crash, history.Missing, history.UnknownRemainder,
-		history.Late, history.Undecodable, history.Skipped, history.IdentityTwice,
+		history.Late, history.Undecodable, history.Skipped, history.IdentityTwice, history.UnknownRun,
 	} {
 		m.gaps[g] = r.labelled("atrium_site_ledger_entries_total", "Ledger entries, by reason.", "reason", g.String())
 	}

@@ -20,7 +20,7 @@ const (
 )
 
 // judge places the sequences a..b in their run: it counts duplicates and late
-// ones, and enters late ranges. A fresh one is the caller's to apply.
+// ones, and enters what nobody will apply. A fresh one is the caller's to apply.
 func (g *gateway) judge(run id.Run, a, b uint64, out *gatewayOutput) (*runState, verdict) {
 	s := g.state
 	if r, ok := s.Runs[run]; ok {
@@ -34,6 +34,7 @@ func (g *gateway) judge(run id.Run, a, b uint64, out *gatewayOutput) (*runState,
 	t := g.tomb(run)
 	switch {
 	case t == nil:
+		g.enter(out, history.Entry{Run: run, A: a, B: b, Reason: history.UnknownRun})
 		return nil, stranger
 	case b < t.Next:
 		s.Count.Duplicates++
@@ -43,6 +44,10 @@ func (g *gateway) judge(run id.Run, a, b uint64, out *gatewayOutput) (*runState,
 	// Committed readings that nobody will apply: the ledger must say so (I1).
 	s.Count.Late++
 	out.late++
+	if a > t.Next {
+		s.Count.Missing += a - t.Next
+		g.enter(out, history.Entry{Run: run, Class: t.Class, Boot: t.Boot, A: t.Next, B: a - 1, Reason: history.Missing})
+	}
 	g.enter(out, history.Entry{Run: run, Class: t.Class, Boot: t.Boot, A: max(a, t.Next), B: b, Reason: history.Late})
 	t.Next = b + 1
 	return nil, late

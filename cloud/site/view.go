@@ -121,10 +121,21 @@ func askSite[T any](ctx context.Context, s *Shard, name id.Site, f func(*site) (
 	return answer, errors.Join(err, failed)
 }
 
-// Applied returns the last journal message that was applied.
-func (s *Shard) Applied(ctx context.Context) (seq uint64, err error) {
-	err = s.ask(ctx, func() { seq = s.applied })
-	return seq, err
+// Progress is how far a shard's owner is, in journal sequences.
+type Progress struct {
+	Applied  uint64 // the last message applied
+	Snapshot uint64 // that the latest durable manifest stands at, 0 for none
+}
+
+// Progress returns how far the owner is.
+func (s *Shard) Progress(ctx context.Context) (p Progress, err error) {
+	err = s.ask(ctx, func() {
+		p.Applied = s.applied
+		if s.last != nil {
+			p.Snapshot = s.last.Seq
+		}
+	})
+	return p, err
 }
 
 // Sites returns the shard's sites by name.
