@@ -173,7 +173,7 @@ func wanted(v reflect.Value) string {
 	case reflect.Uint, reflect.Uint32, reflect.Uint64:
 		return "an integer, not negative"
 	}
-	if v.Type().Bits() < 64 {
+	if k := v.Kind(); k == reflect.Int8 || k == reflect.Int16 || k == reflect.Int32 {
 		return fmt.Sprintf("an integer of %d bits", v.Type().Bits())
 	}
 	return "an integer"

@@ -39,12 +39,14 @@
 // first. sign extends from that many bits, shift then drops low bits, mask
 // comes last. from may be left out when one step of its section reads.
 //
-// Expressions are package expr's. A point's kind is number (the default),
+// Expressions are package expr's; 0/0 says that there is no value, which makes
+// every point that depends on it bad. A point's kind is number (the default),
 // boolean (anything but 0 is 1) or counter. The unit is a UCUM code as in
 // SenML (RFC 8428); booleans and counters are "1" unless said.
 package profile
 
 import (
+	"slices"
 	"time"
 
 	"github.com/atrium-iot/atrium/shared/id"
@@ -82,14 +84,7 @@ type Bus struct {
 }
 
 // Has says whether a device of this type can have the address.
-func (b Bus) Has(addr uint16) bool {
-	for _, a := range b.Addresses {
-		if a == addr {
-			return true
-		}
-	}
-	return false
-}
+func (b Bus) Has(addr uint16) bool { return slices.Contains(b.Addresses, addr) }
 
 // Body returns the columns of the series that a device of this type makes.
 func (p *Profile) Body() wire.Body {
