@@ -80,10 +80,11 @@ func (c *connection) serve(ctx context.Context, s buffer.Session, credit uint64)
 	g.Go(func() error { return c.writeBinds(ctx) })
 	g.Go(func() error { return live.sideBySide(ctx, s.Live) })
 	g.Go(func() error { return backlog.inTurn(ctx, s.Backlog) })
+	g.Go(func() error { return c.watch(ctx) })
 	g.Go(func() error {
-		err := c.watch(ctx)
-		c.close(err) // what frees the others from their streams
-		return err
+		<-ctx.Done()
+		c.close(context.Cause(ctx)) // what frees the others from their streams
+		return nil
 	})
 	return g.Wait()
 }

@@ -27,7 +27,7 @@ type flight struct {
 type runFlight struct {
 	lane    wire.Lane
 	entries []entry
-	highest uint64 // the highest sequence ever sent
+	highest uint64 // the highest sequence sent since the last reject
 	acked   uint64
 
 	interrupt context.CancelCauseFunc // ends the turn under way
@@ -78,28 +78,16 @@ func (f *flight) turn(ctx context.Context, lane wire.Lane, run id.Run) (context.
 	return turn, rw
 }
 
-// start waits until size bytes that end with a run's sequence last may be
-// sent, and counts them as sent. The backlog gives way to live frames, leaves
-// them liveReserve of the credit, and stays under backlogInFlight. It fails
-// when the turn has ended, so that nothing is sent past a reject.
+// start waits until a frame of size bytes that ends with a run's sequence last
+// may be sent, and counts it as sent. It fails when the turn has ended, so that
+// nothing is sent past a reject.
 func (f *flight) start(turn context.Context, run id.Run, last, size uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r := f.runs[run]
-	for turn.Err() == nil && !f.may(r.lane, size) {
-		if r.lane == wire.LaneLive {
-			f.waiting++
-		}
-		f.wait(turn)
-		if r.lane == wire.LaneLive {
-			f.waiting--
-			f.wake()
-		}
+	if err := f.spend(turn, r.lane, size, f.mayFly); err != nil {
+		return err
 	}
-	if turn.Err() != nil {
-		return context.Cause(turn)
-	}
-	f.sent += size
 	r.highest = max(r.highest, last)
 	r.entries = append(r.entries, entry{last, size, time.Now()})
 	if r.lane == wire.LaneBacklog {
@@ -108,17 +96,47 @@ func (f *flight) start(turn context.Context, run id.Run, last, size uint64) erro
 	return nil
 }
 
-// may says whether size bytes fit. A gate's credit covers wire.MaxFrame when
-// everything is acked, so that the reserve shrinks for what is larger.
+// announce is start for a schema or clock, which has no ack of its own.
+func (f *flight) announce(turn context.Context, lane wire.Lane, size uint64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.spend(turn, lane, size, f.may)
+}
+
+// spend waits until allowed says yes and takes size bytes of credit.
+func (f *flight) spend(turn context.Context, lane wire.Lane, size uint64, allowed func(wire.Lane, uint64) bool) error {
+	for turn.Err() == nil && !allowed(lane, size) {
+		if lane == wire.LaneLive {
+			f.waiting++
+		}
+		f.wait(turn)
+		if lane == wire.LaneLive {
+			f.waiting--
+			f.wake()
+		}
+	}
+	if turn.Err() != nil {
+		return context.Cause(turn)
+	}
+	f.sent += size
+	return nil
+}
+
+// may says whether the credit has room for size bytes. The backlog gives way
+// to live frames and leaves them liveReserve. A gate's credit covers
+// wire.MaxFrame when everything is acked, so that the reserve shrinks for what
+// is larger.
 func (f *flight) may(lane wire.Lane, size uint64) bool {
 	if lane == wire.LaneLive {
 		return f.sent+size <= f.credit
 	}
-	reserve := uint64(0)
-	if size < wire.MaxFrame {
-		reserve = min(liveReserve, wire.MaxFrame-size)
-	}
-	return f.waiting == 0 && f.sent+size+reserve <= f.credit && (f.backlog == 0 || f.backlog+size <= backlogInFlight)
+	reserve := min(liveReserve, wire.MaxFrame-min(size, wire.MaxFrame))
+	return f.waiting == 0 && f.sent+size+reserve <= f.credit
+}
+
+// mayFly is may for a frame, which keeps the backlog under backlogInFlight.
+func (f *flight) mayFly(lane wire.Lane, size uint64) bool {
+	return f.may(lane, size) && (lane == wire.LaneLive || f.backlog == 0 || f.backlog+size <= backlogInFlight)
 }
 
 // wait returns after a change or the end of ctx, with f locked again.
@@ -231,6 +249,7 @@ func (f *flight) rewind(run id.Run, to rewind) {
 		f.leave(r, &r.entries[i])
 	}
 	r.entries = r.entries[:n]
+	r.highest = to.seq - 1 // acks never pass a rejected sequence
 	r.rewind = &to
 	r.interrupt(errRewound)
 	f.wake()

@@ -10,7 +10,6 @@ import (
 	"github.com/quic-go/quic-go"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -30,7 +29,7 @@ type lane struct {
 	flight  *flight
 	metrics laneMetrics
 
-	mu     sync.Mutex // one item at a time
+	mu     sync.Mutex // one message at a time
 	stream *quic.SendStream
 	buf    []byte
 }
@@ -112,29 +111,32 @@ func (l *lane) send(turn context.Context, run id.Run, cursor Cursor) error {
 		if err != nil {
 			return err
 		}
-		size := uint64(len(item.Frame))
+		// One message at a time: all of an item need not fit the credit at once.
 		for _, msg := range item.Before {
-			size += uint64(len(msg))
+			if err := l.flight.announce(turn, l.kind, uint64(len(msg))); err != nil {
+				return err
+			}
+			if err := l.write(msg); err != nil {
+				return err
+			}
 		}
-		if err := l.flight.start(turn, run, item.Last, size); err != nil {
+		if err := l.flight.start(turn, run, item.Last, uint64(len(item.Frame))); err != nil {
 			return err
 		}
-		if err := l.write(&item); err != nil {
+		if err := l.write(item.Frame); err != nil {
 			return err
 		}
-		l.metrics.bytes.Add(float64(size))
 		l.metrics.frames.Inc()
 	}
 }
 
-func (l *lane) write(item *buffer.Item) error {
+func (l *lane) write(msg []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.buf = l.buf[:0]
-	for _, msg := range item.Before {
-		l.buf = wire.AppendItem(l.buf, msg)
+	l.buf = wire.AppendItem(l.buf[:0], msg)
+	if _, err := l.stream.Write(l.buf); err != nil {
+		return err
 	}
-	l.buf = wire.AppendItem(l.buf, item.Frame)
-	_, err := l.stream.Write(l.buf)
-	return err
+	l.metrics.bytes.Add(float64(len(msg)))
+	return nil
 }

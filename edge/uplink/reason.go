@@ -13,6 +13,8 @@ import (
 
 // Ends of a connection that this side decides.
 var (
+	// errUnreachable: nobody answers a dial.
+	errUnreachable = errors.New("no answer")
 	// errDead: the path is silent with data outstanding.
 	errDead = errors.New("no packet came while frames were unacked")
 	// errStalled: the path is alive, but no ack comes.
@@ -74,14 +76,14 @@ func judge(err error) verdict {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return verdict{reason: "bye"}
-	case errors.Is(err, errDead), errors.As(err, &idle):
-		return verdict{reason: "silent"}
 	case errors.Is(err, errStalled), errors.Is(err, errNoWelcome):
 		return verdict{reason: "stalled"}
 	case errors.Is(err, errRefused), errors.Is(err, errProtocol):
 		return verdict{"protocol", slow, "gateway and gate disagree; are they of matching releases?"}
-	case errors.As(err, &handshake), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errUnreachable), errors.As(err, &handshake), errors.Is(err, context.DeadlineExceeded):
 		return verdict{reason: "unreachable"}
+	case errors.Is(err, errDead), errors.As(err, &idle):
+		return verdict{reason: "silent"}
 	case errors.As(err, &resolve):
 		return verdict{reason: "address"}
 	case errors.As(err, &reset):

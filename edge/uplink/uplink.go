@@ -151,6 +151,10 @@ func (u *Uplink) report(addr string, v verdict, err error, wait time.Duration) {
 // the address was dialled before.
 func (u *Uplink) connect(ctx context.Context, addr string, round int) error {
 	conn, err := u.dial(ctx, addr, round)
+	var idle *quic.IdleTimeoutError // QUIC's word for a handshake without any answer, too
+	if errors.As(err, &idle) {
+		err = errUnreachable
+	}
 	if err != nil {
 		return fmt.Errorf("dial %s: %w", addr, err)
 	}

@@ -1,0 +1,196 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"pgregory.net/rapid"
+
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+var live, old = id.Run{1}, id.Run{2}
+
+// I5: whatever is acked, rejected and granted in whatever order, no more is
+// sent than the credit allows, and the backlog's bytes in flight are those of
+// its entries and within their bound.
+func TestNothingIsSentBeyondCreditNorBacklogBeyondItsBound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := newFlight(rapid.Uint64Max(1<<20).Draw(t, "credit"))
+		turns := map[id.Run]context.Context{}
+		next := map[id.Run]uint64{live: 1, old: 1}
+		lanes := map[id.Run]wire.Lane{live: wire.LaneLive, old: wire.LaneBacklog}
+		for run, lane := range lanes {
+			turns[run], _ = f.turn(context.Background(), lane, run)
+		}
+		var sent uint64
+		step := func(run id.Run, op int) {
+			switch op {
+			case 0, 1, 2: // send, if it may go at once
+				size := rapid.Uint64Range(1, wire.MaxFrame).Draw(t, "size")
+				if !f.mayFly(lanes[run], size) {
+					return
+				}
+				if err := f.start(turns[run], run, next[run], size); err != nil {
+					t.Fatal(err)
+				}
+				sent += size
+				next[run]++
+			case 3:
+				seq := rapid.Uint64Range(1, next[run]+1).Draw(t, "ack")
+				if got, want := f.ack(run, seq), seq < next[run]; got != want {
+					t.Fatalf("ack of %d before %d: %v", seq, next[run], got)
+				}
+			case 4:
+				seq := rapid.Uint64Range(1, next[run]).Draw(t, "reject")
+				if f.reject(run, seq, wire.RejectCRC) != quarantine {
+					return
+				}
+				f.rewind(run, rewind{seq: seq})
+				if err := f.start(turns[run], run, next[run], 0); !errors.Is(err, errRewound) {
+					t.Fatalf("sent past a reject: %v", err)
+				}
+				var back *rewind
+				if turns[run], back = f.turn(context.Background(), lanes[run], run); back == nil || back.seq != seq {
+					t.Fatalf("the turn after a reject of %d begins at %+v", seq, back)
+				}
+				next[run] = seq
+			case 5:
+				f.grant(rapid.Uint64Max(4<<20).Draw(t, "grant"))
+			}
+		}
+		for range 60 {
+			step(rapid.SampledFrom([]id.Run{live, old}).Draw(t, "run"), rapid.IntRange(0, 5).Draw(t, "op"))
+			var backlog uint64
+			for _, e := range f.runs[old].entries {
+				backlog += e.size
+			}
+			if f.sent != sent || f.sent > f.credit || f.backlog != backlog || f.backlog > backlogInFlight {
+				t.Fatalf("sent %d of credit %d (want %d), backlog %d of %d (want %d)", f.sent, f.credit, sent, f.backlog, backlogInFlight, backlog)
+			}
+		}
+	})
+}
+
+func TestTheBacklogGivesWayToALiveFrameThatWaitsForCredit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlight(0)
+		liveTurn, _ := f.turn(t.Context(), wire.LaneLive, live)
+		oldTurn, _ := f.turn(t.Context(), wire.LaneBacklog, old)
+		var order []id.Run
+		for run, turn := range map[id.Run]context.Context{live: liveTurn, old: oldTurn} {
+			go func() {
+				if err := f.start(turn, run, 1, 200<<10); err != nil {
+					t.Error(err)
+				}
+				order = append(order, run)
+			}()
+		}
+		synctest.Wait()
+		f.grant(200<<10 + liveReserve) // for one of them
+		synctest.Wait()
+		f.grant(1 << 20)
+		synctest.Wait()
+		if len(order) != 2 || order[0] != live {
+			t.Fatalf("sent in the order %v", order)
+		}
+	})
+}
+
+// The least window of a gate is one message of any size: with all acked, a
+// message of any size must fit, or the backlog would stand still for ever.
+func TestABacklogMessageOfAnySizeFitsTheLeastCredit(t *testing.T) {
+	for _, size := range []uint64{1, 64 << 10, wire.MaxFrame - liveReserve + 1, wire.MaxFrame} {
+		if f := newFlight(wire.MaxFrame); !f.mayFly(wire.LaneBacklog, size) {
+			t.Errorf("%d bytes do not fit a credit of %d", size, wire.MaxFrame)
+		}
+	}
+}
+
+func TestAWaitForCreditEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlight(0)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		turn, _ := f.turn(ctx, wire.LaneLive, live)
+		done := make(chan error)
+		go func() { done <- f.start(turn, live, 1, 10) }()
+		synctest.Wait()
+		cancel(io.ErrClosedPipe)
+		if err := <-done; !errors.Is(err, io.ErrClosedPipe) {
+			t.Fatalf("want the context's cause, got %v", err)
+		}
+	})
+}
+
+func TestWaitsGrowToTheLargestWindowAndBeginAgainAfterAStableConnection(t *testing.T) {
+	r := retry{least: time.Second, most: 10 * time.Second}
+	for i, want := range []time.Duration{1, 2, 4, 8, 10, 10} {
+		if got := r.next(backoff, 0, 0.999999); got.Round(time.Millisecond) != want*time.Second {
+			t.Errorf("wait %d is %v, want %v", i, got, want*time.Second)
+		}
+	}
+	if got := r.next(backoff, stableAfter, 0.999999); got > time.Second {
+		t.Errorf("after a stable connection the wait is %v", got)
+	}
+	if got := r.next(backoff, 0, 0); got != 0 {
+		t.Errorf("the jitter does not reach 0: %v", got)
+	}
+	for _, random := range []float64{0, 0.999} {
+		if got := r.next(slow, time.Hour, random); got < slowRetry/2 || got > slowRetry*3/2 {
+			t.Errorf("after a refusal the wait is %v", got)
+		}
+	}
+	for range 100 { // no overflow
+		if got := r.next(backoff, 0, 0.5); got < 0 || got > r.most {
+			t.Fatalf("a wait of %v", got)
+		}
+	}
+}
+
+func TestOnlyRefusalsThatPeopleEndAreRetriedSlowly(t *testing.T) {
+	for code, want := range map[wire.CloseCode]pace{
+		wire.CloseBye: backoff, wire.CloseBusy: backoff, wire.CloseShutdown: backoff, wire.CloseInternal: backoff,
+		wire.CloseProtocol: slow, wire.CloseVersion: slow, wire.CloseIdentity: slow, wire.CloseForeignSite: slow, wire.CloseSuperseded: slow,
+		99: backoff,
+	} {
+		v := judge(&quic.ApplicationError{Remote: true, ErrorCode: quic.ApplicationErrorCode(code)})
+		if v.pace != want || (want == slow) != (v.hint != "") {
+			t.Errorf("%s: pace %d, hint %q", code, v.pace, v.hint)
+		}
+	}
+	if v := judge(&quic.ApplicationError{Remote: true, ErrorCode: 99}); v.reason != "unknown" {
+		t.Errorf("an unknown code is labelled %q: labels must be a fixed set", v.reason)
+	}
+	for _, err := range []error{&quic.IdleTimeoutError{}, &quic.HandshakeTimeoutError{}, &quic.StatelessResetError{}, errDead, errStalled, errNoWelcome, io.EOF} {
+		if v := judge(err); v.pace != backoff || v.reason == "" {
+			t.Errorf("%v: %+v", err, v)
+		}
+	}
+}
+
+func TestAPathIsDeadOnlyWhenItIsSilentWithDataOutstanding(t *testing.T) {
+	now := time.Now()
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	const rtt = 100 * time.Millisecond
+	for _, c := range []struct {
+		name        string
+		sent, heard time.Duration
+		want        error
+	}{
+		{"just sent on a path that was idle", 10 * time.Millisecond, time.Hour, nil},
+		{"within three round trips and a second", 1290 * time.Millisecond, 1290 * time.Millisecond, nil},
+		{"beyond", 1310 * time.Millisecond, 1310 * time.Millisecond, errDead},
+		{"packets come, an ack is late", 50 * time.Second, time.Second, nil},
+		{"packets come, no ack in a minute", stallLimit + 1, time.Second, errStalled},
+	} {
+		if err := lifeless(now, ago(c.sent), ago(c.heard), rtt); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,320 @@
+package uplink_test
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/testutils/simnet"
+
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// network is a simulated network with one gateway and one gate. Packets vanish
+// while it is cut, and queue in front of a link of rate bytes a second.
+type network struct {
+	simnet.Simnet
+	router  *cutRouter
+	gateway *simnet.SimConn
+	gate    *simnet.SimConn
+}
+
+type cutRouter struct {
+	simnet.PerfectRouter
+	mu  sync.Mutex
+	cut bool
+}
+
+func (r *cutRouter) SendPacket(p simnet.Packet) error {
+	r.mu.Lock()
+	cut := r.cut
+	r.mu.Unlock()
+	if cut {
+		return nil
+	}
+	return r.PerfectRouter.SendPacket(p)
+}
+
+func (n *network) setCut(cut bool) {
+	n.router.mu.Lock()
+	defer n.router.mu.Unlock()
+	n.router.cut = cut
+}
+
+const delay = 20 * time.Millisecond // each way
+
+// gateAddr has 4 bytes, as a resolved address has: simnet routes by the bytes.
+var gateAddr = &net.UDPAddr{IP: net.IP{10, 0, 0, 2}, Port: 7443}
+
+func newNetwork(t *testing.T, rate int) *network {
+	n := &network{router: &cutRouter{}}
+	n.Simnet.Router = n.router
+	n.gateway = n.NewEndpoint(&net.UDPAddr{IP: net.IP{10, 0, 0, 1}, Port: 1000}, simnet.NodeBiDiLinkSettings{Latency: delay})
+	n.gate = n.NewEndpoint(gateAddr, simnet.NodeBiDiLinkSettings{LatencyFunc: shaped(rate)})
+	if err := n.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		n.gateway.Close()
+		n.gate.Close()
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// shaped returns the latency of a queue without end in front of a slow link.
+func shaped(rate int) func(simnet.Packet) time.Duration {
+	var mu sync.Mutex
+	var free time.Time
+	return func(p simnet.Packet) time.Duration {
+		if rate == 0 {
+			return delay
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		now := time.Now()
+		if free.Before(now) {
+			free = now
+		}
+		free = free.Add(time.Duration(len(p.Data)) * time.Second / time.Duration(rate))
+		return free.Sub(now) + delay
+	}
+}
+
+// received is a frame or gap as it reached the gate, what it discards by
+// go-back-N included.
+type received struct {
+	conn        int // from 1
+	lane        wire.Lane
+	kind        wire.Kind
+	run         id.Run
+	first, last uint64
+	at          time.Time
+	bytes       []byte
+	discarded   bool
+}
+
+// reply is what the scripted gate does with a frame: silence, an ack, or a
+// reject for a reason.
+type reply struct {
+	ack    bool
+	reject wire.RejectReason
+}
+
+// gate speaks the protocol's other side as its script says.
+type gate struct {
+	t         *testing.T
+	transport *quic.Transport
+	listener  *quic.Listener
+	credit    uint64                 // in welcome
+	reply     func(received) reply   // called in order of arrival
+	close     *quic.ApplicationError // instead of welcome
+
+	mu      sync.Mutex
+	conns   []*quic.Conn
+	hellos  []wire.Hello
+	binds   []wire.Bind
+	schemas int
+	frames  []received
+	ends    []error // of connections
+	running sync.WaitGroup
+	control *quic.Stream // of the last connection
+	waiting map[id.Run]uint64
+}
+
+// plenty is a credit that no test uses up.
+const plenty = 1 << 40
+
+func newGate(t *testing.T, n *network, conf *tls.Config) *gate {
+	g := &gate{t: t, transport: &quic.Transport{Conn: n.gate}, credit: plenty}
+	g.reply = func(received) reply { return reply{ack: true} }
+	var err error
+	if g.listener, err = g.transport.Listen(conf, &quic.Config{
+		MaxIdleTimeout: time.Minute, InitialStreamReceiveWindow: 16 << 20, InitialConnectionReceiveWindow: 16 << 20, // no bound of its own
+	}); err != nil {
+		t.Fatal(err)
+	}
+	g.running.Go(g.accept)
+	t.Cleanup(func() {
+		g.mu.Lock()
+		for _, c := range g.conns {
+			c.CloseWithError(quic.ApplicationErrorCode(wire.CloseShutdown), "")
+		}
+		g.mu.Unlock()
+		g.listener.Close()
+		g.transport.Close()
+		g.running.Wait()
+	})
+	return g
+}
+
+func (g *gate) accept() {
+	for {
+		conn, err := g.listener.Accept(context.Background())
+		if err != nil {
+			return
+		}
+		g.mu.Lock()
+		g.conns = append(g.conns, conn)
+		number := len(g.conns)
+		g.waiting = map[id.Run]uint64{}
+		g.mu.Unlock()
+		g.running.Go(func() {
+			err := g.serve(conn, number)
+			g.mu.Lock()
+			g.ends = append(g.ends, err)
+			g.mu.Unlock()
+		})
+	}
+}
+
+func (g *gate) serve(conn *quic.Conn, number int) error {
+	control, err := conn.AcceptStream(context.Background())
+	if err != nil {
+		return err
+	}
+	r := wire.NewReader(control, wire.MaxControl)
+	if err := g.greet(conn, control, r); err != nil {
+		return err
+	}
+	for range 2 {
+		stream, err := conn.AcceptUniStream(context.Background())
+		if err != nil {
+			return err
+		}
+		g.running.Go(func() { g.lane(number, control, stream) })
+	}
+	for {
+		msg, err := r.Next()
+		if err != nil {
+			return err
+		}
+		g.takeBind(msg)
+	}
+}
+
+func (g *gate) greet(conn *quic.Conn, control *quic.Stream, r *wire.Reader) error {
+	msg, err := r.Next()
+	if err != nil {
+		return err
+	}
+	hello, err := wire.ParseHello(msg)
+	if err != nil {
+		g.t.Error(err)
+	}
+	if msg, err = r.Next(); err != nil {
+		return err
+	}
+	g.takeBind(msg)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hellos = append(g.hellos, hello)
+	g.control = control
+	if g.close != nil {
+		return conn.CloseWithError(g.close.ErrorCode, g.close.ErrorMessage)
+	}
+	w := wire.Welcome{Version: 1, Cluster: "c", Node: "n", Now: uint64(time.Now().UnixMilli()), Credit: g.credit}
+	_, err = control.Write(wire.AppendItem(nil, w.Append(nil)))
+	return err
+}
+
+func (g *gate) takeBind(msg []byte) {
+	bind, err := wire.ParseBind(msg)
+	if err != nil {
+		g.t.Error(err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.binds = append(g.binds, bind)
+}
+
+func (g *gate) lane(number int, control *quic.Stream, stream *quic.ReceiveStream) {
+	r := wire.NewReader(stream, wire.MaxFrame)
+	msg, err := r.Next()
+	if err != nil {
+		return
+	}
+	start, err := wire.ParseLaneStart(msg)
+	if err != nil {
+		g.t.Error(err)
+		return
+	}
+	for {
+		msg, err := r.Next()
+		if err != nil {
+			return
+		}
+		g.take(number, start.Lane, control, msg)
+	}
+}
+
+func (g *gate) take(number int, lane wire.Lane, control *quic.Stream, msg []byte) {
+	kind, err := wire.Peek(msg)
+	if err != nil {
+		g.t.Error(err)
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if kind == wire.KindSchema {
+		g.schemas++
+	}
+	if kind != wire.KindFrame && kind != wire.KindGap {
+		return
+	}
+	f := received{conn: number, lane: lane, kind: kind, at: time.Now(), bytes: slices.Clone(msg)}
+	if f.run, f.first, f.last, err = wire.PeekSeq(msg); err != nil {
+		g.t.Error(err)
+		return
+	}
+	if want := g.waiting[f.run]; want != 0 && want != f.first {
+		f.discarded = true
+		g.frames = append(g.frames, f)
+		return
+	}
+	delete(g.waiting, f.run)
+	answer := g.reply(f)
+	g.frames = append(g.frames, f)
+	switch {
+	case answer.reject != 0:
+		g.waiting[f.run] = f.first
+		m := wire.Reject{Run: f.run, Seq: f.first, Reason: answer.reject, Text: "script"}
+		g.say(control, m.Append(nil))
+	case answer.ack:
+		m := wire.Ack{Runs: []wire.RunSeq{{Run: f.run, Seq: f.last}}}
+		g.say(control, m.Append(nil))
+	}
+}
+
+// say writes a message to a gateway that may be gone.
+func (g *gate) say(control *quic.Stream, msg []byte) {
+	_, _ = control.Write(wire.AppendItem(nil, msg))
+}
+
+func (g *gate) grant(total uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := wire.Credit{Total: total}
+	g.say(g.control, m.Append(nil))
+}
+
+// taken returns the frames and gaps that were not discarded.
+func (g *gate) taken() []received {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(g.frames), func(f received) bool { return f.discarded })
+}
+
+func (g *gate) connections() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.conns)
+}
