@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -200,5 +201,33 @@ func TestStopAndTellTogetherLoseNothing(t *testing.T) {
 	}
 	if n := handled(t, reg); n != accepted {
 		t.Fatalf("%d accepted, %d handled", accepted, n)
+	}
+}
+
+// The next message is sent as its actor comes to rest, a little later each
+// time: somewhere in between lies the moment at which the actor has found its
+// mailbox empty and is not yet idle.
+func TestAMessageThatMeetsItsActorComingToRestIsHandled(t *testing.T) {
+	const messages, sweep = 60_000, 64
+	s, _ := newSystem(t)
+	var seen atomic.Int32
+	ref := spawn(t, s, on(func(ctx *actor.ContextOf[int32]) { seen.Store(ctx.Message()) }), "a")
+	deadline := time.Now().Add(time.Minute)
+	for i := int32(1); i <= messages; i++ {
+		if err := ref.Tell(i); err != nil {
+			t.Fatal(err)
+		}
+		for spins := 1; seen.Load() != i; spins++ {
+			if spins%1024 != 0 {
+				continue
+			}
+			runtime.Gosched() // the worker may need this core
+			if time.Now().After(deadline) {
+				t.Fatalf("message %d waits in an idle actor", i)
+			}
+		}
+		for range i % sweep {
+			seen.Load()
+		}
 	}
 }

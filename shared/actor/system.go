@@ -121,7 +121,7 @@ func (s *ActorSystem) Engine() *Engine { return s.engine }
 // letters, Stopped hooks do not run, and a worker that is inside a Receive
 // ends when it returns. The error then says how many actors were left.
 // Groups belong to their callers and are not touched. Calling Stop again waits
-// again.
+// again. An actor must not call it: it would wait for itself.
 func (s *ActorSystem) Stop(ctx context.Context) error {
 	var err error
 	select {
