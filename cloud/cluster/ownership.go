@@ -175,6 +175,9 @@ func (o *Ownership) publish(ctx context.Context, recs []journal.Record) (uint64,
 				return 0, err
 			}
 		case errors.Is(err, journal.ErrAmbiguous) && ctx.Err() == nil:
+			if pause == retryFirst { // once a publish: the log has a metric for the rest
+				o.log.Warn("no answer from the log, publishing again", "err", err)
+			}
 			if err := sleep(ctx, pause); err != nil {
 				return 0, err
 			}

@@ -18,6 +18,9 @@ var (
 	// ErrBarrierLost says that a log which has held messages holds no barrier.
 	// Its fence is gone, so a claimant must refuse it.
 	ErrBarrierLost = errors.New("the log has held messages but holds no barrier: its fence is lost")
+	// ErrFull says that a log has no room for data until its owner purges; what
+	// is left is the owner's, which must publish in order to purge.
+	ErrFull = errors.New("the log is full until its owner purges")
 	// ErrGap is matched by every *GapError.
 	ErrGap = errors.New("the log is not dense here")
 	// ErrBusy says that a queue is at its limit: stop reading and try again.

@@ -17,6 +17,14 @@ const (
 	// defaultAckTimeout is how long a publish waits: longer than an election
 	// of replicas (4-9 s) is of no use, a slow disk answers in less.
 	defaultAckTimeout = 5 * time.Second
+	// ownerShare of a log, at least minOwnerBytes, is kept from the gates' data:
+	// purging begins with a barrier and a record of the owner, which a stream
+	// filled by data would refuse for ever.
+	ownerShare    = 16
+	minOwnerBytes = 4 << 20
+	// allowanceShare of the room that is left may be filled before the stream's
+	// size is read again, as other nodes fill it too.
+	allowanceShare = 8
 	// infoTimeout bounds a question about the stream, for callers whose
 	// context has no deadline.
 	infoTimeout = 5 * time.Second
@@ -44,6 +52,9 @@ type Log struct {
 
 	dataSubject, ownSubject, epochSubject string
 
+	limit     int64        // bytes that data may fill
+	allowance atomic.Int64 // bytes of data until the stream's size is read again
+
 	begun  atomic.Bool   // a barrier was seen: data may be published
 	fenced chan struct{} // holds one token: one conditional publish in flight
 }
@@ -55,8 +66,8 @@ func OpenLog(ctx context.Context, js jetstream.JetStream, shard int, cfg LogConf
 	if shard < 0 || shard >= MaxShards {
 		return nil, fmt.Errorf("journal: open log: shard %d, want 0 to %d", shard, MaxShards-1)
 	}
-	if cfg.MaxBytes <= 0 {
-		return nil, fmt.Errorf("journal: open log: shard %d: MaxBytes must be set: an unbounded stream fills the disk", shard)
+	if cfg.MaxBytes < 2*minOwnerBytes {
+		return nil, fmt.Errorf("journal: open log: shard %d: MaxBytes is %d, want at least %d", shard, cfg.MaxBytes, 2*minOwnerBytes)
 	}
 	l := &Log{
 		js: js, shard: shard, timeout: cfg.AckTimeout,
@@ -65,6 +76,7 @@ func OpenLog(ctx context.Context, js jetstream.JetStream, shard int, cfg LogConf
 		dataSubject:  fmt.Sprintf("in.%d.data", shard),
 		ownSubject:   fmt.Sprintf("in.%d.own", shard),
 		epochSubject: fmt.Sprintf("in.%d.epoch", shard),
+		limit:        cfg.MaxBytes - max(cfg.MaxBytes/ownerShare, minOwnerBytes),
 		fenced:       make(chan struct{}, 1),
 	}
 	if l.timeout == 0 {
@@ -85,7 +97,7 @@ func OpenLog(ctx context.Context, js jetstream.JetStream, shard int, cfg LogConf
 
 func streamConfig(shard int, cfg LogConfig) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:               fmt.Sprintf("INGEST_%d", shard),
+		Name:               streamName(shard),
 		Subjects:           []string{fmt.Sprintf("in.%d.>", shard)},
 		Storage:            jetstream.FileStorage,
 		Retention:          jetstream.LimitsPolicy,
@@ -98,6 +110,8 @@ func streamConfig(shard int, cfg LogConfig) jetstream.StreamConfig {
 		DenyDelete:         true, // a hole would stop every reader
 	}
 }
+
+func streamName(shard int) string { return fmt.Sprintf("INGEST_%d", shard) }
 
 // checkStream reads back what the server made of the configuration.
 func checkStream(c jetstream.StreamConfig) error {
@@ -119,7 +133,7 @@ func (l *Log) Shard() int { return l.shard }
 
 // Publish appends recs as one message, unconditionally, and returns its
 // sequence once it is fsynced on a majority. ErrNoBarrier: the log has no
-// owner yet. ErrAmbiguous: publish the same records again before any later.
+// owner yet. ErrFull: wait for a purge. ErrAmbiguous: publish the same records again before any later.
 func (l *Log) Publish(ctx context.Context, recs []Record) (uint64, error) {
 	msg, err := encode(recs)
 	if err != nil {
@@ -136,11 +150,34 @@ func (l *Log) PublishMessage(ctx context.Context, msg []byte) (uint64, error) {
 			return 0, fmt.Errorf("journal: publish: %w", err)
 		}
 	}
+	if err := l.admit(ctx, int64(len(msg))); err != nil {
+		return 0, fmt.Errorf("journal: publish: shard %d: %w", l.shard, err)
+	}
 	seq, err := l.publish(ctx, l.dataSubject, msg)
 	if err != nil {
 		return 0, fmt.Errorf("journal: publish: shard %d: %w", l.shard, err)
 	}
 	return seq, nil
+}
+
+// admit keeps data out of the owner's share of the stream.
+func (l *Log) admit(ctx context.Context, size int64) error {
+	if l.allowance.Add(-size) >= 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
+	defer cancel()
+	info, err := l.stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	room := l.limit - int64(info.State.Bytes) - size
+	if room < 0 {
+		l.metrics.full.Inc()
+		return fmt.Errorf("%w: %d MiB", ErrFull, info.State.Bytes>>20)
+	}
+	l.allowance.Store(room / allowanceShare)
+	return nil
 }
 
 // PublishFenced appends an owner's records on the condition that the last

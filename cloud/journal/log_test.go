@@ -231,7 +231,7 @@ func TestALogWithoutALimitIsRefused(t *testing.T) {
 	if _, err := journal.OpenLog(t.Context(), s.JetStream(), 0, journal.LogConfig{}, quiet(), nil); err == nil {
 		t.Fatal("an unbounded log was opened")
 	}
-	if _, err := journal.OpenLog(t.Context(), s.JetStream(), journal.MaxShards, journal.LogConfig{MaxBytes: 1 << 20}, quiet(), nil); err == nil {
+	if _, err := journal.OpenLog(t.Context(), s.JetStream(), journal.MaxShards, journal.LogConfig{MaxBytes: 1 << 26}, quiet(), nil); err == nil {
 		t.Fatal("a shard beyond the last was opened")
 	}
 	big := journal.LogConfig{MaxBytes: 2 * testStore}
@@ -239,4 +239,86 @@ func TestALogWithoutALimitIsRefused(t *testing.T) {
 	if _, err := journal.OpenLog(t.Context(), s.JetStream(), 0, big, quiet(), nil); err == nil || time.Since(start) > 10*time.Second {
 		t.Fatalf("a log larger than the store: %v after %v", err, time.Since(start))
 	}
+}
+
+// A log that data has filled must still take what the owner publishes in order
+// to purge it, or it would stay full for ever.
+func TestAFullLogHasRoomForItsOwner(t *testing.T) {
+	ctx := t.Context()
+	s := startAt(t, t.TempDir())
+	l, err := journal.OpenLog(ctx, s.JetStream(), 0, journal.LogConfig{MaxBytes: 12 << 20}, quiet(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := l.PublishBarrier(ctx, 0, journal.Barrier{Incarnation: 1, Epoch: 1, Owner: "n1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame := []journal.Record{journaltest.GatewayRecord(string(make([]byte, 400<<10)))}
+	sent := 0
+	for err == nil && sent < 100 {
+		_, err = l.Publish(ctx, frame)
+		sent++
+	}
+	if !errors.Is(err, journal.ErrFull) || sent < 10 {
+		t.Fatalf("after %d frames: %v", sent, err)
+	}
+	again, err := l.PublishBarrier(ctx, token, journal.Barrier{Incarnation: 1, Epoch: 1, Owner: "n1"})
+	if err != nil {
+		t.Fatalf("the owner's barrier on a full log: %v", err)
+	}
+	snapshot := []journal.Record{{Kind: journal.KindSnapshot, Origin: "n1", Body: journal.AppendSnapshot(nil, again)}}
+	if _, err := l.PublishFenced(ctx, again, snapshot); err != nil {
+		t.Fatalf("the owner's record on a full log: %v", err)
+	}
+	if err := l.Purge(ctx, again); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Publish(ctx, frame); err != nil {
+		t.Fatalf("after the purge: %v", err)
+	}
+}
+
+// Snapshots come and go for years: nothing of a deleted or half-written one
+// may stay.
+func TestDeletedObjectsLeaveNothingBehind(t *testing.T) {
+	ctx := t.Context()
+	s := startAt(t, t.TempDir())
+	o := openAt(t, s).Objects
+	data := make([]byte, 300<<10)
+	for _, name := range []string{"site.hq.1", "site.hq.2"} {
+		if err := o.Put(ctx, name, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := o.Delete(ctx, "site.hq.1"); err != nil {
+		t.Fatal(err)
+	}
+	kept := objectMessages(t, s)
+	// What a crash in Put leaves: chunks that no description names.
+	if _, err := s.JetStream().Publish(ctx, "$O.snap_0.C.orphan", data); err != nil {
+		t.Fatal(err)
+	}
+	o = openAt(t, s).Objects
+	if n := objectMessages(t, s); n != kept {
+		t.Fatalf("%d messages after the sweep, want %d", n, kept)
+	}
+	if got, err := o.Get(ctx, "site.hq.2"); err != nil || len(got) != len(data) {
+		t.Fatalf("the other object: %d bytes, %v", len(got), err)
+	}
+	if err := o.Delete(ctx, "site.hq.2"); err != nil {
+		t.Fatal(err)
+	}
+	if n := objectMessages(t, s); n != 0 {
+		t.Fatalf("%d messages in an empty bucket", n)
+	}
+}
+
+func objectMessages(t *testing.T, s *journal.Server) uint64 {
+	t.Helper()
+	st, err := s.JetStream().Stream(t.Context(), "OBJ_snap_0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.CachedInfo().State.Msgs
 }

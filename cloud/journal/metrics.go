@@ -34,6 +34,7 @@ func forShard(reg prometheus.Registerer, shard int) prometheus.Registerer {
 // logMetrics counts what one shard's log does.
 type logMetrics struct {
 	ok, fenced, ambiguous, failed prometheus.Counter
+	full                          prometheus.Counter
 	seconds                       prometheus.Histogram
 	purges                        prometheus.Counter
 	gaps                          prometheus.Counter
@@ -50,6 +51,7 @@ func newLogMetrics(reg prometheus.Registerer, shard int) *logMetrics {
 		fenced:    publishes.WithLabelValues("fenced"),
 		ambiguous: publishes.WithLabelValues("ambiguous"),
 		failed:    publishes.WithLabelValues("failed"),
+		full:      publishes.WithLabelValues("full"),
 		seconds: register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "atrium_journal_publish_seconds", Help: "From publish to the ack of an fsynced message.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),

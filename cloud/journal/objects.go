@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -25,8 +26,10 @@ type Object struct {
 
 // Objects is the bucket snap_<shard>: a shard's snapshots and manifests.
 type Objects struct {
-	store jetstream.ObjectStore
-	shard int
+	store  jetstream.ObjectStore
+	stream jetstream.Stream // beneath the store, to remove without a trace
+	bucket string
+	shard  int
 }
 
 // OpenObjects makes or opens the bucket of a shard, of at most maxBytes.
@@ -34,10 +37,10 @@ func OpenObjects(ctx context.Context, js jetstream.JetStream, shard int, maxByte
 	if maxBytes <= 0 {
 		return nil, fmt.Errorf("journal: open objects: shard %d: maxBytes must be set: an unbounded bucket fills the disk", shard)
 	}
-	var store jetstream.ObjectStore
+	o := &Objects{shard: shard, bucket: fmt.Sprintf("snap_%d", shard)}
 	err := untilAnswered(ctx, func(ctx context.Context) (err error) {
-		store, err = js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-			Bucket: fmt.Sprintf("snap_%d", shard), Storage: jetstream.FileStorage,
+		o.store, err = js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+			Bucket: o.bucket, Storage: jetstream.FileStorage,
 			MaxBytes: maxBytes, Replicas: max(replicas, 1),
 		})
 		return err
@@ -45,7 +48,48 @@ func OpenObjects(ctx context.Context, js jetstream.JetStream, shard int, maxByte
 	if err != nil {
 		return nil, fmt.Errorf("journal: open objects: shard %d: %w", shard, err)
 	}
-	return &Objects{store, shard}, nil
+	if o.stream, err = js.Stream(ctx, "OBJ_"+o.bucket); err != nil {
+		return nil, fmt.Errorf("journal: open objects: shard %d: %w", shard, err)
+	}
+	if err := o.sweep(ctx); err != nil {
+		return nil, fmt.Errorf("journal: open objects: shard %d: sweep: %w", shard, err)
+	}
+	return o, nil
+}
+
+// The subjects of an object's chunks and of its description (NATS ADR-20).
+func (o *Objects) chunks(nuid string) string { return "$O." + o.bucket + ".C." + nuid }
+
+func (o *Objects) description(name string) string {
+	return "$O." + o.bucket + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
+}
+
+// sweep removes chunks that no object names: a crash in Put or Delete leaves
+// them, and they would fill the bucket in time.
+func (o *Objects) sweep(ctx context.Context) error {
+	ctx, cancel := bounded(ctx, objectTimeout)
+	defer cancel()
+	infos, err := o.store.List(ctx)
+	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
+		return err
+	}
+	named := make(map[string]bool, len(infos))
+	for _, i := range infos {
+		named[o.chunks(i.NUID)] = true
+	}
+	state, err := o.stream.Info(ctx, jetstream.WithSubjectFilter(o.chunks("*")))
+	if err != nil {
+		return err
+	}
+	for subject := range state.State.Subjects {
+		if named[subject] {
+			continue
+		}
+		if err := o.stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Put stores data under name, whole or not at all; it is durable when Put
@@ -94,11 +138,22 @@ func (o *Objects) List(ctx context.Context) ([]Object, error) {
 	return objects, nil
 }
 
-// Delete removes an object; one that is not there is no error.
+// Delete removes an object; one that is not there is no error. It publishes
+// nothing, so that it works on a full bucket and leaves no marker behind.
 func (o *Objects) Delete(ctx context.Context, name string) error {
 	ctx, cancel := bounded(ctx, objectTimeout)
 	defer cancel()
-	if err := o.store.Delete(ctx, name); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+	info, err := o.store.GetInfo(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.description(name)))
+	}
+	if err == nil {
+		err = o.stream.Purge(ctx, jetstream.WithPurgeSubject(o.chunks(info.NUID)))
+	}
+	if err != nil {
 		return fmt.Errorf("journal: delete %s: shard %d: %w", name, o.shard, err)
 	}
 	return nil
