@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/atrium-iot/atrium/shared/id"
@@ -33,7 +34,7 @@ const (
 // Append writes the frame with its CRC. It sorts m.Blocks by SID, which is the
 // order on the wire, and does not allocate beyond dst.
 func (m *Frame) Append(dst []byte) []byte {
-	bySID := func(a, b Block) int { return int(int64(a.SID) - int64(b.SID)) }
+	bySID := func(a, b Block) int { return cmp.Compare(a.SID, b.SID) }
 	if !slices.IsSortedFunc(m.Blocks, bySID) {
 		slices.SortFunc(m.Blocks, bySID)
 	}
