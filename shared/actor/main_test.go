@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -60,7 +59,7 @@ func newSystem(t tb, opts ...actor.Option) (*actor.ActorSystem, *prometheus.Regi
 	opts = append([]actor.Option{actor.WithMetrics(reg)}, opts...)
 	s := actor.NewActorSystem(node, slog.New(slog.DiscardHandler), opts...)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := s.Stop(ctx); err != nil {
 			t.Errorf("stop: %v", err)
