@@ -12,6 +12,8 @@ import (
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
+func newNoise() *rand.Rand { return rand.New(rand.NewPCG(1, 1)) }
+
 // noise appends rows that do not compress, size bytes or a little more.
 func (w *bench) noise(rng *rand.Rand, size int) {
 	w.t.Helper()
@@ -51,7 +53,7 @@ func TestBeyondTheLimitTheOldestBecomeOneGap(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newBench(t, func(c *buffer.Config) { c.Limit, c.MaxMemory = 1<<20, 768<<10 })
 		defer w.close()
-		rng := rand.New(rand.NewPCG(1, 1))
+		rng := newNoise()
 		for range 40 {
 			w.noise(rng, 100<<10)
 			settle(buffer.DefaultCommitInterval)
@@ -97,7 +99,7 @@ func TestAGapThatWasSentDoesNotGrow(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newBench(t, func(c *buffer.Config) { c.Limit, c.MaxMemory = 1<<20, 768<<10 })
 		defer w.close()
-		rng := rand.New(rand.NewPCG(1, 1))
+		rng := newNoise()
 		fill := func() {
 			for range 15 {
 				w.noise(rng, 100<<10)
@@ -127,7 +129,7 @@ func TestMemoryIsBoundedWhileTheStoreHangs(t *testing.T) {
 		w := newBench(t, func(c *buffer.Config) { c.MaxMemory = 1 << 20 })
 		defer w.close()
 		w.disk.SetLatency(time.Hour)
-		rng := rand.New(rand.NewPCG(1, 1))
+		rng := newNoise()
 		for range 60 {
 			w.noise(rng, 100<<10)
 			settle(buffer.DefaultCommitInterval)
@@ -186,7 +188,7 @@ func TestAFrameNeverExceedsTheProtocol(t *testing.T) {
 			}
 			settle(buffer.DefaultCommitInterval)
 		}
-		w.noise(rand.New(rand.NewPCG(1, 1)), 700<<10)
+		w.noise(newNoise(), 700<<10)
 		settle(buffer.DefaultCommitInterval)
 		st := w.buf.Stats()
 		w.drainNoise()

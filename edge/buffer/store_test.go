@@ -2,6 +2,7 @@ package buffer_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -15,7 +16,13 @@ import (
 	"github.com/atrium-iot/atrium/edge/buffer/buffertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(killDir); dir != "" {
+		fmt.Fprintln(os.Stderr, runVictim(dir))
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
