@@ -142,7 +142,7 @@ func (cfg *Config) check() error {
 	}
 	switch {
 	case cfg.Now == nil:
-		return errors.New("Now is required")
+		return errors.New("config: Now is required")
 	case cfg.CommitInterval < MinCommitInterval || cfg.CommitInterval > MaxCommitInterval:
 		return fmt.Errorf("commit interval %s: want %s to %s", cfg.CommitInterval, MinCommitInterval, MaxCommitInterval)
 	case cfg.Linger < 0 || cfg.Reserve < 0:

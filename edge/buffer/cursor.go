@@ -65,12 +65,11 @@ func (c *Cursor) Rewind(seq uint64, resend bool) {
 
 // look is what a cursor finds at its position.
 type look struct {
-	it       *item // ready to go
-	seg      *segment
-	wait     chan struct{}
-	rewinds  uint64
-	version  uint64
-	messages bool // schemas and clocks of the run are in memory
+	it      *item // ready to go
+	seg     *segment
+	wait    chan struct{}
+	rewinds uint64
+	version uint64
 }
 
 // Next returns the item at the cursor's position and moves past it. It waits

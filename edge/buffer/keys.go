@@ -155,9 +155,7 @@ func parseRecord(b []byte) (r record, err error) {
 	return r, nil
 }
 
-// metaLen is the length of the meta value: format and board.
-const metaLen = 1 + len(id.Board{})
-
+// appendMeta writes the value of metaKey.
 func appendMeta(dst []byte, board id.Board) []byte {
 	return append(append(dst, formatVersion), board[:]...)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,6 +36,8 @@ type observer struct {
 
 func (o observer) Commit(b *buffer.Batch) error {
 	err := o.Store.Commit(b)
+	o.m.books.Lock()
+	defer o.m.books.Unlock()
 	for _, op := range b.Ops {
 		switch {
 		case op.Value == nil:
@@ -53,6 +56,7 @@ func (o observer) Commit(b *buffer.Batch) error {
 type model struct {
 	*bench
 	start     time.Time
+	books     sync.Mutex           // of the three below, which commits write
 	committed map[row]place        // surely durable at some time
 	reached   map[id.Run]uint64    // the highest sequence that may be durable
 	devices   map[string]id.Device // by run and sid
@@ -62,7 +66,6 @@ type model struct {
 	appended  map[row]bool
 	crashed   map[row]bool // appended in a process that crashed
 	alive     []row        // appended in this process
-	opened    map[id.Run]bool
 	cursors   map[id.Run]*buffer.Cursor
 	session   buffer.Session
 	online    bool
@@ -131,6 +134,7 @@ func (m *model) open() {
 func (m *model) died() {
 	m.disk.Crash()
 	_ = m.buf.Close(context.Background())
+	m.books.Lock()
 	for _, r := range m.alive {
 		_, kept := m.committed[r]
 		if m.cloud.rows[r] > 0 {
@@ -142,6 +146,7 @@ func (m *model) died() {
 			m.fail("row %v was lost, %s old", r, age)
 		}
 	}
+	m.books.Unlock()
 	m.alive = nil
 	m.open()
 }
@@ -272,6 +277,8 @@ func (m *model) reconnect(welcome bool) {
 		m.fail("connect: %v", err)
 		return
 	}
+	m.books.Lock()
+	defer m.books.Unlock()
 	for _, r := range s.Hello.Runs {
 		if r.Last > m.reached[r.Run] {
 			m.fail("hello names %d as the last of %s, the store never had more than %d", r.Last, r.Run, m.reached[r.Run])
@@ -398,6 +405,8 @@ func (m *model) heal() {
 	if st := m.buf.Stats(); st.Frames != 0 || st.Segments != 0 || st.MemoryBytes != 0 || st.StoredBytes != 0 || st.Runs != 1 {
 		m.fail("the buffer is not empty after the drain: %+v", st)
 	}
+	m.books.Lock()
+	defer m.books.Unlock()
 	covered := map[id.Run][]wire.Gap{}
 	for _, g := range m.cloud.gaps {
 		covered[g.Run] = append(covered[g.Run], g)
