@@ -88,6 +88,8 @@ func opening(gw id.Gateway, r id.Run, boot id.Boot, dev id.Device) []journal.Rec
 	}
 }
 
+func itoa(n uint64) string { return fmt.Sprint(n) }
+
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // memHistory is a history whose rows have the real one's key identity. It
@@ -181,20 +183,30 @@ type line struct {
 	stop    func() error
 }
 
-// start claims the shard and runs it. cfg needs no names.
+// start claims the shard and runs it until it serves. cfg needs no names.
 func start(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, cfg Config) *line {
+	t.Helper()
+	l, err := tryStart(t, mem, h, node, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// tryStart is start over a store that may fail meanwhile.
+func tryStart(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, cfg Config) (*line, error) {
 	t.Helper()
 	l := &line{t: t, mem: mem, log: mem.Log(0), history: h, reg: prometheus.NewRegistry()}
 	var err error
 	l.owner, err = cluster.Claim(t.Context(), cluster.Config{Node: node, Incarnation: 1}, mem.KV("cluster"), l.log, quiet(), nil)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	system := actor.NewActorSystem(actor.Config{Address: node, Port: 1, ClusterName: "test"}, quiet())
 	cfg.Node = node
 	l.shard, err = New(cfg, l.log, l.owner, mem.Objects(0), h, system, quiet(), l.reg)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -215,9 +227,10 @@ func start(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, cfg C
 	t.Cleanup(func() { _ = l.stop() })
 	select {
 	case <-l.shard.Active():
+		return l, nil
 	case <-l.shard.ended:
+		return nil, l.stop()
 	}
-	return l
 }
 
 // publish appends one message and returns its sequence.
@@ -251,6 +264,22 @@ func (l *line) reach(seq uint64) {
 		case <-time.After(time.Millisecond):
 		}
 	}
+}
+
+// metric reads a counter of the shard.
+func (l *line) metric(name string) float64 {
+	l.t.Helper()
+	families, err := l.reg.Gather()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	l.t.Fatalf("no metric %s", name)
+	return 0
 }
 
 // bytes is the state of all sites, as a snapshot at the same sequence would
