@@ -109,3 +109,12 @@ func checkLabel(s string) error {
 	}
 	return nil
 }
+
+// MarshalText writes the gateway's name, as String does.
+func (g Gateway) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
+
+// UnmarshalText is ParseGateway, for configuration files.
+func (g *Gateway) UnmarshalText(text []byte) (err error) {
+	*g, err = ParseGateway(string(text))
+	return err
+}

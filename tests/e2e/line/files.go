@@ -50,9 +50,9 @@ func edgeYAML(g Gateway, dir, certs, socket, cloud, httpAddr string) string {
 state: %s/state
 http: %s
 cloud: ["%s"]
-identity: {cert: %s/gateway.crt, key: %s/gateway.key, ca: %s/ca.crt}
+identity: %s
 buffer: {mode: %s}
-`, g.Site, dir, httpAddr, cloud, certs, certs, certs, g.Mode)
+`, g.Site, dir, httpAddr, cloud, certs, g.Mode)
 	var devices []string
 	buses := 1
 	for i := range min(g.Counters, maxCounters) {

@@ -1,0 +1,113 @@
+// Command atrium-cloud is a cloud node, and the authority that issues gateways
+// their identities. It parses flags and prints; the work is cloud/node's and
+// cloud/identity's.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/atrium-iot/atrium/cloud/identity"
+	"github.com/atrium-iot/atrium/cloud/node"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/ops"
+)
+
+// defaultData is relative, so that a first try leaves nothing outside the
+// folder that it was made in.
+const defaultData = "atrium-data"
+
+func main() {
+	os.Exit(ops.Run(newRoot()))
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:     "atrium-cloud",
+		Short:   "Atrium's cloud node",
+		Long:    "atrium-cloud takes gateways' readings into a replicated log, keeps a twin and the history of every device, and serves them over HTTP.",
+		Example: "  atrium-cloud run --data ./cloud-data\n  atrium-cloud issue gateway hq/gw-1 --data ./cloud-data --out ./gw-1",
+	}
+	root.AddCommand(newRun(), newIssue())
+	return root
+}
+
+func newRun() *cobra.Command {
+	cfg := node.Config{}
+	var level string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the node until SIGINT or SIGTERM",
+		Long: `run serves gateways over QUIC and people over HTTP until SIGINT or SIGTERM. It
+needs no configuration: the first start makes the cluster's certificate
+authority and the log in the data folder.`,
+		Example: "  atrium-cloud run --data ./cloud-data\n  atrium-cloud run --data /var/lib/atrium-cloud --listen :7443 --host cloud.example",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := ops.NewLogger(cmd.ErrOrStderr(), level)
+			if err != nil {
+				return err
+			}
+			return node.Run(cmd.Context(), cfg, log)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&cfg.Data, "data", defaultData, "folder of the node: its log, history and certificate authority")
+	f.StringVar(&cfg.Listen, "listen", ":7443", "UDP address for gateways")
+	f.StringVar(&cfg.HTTP, "http", "127.0.0.1:7480", "TCP address of the HTTP API; it has no sign-in, so only loopback is taken")
+	f.StringVar(&cfg.Name, "name", node.DefaultName(), "this node's name")
+	f.StringVar(&cfg.Zone, "zone", "local", "this node's location label")
+	f.StringArrayVar(&cfg.Hosts, "host", nil, "name or address under which gateways reach this node, may be given again")
+	f.IntVar(&cfg.Shards, "shards", node.DefaultShards, "number of shards, fixed at the first start")
+	f.StringVar(&level, "log", "info", "debug, info, warn or error")
+	return cmd
+}
+
+func newIssue() *cobra.Command {
+	cmd := &cobra.Command{Use: "issue", Short: "Issue identities", Example: "  atrium-cloud issue gateway hq/gw-1 --out ./gw-1"}
+	var data, out string
+	var force, asJSON bool
+	gateway := &cobra.Command{
+		Use:   "gateway SITE/GATEWAY",
+		Short: "Issue a gateway its certificate, key and the cluster's CA",
+		Long: `gateway writes gateway.crt, gateway.key and ca.crt into a folder, to be copied to
+the gateway. The node need not run; the first call makes the authority.`,
+		Example: "  atrium-cloud issue gateway hq/gw-1 --data ./cloud-data --out ./gw-1",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			gw, err := id.ParseGateway(args[0])
+			if err != nil {
+				return err
+			}
+			ca, err := identity.OpenCA(filepath.Join(data, node.CAFolder))
+			if err != nil {
+				return err
+			}
+			issued, err := ca.IssueGateway(gw, out, force)
+			if err != nil {
+				return err
+			}
+			w := cmd.OutOrStdout()
+			if asJSON {
+				return json.NewEncoder(w).Encode(map[string]any{"gateway": gw, "cluster": ca.Cluster(), "folder": out, "not_after": issued.NotAfter})
+			}
+			_, err = fmt.Fprintf(w, "issued %s of cluster %s into %s, valid until %s\n", gw, ca.Cluster(), out, issued.NotAfter.Format(time.DateOnly))
+			return err
+		},
+	}
+	f := gateway.Flags()
+	f.StringVar(&data, "data", defaultData, "folder of the node")
+	f.StringVar(&out, "out", "", "folder to write into")
+	f.BoolVar(&force, "force", false, "replace an identity that the folder holds")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	if err := gateway.MarkFlagRequired("out"); err != nil {
+		panic(fmt.Sprintf("BUG: %v", err))
+	}
+	cmd.AddCommand(gateway)
+	return cmd
+}

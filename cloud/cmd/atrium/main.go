@@ -1,0 +1,29 @@
+// Command atrium is the user's command line: it asks a cloud node's HTTP API
+// and prints. What is right and wrong about an answer is decided elsewhere:
+// cloud/verify compares, cloud/api/client fetches.
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/atrium-iot/atrium/shared/ops"
+)
+
+func main() {
+	os.Exit(ops.Run(newRoot()))
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:     "atrium",
+		Short:   "Ask an Atrium cloud node",
+		Long:    "atrium asks a cloud node's HTTP API about its state and verifies that no reading was lost.",
+		Example: "  atrium status\n  atrium verify --truth board-truth.jsonl",
+	}
+	var api string
+	root.PersistentFlags().StringVar(&api, "api", "http://127.0.0.1:7480", "the cloud node's HTTP address")
+	root.AddCommand(newStatus(&api), newVerify(&api))
+	return root
+}

@@ -1,0 +1,138 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/atrium-iot/atrium/cloud/api"
+	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/cloud/site"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/ops"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// views answers the API from the catalog and the shards' owners.
+type views struct{ n *node }
+
+func (v views) Status(ctx context.Context) (client.Status, error) {
+	n := v.n
+	st := client.Status{
+		Cluster: n.ca.Cluster(), Node: n.cfg.Name, Version: ops.Version(), StartedAt: n.start.UTC(),
+		Gateways: n.gate.Connections(), QueuedB: n.coalescer.Lag(),
+	}
+	for i, s := range n.shards {
+		first, last, err := s.log.Bounds(ctx)
+		if err != nil {
+			return client.Status{}, err
+		}
+		p, err := s.owner.Progress(ctx)
+		if err != nil {
+			return client.Status{}, err
+		}
+		st.Shards = append(st.Shards, client.Shard{
+			Shard: i, Incarnation: s.claim.Incarnation(), Epoch: s.claim.Epoch(),
+			First: first, Last: last, Applied: p.Applied, Durable: n.history.Position(i), Snapshot: p.Snapshot,
+		})
+	}
+	return st, nil
+}
+
+func (v views) Sites(context.Context) ([]client.Site, error) {
+	var out []client.Site
+	for _, a := range v.n.catalog.Sites() {
+		out = append(out, client.Site{Site: string(a.Site), Shard: a.Shard, Revision: a.Revision})
+	}
+	return out, nil
+}
+
+// owner returns who holds a site.
+func (v views) owner(ctx context.Context, name id.Site) (*site.Shard, error) {
+	i, _, ok, err := v.n.catalog.Shard(ctx, name)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, fmt.Errorf("site %s: %w", name, api.ErrNotFound)
+	}
+	return v.n.shards[i].owner, nil
+}
+
+// found makes the API's error of the owner's.
+func found(err error) error {
+	if errors.Is(err, site.ErrUnknown) {
+		return fmt.Errorf("%w: %w", api.ErrNotFound, err)
+	}
+	return err
+}
+
+func (v views) Gateways(ctx context.Context, name id.Site) ([]client.Gateway, error) {
+	s, err := v.owner(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.Gateways(ctx, name)
+	if err != nil {
+		return nil, found(err)
+	}
+	var out []client.Gateway
+	for _, g := range list {
+		c := client.Gateway{Gateway: g.Gateway.String(), Agent: g.Agent, Board: g.Board.String(), IntervalMS: uint64(g.Interval.Milliseconds()), SeenAt: g.SeenAt}
+		for _, r := range g.Runs {
+			c.Runs = append(c.Runs, client.Run{Run: r.Run.String(), Class: r.Class.String(), Boot: r.Boot.String(), State: r.State.String(), Next: r.Next, Last: r.Last})
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+func (v views) Devices(ctx context.Context, name id.Site) ([]client.Device, error) {
+	s, err := v.owner(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.Devices(ctx, name)
+	if err != nil {
+		return nil, found(err)
+	}
+	var out []client.Device
+	for _, d := range list {
+		out = append(out, device(d))
+	}
+	return out, nil
+}
+
+func (v views) Device(ctx context.Context, dev id.Device) (client.Device, error) {
+	s, err := v.owner(ctx, dev.Site)
+	if err != nil {
+		return client.Device{}, err
+	}
+	d, err := s.Device(ctx, dev)
+	if err != nil {
+		return client.Device{}, found(err)
+	}
+	return device(d), nil
+}
+
+func device(d site.Device) client.Device {
+	out := client.Device{Device: d.Device.String(), Gateway: d.Gateway, Liveness: d.Liveness.String(), LastAt: d.LastAt, Points: []client.Point{}}
+	if d.Gateway != "" {
+		out.Gateway = id.Gateway{Site: d.Device.Site, Name: d.Gateway}.String()
+	}
+	for _, p := range d.Points {
+		c := client.Point{
+			Point: string(p.Point), Unit: p.Unit, Kind: p.Kind.String(), Quality: p.Now.String(), Clock: p.Source.String(),
+		}
+		if p.Held {
+			value := p.Value
+			c.Value, c.Raw, c.Run, c.Seq = &value, p.Raw, p.Run.String(), p.Order.Seq
+			c.SampledAt, c.ReceivedAt, c.Suspect = p.Sampled, p.Received, p.Suspect
+		}
+		if p.Source == wire.ClockNone {
+			c.Clock = "estimated"
+		}
+		out.Points = append(out.Points, c)
+	}
+	return out
+}

@@ -1,0 +1,288 @@
+package agent
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/atrium-iot/atrium/edge/buffer"
+	profiles "github.com/atrium-iot/atrium/firmware-profiles"
+	"github.com/atrium-iot/atrium/shared/config"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/profile"
+)
+
+// Config is a gateway's edge.yaml, checked: every name resolves.
+type Config struct {
+	File     string // where it was read from, for SIGHUP
+	Gateway  id.Gateway
+	State    string // folder of the buffer, the only one written to
+	Identity string // folder with gateway.crt, gateway.key, ca.crt
+	Cloud    []string
+	HTTP     string
+	Log      string
+	Drain    time.Duration // how long a stop waits for acks
+	Buffer   BufferConfig
+	Buses    []BusConfig
+	Devices  []DeviceConfig
+}
+
+// BufferConfig bounds what waits for the cloud.
+type BufferConfig struct {
+	Mode                   buffer.Mode
+	CommitInterval, Linger time.Duration
+	Limit, Reserve, Memory int64 // bytes
+}
+
+// BusConfig says how a bus is opened: a Linux device, or a simulated board's
+// bus over its socket.
+type BusConfig struct {
+	Name             string
+	Device           string
+	Board, BoardName string
+}
+
+// DeviceConfig is one device with its resolved profile.
+type DeviceConfig struct {
+	Device    id.Device
+	Profile   *profile.Profile
+	Bus       string
+	Address   uint16
+	Every     time.Duration
+	Heartbeat time.Duration
+	Deadband  map[id.Point]float64 // in the point's unit; absent: the profile's
+}
+
+// document is edge.yaml as written.
+type document struct {
+	Gateway  id.Gateway    `yaml:"gateway,required"`
+	State    string        `yaml:"state,required"`
+	Identity string        `yaml:"identity,required"`
+	Cloud    []string      `yaml:"cloud,required"`
+	HTTP     string        `yaml:"http"`
+	Log      string        `yaml:"log"`
+	Drain    time.Duration `yaml:"drain" range:"0s..5m"`
+	Profiles string        `yaml:"profiles"`
+	Buffer   struct {
+		Mode   string        `yaml:"mode"`
+		Commit time.Duration `yaml:"commit-interval" range:"100ms..1m"`
+		// Beyond a second a live view is no longer live.
+		Linger  time.Duration `yaml:"linger" range:"1ms..1s"`
+		Limit   config.Size   `yaml:"limit" range:"1MiB..1024GiB"`
+		Reserve config.Size   `yaml:"reserve" range:"0..1024GiB"`
+		Memory  config.Size   `yaml:"memory" range:"64KiB..64MiB"`
+	} `yaml:"buffer"`
+	Buses []struct {
+		Name     string `yaml:"name,required"`
+		Device   string `yaml:"device"`
+		Board    string `yaml:"board"`
+		BoardBus string `yaml:"board-bus"`
+	} `yaml:"buses,required"`
+	Devices []struct {
+		Name    string `yaml:"name,required"`
+		Profile string `yaml:"profile,required"`
+		Bus     string `yaml:"bus,required"`
+		// 7-bit addresses without those that the I2C specification reserves
+		// (UM10204, table 4).
+		Address   uint16             `yaml:"address,required" range:"0x08..0x77"`
+		Every     time.Duration      `yaml:"every" range:"10ms..24h"`
+		Heartbeat time.Duration      `yaml:"heartbeat" range:"0s..24h"`
+		Deadband  map[string]float64 `yaml:"deadband"`
+	} `yaml:"devices,required"`
+}
+
+// defaults are what a gateway with 512 MB of memory and an SD card wants.
+func defaults() document {
+	var d document
+	d.HTTP = "127.0.0.1:7481"
+	d.Log = "info"
+	d.Drain = 5 * time.Second
+	d.Buffer.Mode = "spill"
+	d.Buffer.Commit = time.Second
+	d.Buffer.Linger = 50 * time.Millisecond
+	d.Buffer.Limit = 256 << 20
+	d.Buffer.Reserve = 24 << 20
+	d.Buffer.Memory = 2 << 20
+	return d
+}
+
+// LoadConfig reads and checks edge.yaml. Errors name file, line and column.
+func LoadConfig(file string) (*Config, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	return ParseConfig(file, data)
+}
+
+// ParseConfig is LoadConfig for bytes; relative paths in them are relative to
+// file's folder.
+func ParseConfig(file string, data []byte) (*Config, error) {
+	doc, err := config.Parse(file, data)
+	if err != nil {
+		return nil, err
+	}
+	d := defaults()
+	if err := doc.Decode(&d); err != nil {
+		return nil, err
+	}
+	mode, err := buffer.ParseMode(d.Buffer.Mode)
+	if err != nil {
+		return nil, doc.Errorf("$.buffer.mode", "%v", err)
+	}
+	beside := func(path string) string {
+		if path == "" || filepath.IsAbs(path) {
+			return path
+		}
+		return filepath.Join(filepath.Dir(file), path)
+	}
+	c := &Config{
+		File: file, Gateway: d.Gateway, State: beside(d.State), Identity: beside(d.Identity), Cloud: d.Cloud, HTTP: d.HTTP, Log: d.Log, Drain: d.Drain,
+		Buffer: BufferConfig{Mode: mode, CommitInterval: d.Buffer.Commit, Linger: d.Buffer.Linger, Limit: int64(d.Buffer.Limit), Reserve: int64(d.Buffer.Reserve), Memory: int64(d.Buffer.Memory)},
+	}
+	if err := checkAddresses(doc, c); err != nil {
+		return nil, err
+	}
+	if err := c.addBuses(doc, &d, beside); err != nil {
+		return nil, err
+	}
+	library, err := loadProfiles(beside(d.Profiles))
+	if err != nil {
+		return nil, err
+	}
+	return c, c.addDevices(doc, &d, library)
+}
+
+func checkAddresses(doc *config.Document, c *Config) error {
+	if len(c.Cloud) == 0 {
+		return doc.Errorf("$.cloud", "want at least one HOST:PORT")
+	}
+	for i, a := range c.Cloud {
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			return doc.Errorf(config.Index("$.cloud", i), "want HOST:PORT: %v", err)
+		}
+	}
+	if c.HTTP != "" {
+		if _, _, err := net.SplitHostPort(c.HTTP); err != nil {
+			return doc.Errorf("$.http", "want HOST:PORT, or nothing for none: %v", err)
+		}
+	}
+	return nil
+}
+
+func (c *Config) addBuses(doc *config.Document, d *document, beside func(string) string) error {
+	for i, b := range d.Buses {
+		at := config.Index("$.buses", i)
+		if c.bus(b.Name) {
+			return doc.Errorf(config.Join(at, "name"), "bus %q is named twice", b.Name)
+		}
+		switch {
+		case (b.Device == "") == (b.Board == ""):
+			return doc.Errorf(at, "want either device (such as /dev/i2c-1) or board and board-bus (a simulated board's socket and bus)")
+		case b.Board != "" && b.BoardBus == "":
+			return doc.Errorf(at, "want board-bus beside board: the name of the bus on the board, such as sim-i2c-1")
+		}
+		c.Buses = append(c.Buses, BusConfig{Name: b.Name, Device: b.Device, Board: beside(b.Board), BoardName: b.BoardBus})
+	}
+	return nil
+}
+
+func (c *Config) bus(name string) bool {
+	for _, b := range c.Buses {
+		if b.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Config) addDevices(doc *config.Document, d *document, library map[string]*profile.Profile) error {
+	names, places := map[string]bool{}, map[string]string{}
+	for i, e := range d.Devices {
+		at := config.Index("$.devices", i)
+		dev, err := id.ParseDevice(string(c.Gateway.Site) + "/" + e.Name)
+		if err != nil {
+			return doc.Errorf(config.Join(at, "name"), "%v", err)
+		}
+		place := fmt.Sprintf("%s address %#x", e.Bus, e.Address)
+		switch p := library[e.Profile]; {
+		case names[e.Name]:
+			return doc.Errorf(config.Join(at, "name"), "device %q is named twice", e.Name)
+		case p == nil:
+			return doc.Errorf(config.Join(at, "profile"), "unknown profile %q: known are %s", e.Profile, strings.Join(slices.Sorted(maps.Keys(library)), ", "))
+		case !c.bus(e.Bus):
+			return doc.Errorf(config.Join(at, "bus"), "unknown bus %q: name it under buses", e.Bus)
+		case places[place] != "":
+			return doc.Errorf(config.Join(at, "address"), "%s is already device %q's", place, places[place])
+		case !p.Bus.Has(e.Address):
+			return doc.Errorf(config.Join(at, "address"), "profile %s answers at %#x", e.Profile, p.Bus.Addresses)
+		default:
+			dc := DeviceConfig{Device: dev, Profile: p, Bus: e.Bus, Address: e.Address, Every: e.Every, Heartbeat: e.Heartbeat}
+			if dc.Every == 0 {
+				dc.Every = p.Every
+			}
+			if dc.Deadband, err = deadbands(doc, at, p, e.Deadband); err != nil {
+				return err
+			}
+			c.Devices = append(c.Devices, dc)
+		}
+		names[e.Name], places[place] = true, e.Name
+	}
+	return nil
+}
+
+func deadbands(doc *config.Document, at string, p *profile.Profile, written map[string]float64) (map[id.Point]float64, error) {
+	out := make(map[id.Point]float64, len(written))
+	for name, v := range written {
+		where := config.Join(config.Join(at, "deadband"), name)
+		if _, ok := p.Point(id.Point(name)); !ok {
+			return nil, doc.Errorf(where, "profile %s has no point %q", p.ID, name)
+		}
+		if v < 0 {
+			return nil, doc.Errorf(where, "want 0 or more in the point's unit, got %v", v)
+		}
+		out[id.Point(name)] = v
+	}
+	return out, nil
+}
+
+// loadProfiles returns the built-in profiles and, over them, those of dir.
+func loadProfiles(dir string) (map[string]*profile.Profile, error) {
+	library := map[string]*profile.Profile{}
+	sources := []struct {
+		at string
+		fs fs.FS
+	}{{"built-in", profiles.FS()}}
+	if dir != "" {
+		sources = append(sources, struct {
+			at string
+			fs fs.FS
+		}{dir, os.DirFS(dir)})
+	}
+	for _, s := range sources {
+		for _, pattern := range []string{"*.yaml", "*/profile.yaml"} {
+			files, err := fs.Glob(s.fs, pattern)
+			if err != nil {
+				return nil, fmt.Errorf("profiles: %s: %w", s.at, err)
+			}
+			for _, f := range files {
+				data, err := fs.ReadFile(s.fs, f)
+				if err != nil {
+					return nil, fmt.Errorf("profiles: %s: %w", s.at, err)
+				}
+				p, err := profile.Parse(filepath.Join(s.at, f), data)
+				if err != nil {
+					return nil, err
+				}
+				library[p.ID] = p
+			}
+		}
+	}
+	return library, nil
+}
