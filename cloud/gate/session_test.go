@@ -130,6 +130,10 @@ func (st *stage) do(t *testing.T, f []string) string {
 		msg := testFrame(f[1], num(2), 1, 1)
 		msg[len(msg)-6] ^= 1
 		return show(st.s.lane(msg))
+	case "frame-of-kind": // frame-of-kind KIND RUN SEQ
+		msg := testFrame(f[2], num(3), 1, 1)
+		msg[2] = byte(num(1)) // behind the array's head and the version
+		return show(st.s.lane(msg))
 	case "gap": // gap RUN A B
 		return show(st.s.lane(testGap(f[1], num(2), num(3))))
 	case "control-on-lane":

@@ -12,7 +12,11 @@ const ALPN = "atrium/1"
 // Kind tells messages apart: the second item of every message.
 type Kind uint8
 
-// Kinds below 16 have a run and sequences and can be rejected and acked.
+// firstUnsequenced is the first kind without a run and a sequence: those below,
+// of later versions too, can be rejected and acked.
+const firstUnsequenced Kind = 16
+
+// The kinds of version 1.
 const (
 	KindFrame   Kind = 1
 	KindGap     Kind = 2

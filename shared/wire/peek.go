@@ -11,13 +11,14 @@ func Peek(b []byte) (Kind, error) {
 }
 
 // PeekSeq returns the run and the sequences of a frame (first == last) or gap
-// without checking the rest, the CRC included: what a reject needs to name.
+// without checking the rest, the CRC included: what a reject needs to name. A
+// sequenced kind that this package does not know is read as a frame.
 func PeekSeq(b []byte) (run id.Run, first, last uint64, err error) {
 	c, k, err := peek(b)
 	if err != nil {
 		return id.Run{}, 0, 0, err
 	}
-	if k != KindFrame && k != KindGap {
+	if k >= firstUnsequenced {
 		c.fail(RejectUnsupportedKind, "kind", "%s has no sequence", k)
 	}
 	c.fixed("run", run[:])
