@@ -216,12 +216,12 @@ func TestAClockChangeCutsTheFrame(t *testing.T) {
 // I1: the oldest comes first, and closing a run with more in memory than one
 // batch takes is still all or, after a crash in between, a prefix.
 func TestClosingMoreThanOneBatchHoldsLeavesAPrefix(t *testing.T) {
-	for at := range 12 {
+	for at := range 9 {
 		inBubble(t, func(t *testing.T) {
 			w := newBench(t, func(c *buffer.Config) { c.MaxMemory = 32 << 20 })
 			w.disk.SetLatency(buffer.DefaultCommitInterval * 100)
 			rng := newNoise()
-			for range 100 {
+			for range 60 {
 				w.noise(rng, 100<<10)
 				settle(buffer.DefaultCommitInterval / 4)
 			}
