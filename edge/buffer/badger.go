@@ -32,9 +32,10 @@ const (
 	valueLogFile = 8 << 20
 	// discardRatio is the dead part from which a value log file is rewritten.
 	discardRatio = 0.5
-	// minFree is what Badger needs to start: it extends its files when it maps
-	// them, and a full file system then is a SIGBUS, which cannot be caught.
-	minFree = 4 * valueLogFile
+	// minFree is what Badger may write while it starts: a full file system then
+	// is a SIGBUS, which cannot be caught. It is far below the default reserve,
+	// so that a buffer that fills its disk can start again.
+	minFree = valueLogFile
 )
 
 // sentinel is the prefix of the key that Reclaim drops; no other key begins so.

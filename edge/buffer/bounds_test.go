@@ -205,6 +205,32 @@ func TestAFrameNeverExceedsTheProtocol(t *testing.T) {
 	})
 }
 
+// I5: what a long outage leaves is bounded by bytes, not by the number of
+// commits, and stays complete.
+func TestSmallSegmentsOfAnOutageAreMerged(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newBench(t, nil)
+		for range 1000 {
+			w.sample(10)
+			settle(buffer.DefaultCommitInterval)
+		}
+		st := w.buf.Stats()
+		if st.Segments > 100 || st.Merges == 0 || st.Readings != 10_000 {
+			t.Fatalf("1000 commits left %d segments after %d merges, with %d readings", st.Segments, st.Merges, st.Readings)
+		}
+		if batches, _ := w.disk.Writes(); batches > 1100 {
+			t.Fatalf("%d batches were written", batches)
+		}
+		w.crash()
+		defer w.close()
+		w.drain()
+		w.allOnce(1, 10_000)
+		if len(w.cloud.frames) != 1000 || len(w.cloud.gaps) != 0 {
+			t.Fatalf("%d frames, gaps %+v", len(w.cloud.frames), w.cloud.gaps)
+		}
+	})
+}
+
 func (w *bench) constant() {
 	w.t.Helper()
 	body := wire.Body{Profile: "test.noise", Version: 1, Tick: 1_000_000}

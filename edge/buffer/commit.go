@@ -69,6 +69,9 @@ func (b *Buffer) commit() error {
 	if err := b.removeRuns(); err != nil {
 		return err
 	}
+	if err := b.merge(); err != nil {
+		return err
+	}
 	return b.reclaim()
 }
 

@@ -45,6 +45,7 @@ func register(reg prometheus.Registerer, b *Buffer) error {
 	counter("acked_readings", "Readings let go after an ack.", func(s *Stats) float64 { return float64(s.Acked) })
 	counter("commits", "Segments written.", func(s *Stats) float64 { return float64(s.Commits) })
 	counter("commit_bytes", "Bytes of segments written.", func(s *Stats) float64 { return float64(s.CommitBytes) })
+	counter("merges", "Times that small segments were written again as one.", func(s *Stats) float64 { return float64(s.Merges) })
 	counter("writes", "Batches given to the store.", func(s *Stats) float64 { return float64(s.Writes) })
 	counter("write_errors", "Batches that the store did not confirm.", func(s *Stats) float64 { return float64(s.WriteErrors) })
 	counter("bad_acks", "Acks of what was never sent.", func(s *Stats) float64 { return float64(s.BadAcks) })

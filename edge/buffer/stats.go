@@ -47,6 +47,7 @@ type counters struct {
 	committed, acked    uint64 // readings
 	commits             uint64
 	commitBytes         uint64
+	merges              uint64
 	writes              uint64
 	writeErrors         uint64
 	badAcks             uint64
@@ -55,14 +56,14 @@ type counters struct {
 
 // Stats is what the buffer holds and has done since Open.
 type Stats struct {
-	Runs          int           // in the store or in memory
-	Frames        uint64        // cut, not yet let go
-	Readings      uint64        // in those frames
-	OpenRows      int           // in the frame that is not cut yet
-	MemoryBytes   int64         // of frames that are not committed
-	StoredBytes   int64         // of segments
-	DiskBytes     int64         // that the store takes, deleted values included; 0 if it cannot tell
-	Segments      int           //
+	Runs          int    // in the store or in memory
+	Frames        uint64 // cut, not yet let go
+	Readings      uint64 // in those frames
+	OpenRows      int    // in the frame that is not cut yet
+	MemoryBytes   int64  // of frames that are not committed
+	StoredBytes   int64  // of segments
+	DiskBytes     int64  // that the store takes, deleted values included; 0 if it cannot tell
+	Segments      int
 	OldestAge     time.Duration // of the oldest frame, by sample time; 0 without frames
 	Sampled       uint64        // readings appended
 	Suppressed    uint64        // rows that samplers withheld
@@ -70,6 +71,7 @@ type Stats struct {
 	Acked         uint64        // readings let go after an ack
 	Commits       uint64        // segments written
 	CommitBytes   uint64        // their bytes
+	Merges        uint64        // small segments written again as one
 	Writes        uint64        // batches fsynced
 	WriteErrors   uint64
 	BadAcks       uint64 // acks of what was never sent
@@ -96,7 +98,7 @@ func (c *core) stats(now time.Duration) Stats {
 	s := Stats{
 		Runs: len(c.runs), OpenRows: c.open.rows, MemoryBytes: c.memory, StoredBytes: c.live,
 		Sampled: n.sampled, Suppressed: n.suppressed, Committed: n.committed, Acked: n.acked,
-		Commits: n.commits, CommitBytes: n.commitBytes, Writes: n.writes, WriteErrors: n.writeErrors, BadAcks: n.badAcks,
+		Commits: n.commits, CommitBytes: n.commitBytes, Merges: n.merges, Writes: n.writes, WriteErrors: n.writeErrors, BadAcks: n.badAcks,
 		Quarantined: len(c.quarantine), Dropped: make(map[DropReason]Dropped, dropReasons), SessionOnline: c.online,
 	}
 	oldest := now.Milliseconds()
