@@ -46,6 +46,18 @@ type client struct {
 
 var _ i2c.BusCloser = (*client)(nil)
 
+// New returns the bus of that name without connecting to its board: the first
+// transaction does. It is for a board that may come later than its gateway;
+// everything else is as for Dial.
+func New(socket, bus string) (i2c.BusCloser, error) { return newClient(socket, bus) }
+
+func newClient(socket, bus string) (*client, error) {
+	if len(bus) == 0 || len(bus) > maxName {
+		return nil, fmt.Errorf("remote: bus name %q: want 1 to %d bytes", bus, maxName)
+	}
+	return &client{socket: socket, bus: bus}, nil
+}
+
 // Dial opens the bus of that name at the board process that listens on the
 // unix socket. It fails when the board is not there or has no such bus; later
 // the bus connects again by itself, one attempt a transaction, and returns an
@@ -54,10 +66,10 @@ var _ i2c.BusCloser = (*client)(nil)
 // The bus is safe for several goroutines. Close ends a transaction in flight.
 // SetSpeed always fails: the board's configuration holds the speed.
 func Dial(ctx context.Context, socket, bus string) (i2c.BusCloser, error) {
-	if len(bus) == 0 || len(bus) > maxName {
-		return nil, fmt.Errorf("remote: bus name %q: want 1 to %d bytes", bus, maxName)
+	c, err := newClient(socket, bus)
+	if err != nil {
+		return nil, err
 	}
-	c := &client{socket: socket, bus: bus}
 	c.tx.Lock()
 	defer c.tx.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, txTimeout)

@@ -216,6 +216,24 @@ func TestTheBusComesBackWhenItsBoardIsRestarted(t *testing.T) {
 	}
 }
 
+func TestABusMayBeMadeBeforeItsBoardIsThere(t *testing.T) {
+	b := &board{t: t, socket: filepath.Join(t.TempDir(), "board.sock"), stop: func() {}}
+	c, err := New(b.socket, "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var far *UnreachableError
+	if err := c.Tx(0x50, []byte{1}, nil); !errors.As(err, &far) {
+		t.Fatalf("without a board: %v", err)
+	}
+	b.start(map[string]i2c.Bus{"b": &memory{}}, nil)
+	defer func() { b.stop() }()
+	if err := c.Tx(0x50, []byte{1}, nil); err != nil {
+		t.Fatalf("with its board: %v", err)
+	}
+}
+
 func TestCloseEndsATransactionInFlightAndLaterOnesAreRefused(t *testing.T) {
 	d := &memory{busy: make(chan struct{}), gate: make(chan struct{})}
 	b := startBoard(t, map[string]i2c.Bus{"b": d}, func(string, uint16, []byte, []byte) {

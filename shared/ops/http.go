@@ -66,11 +66,26 @@ func probe(checks map[string]Check) http.Handler {
 // Serve answers on addr until ctx ends, then lets requests in flight finish.
 // started is called with the bound address, which differs from addr for port 0.
 func Serve(ctx context.Context, addr string, h http.Handler, started func(net.Addr)) error {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	l, err := Listen(ctx, addr)
 	if err != nil {
-		return fmt.Errorf("http: listen on %s: %w", addr, err)
+		return err
 	}
 	started(l.Addr())
+	return ServeOn(ctx, l, h)
+}
+
+// Listen binds addr for ServeOn: a program that cannot have its port learns it
+// before it opens anything else.
+func Listen(ctx context.Context, addr string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("http: listen on %s: %w", addr, err)
+	}
+	return l, nil
+}
+
+// ServeOn is Serve on a listener, which it closes.
+func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeader}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()

@@ -76,6 +76,42 @@ func TestAnErrorIsOneLineAndStatusOne(t *testing.T) {
 	}
 }
 
+func TestAnUnknownSubcommandIsRefusedAtEveryLevel(t *testing.T) {
+	var out bytes.Buffer
+	root := &cobra.Command{Use: "atrium-x"}
+	group := &cobra.Command{Use: "issue"}
+	group.AddCommand(&cobra.Command{Use: "gateway", RunE: func(*cobra.Command, []string) error { return nil }})
+	root.AddCommand(group)
+	root.SetErr(&out)
+	root.SetOut(io.Discard)
+	for args, want := range map[string]string{
+		"bogus":       "atrium-x: unknown command \"bogus\" for \"atrium-x\"\n",
+		"issue bogus": "atrium-x: unknown command \"bogus\" for \"atrium-x issue\"\n",
+	} {
+		out.Reset()
+		root.SetArgs(strings.Fields(args))
+		if code := ops.Run(root); code != 1 || out.String() != want {
+			t.Errorf("%s: status %d, stderr %q", args, code, out.String())
+		}
+	}
+	root.SetArgs([]string{"issue", "gateway"})
+	if code := ops.Run(root); code != 0 {
+		t.Errorf("a subcommand that exists ended with status %d", code)
+	}
+}
+
+func TestJoinedErrorsStayOnOneLine(t *testing.T) {
+	var out bytes.Buffer
+	cmd := &cobra.Command{Use: "atrium-x", RunE: func(*cobra.Command, []string) error {
+		return errors.Join(errors.New("port in use"), errors.New("close: gone"))
+	}}
+	cmd.SetArgs(nil)
+	cmd.SetErr(&out)
+	if code := ops.Run(cmd); code != 1 || out.String() != "atrium-x: port in use; close: gone\n" {
+		t.Errorf("status %d, stderr %q", code, out.String())
+	}
+}
+
 func TestAnUnknownLogLevelIsRefused(t *testing.T) {
 	if _, err := ops.NewLogger(io.Discard, "loud"); err == nil || !strings.Contains(err.Error(), "debug, info, warn or error") {
 		t.Errorf("got %v", err)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -19,20 +20,34 @@ var ErrReported = errors.New("failed as printed")
 
 // Run executes root with a context that SIGINT and SIGTERM cancel and returns
 // the exit status: 0, or 1 after one line on stderr that names the program and
-// the error.
+// the error. An unknown subcommand is an error at every level of the tree.
 func Run(root *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.Version = Version()
+	refuseUnknown(root)
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:
 		return 0
 	case !errors.Is(err, ErrReported):
-		fmt.Fprintf(root.ErrOrStderr(), "%s: %v\n", root.Name(), err)
+		// errors.Join puts each error on a line of its own.
+		fmt.Fprintf(root.ErrOrStderr(), "%s: %s\n", root.Name(), strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	return 1
+}
+
+// refuseUnknown makes groups of subcommands below the root fail for a name that
+// they do not have: cobra prints their help then, with status 0.
+func refuseUnknown(parent *cobra.Command) {
+	for _, cmd := range parent.Commands() {
+		if cmd.HasSubCommands() && !cmd.Runnable() {
+			cmd.Args = cobra.NoArgs
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+		refuseUnknown(cmd)
+	}
 }
 
 // NewLogger writes lines for journald to w: time is left to journald where
