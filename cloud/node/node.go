@@ -96,6 +96,7 @@ type node struct {
 	coalescer *journal.Coalescer
 	gate      *gate.Gate
 	socket    net.PacketConn
+	http      net.Listener
 }
 
 // Run is a node from its start to its clean end: it returns nil when ctx ended.
@@ -127,6 +128,9 @@ func (n *node) open(ctx context.Context) (err error) {
 	}
 	if n.socket, err = net.ListenPacket("udp", n.cfg.Listen); err != nil {
 		return fmt.Errorf("gate: %w", err)
+	}
+	if n.http, err = ops.Listen(ctx, n.cfg.HTTP); err != nil {
+		return err
 	}
 	if n.server, err = journal.StartServer(journal.ServerConfig{Dir: filepath.Join(n.cfg.Data, "journal"), Name: n.cfg.Name}, n.log.With("part", "journal")); err != nil {
 		return err
@@ -200,7 +204,8 @@ func (n *node) serveHTTP(ctx context.Context) error {
 		Ready:  map[string]ops.Check{"shards": n.allActive},
 	})
 	api.Register(mux, ops.Version(), views{n}, n.history)
-	return ops.Serve(ctx, n.cfg.HTTP, api.Handler(mux), func(at net.Addr) { n.log.Info("serving the API", "http", at.String()) })
+	n.log.Info("serving the API", "http", n.http.Addr().String())
+	return ops.ServeOn(ctx, n.http, api.Handler(mux))
 }
 
 // allActive reports a shard that still recovers.
@@ -234,6 +239,9 @@ func (n *node) release() error {
 	}
 	if n.socket != nil {
 		err = errors.Join(err, n.socket.Close())
+	}
+	if n.http != nil {
+		n.http.Close() // serveHTTP has closed it, unless it never came to that
 	}
 	if n.history != nil {
 		err = errors.Join(err, n.history.Close())

@@ -51,6 +51,7 @@ type agent struct {
 	actors *actor.ActorSystem
 	field  *field
 	clock  *clockKeeper
+	http   net.Listener // nil without an address
 	socket net.PacketConn
 	uplink *uplink.Uplink
 	stall  atomic.Int64 // nanoseconds without a reading that are too many
@@ -73,10 +74,16 @@ func (a *agent) open(ctx context.Context) error {
 		return err
 	}
 	if creds.Gateway != a.cfg.Gateway {
-		return fmt.Errorf("%s: key \"gateway\": %s, but the identity in %s is %s's", a.cfg.File, a.cfg.Gateway, a.cfg.Identity, creds.Gateway)
+		return a.cfg.errorf("gateway", "%s, but the identity in %s is that of %s; want that name, or an identity of this gateway", a.cfg.Gateway, a.cfg.Identity, creds.Gateway)
 	}
+	// The buffer's lock keeps a second agent out before anything else is touched.
 	if err := a.openBuffer(ctx); err != nil {
 		return err
+	}
+	if a.cfg.HTTP != "" {
+		if a.http, err = ops.Listen(ctx, a.cfg.HTTP); err != nil {
+			return err
+		}
 	}
 	a.clock = &clockKeeper{set: a.buf.SetClock}
 	a.clock.offer(systemClock())
@@ -111,7 +118,7 @@ func (a *agent) fieldChanged() {
 
 func (a *agent) openBuffer(ctx context.Context) error {
 	if err := os.MkdirAll(a.cfg.State, 0o700); err != nil {
-		return fmt.Errorf("%s: key \"state\": %w", a.cfg.File, err)
+		return a.cfg.errorf("state", "want a folder that can be written: %v", err)
 	}
 	boot, err := readBoot()
 	if err != nil {
@@ -258,12 +265,15 @@ func (a *agent) release() error {
 	if a.socket != nil {
 		err = errors.Join(err, a.socket.Close())
 	}
+	if a.http != nil {
+		a.http.Close() // serve has closed it, unless it never came to that
+	}
 	return err
 }
 
 // serve answers health and metrics.
 func (a *agent) serve(ctx context.Context) error {
-	if a.cfg.HTTP == "" {
+	if a.http == nil {
 		<-ctx.Done()
 		return nil
 	}
@@ -274,5 +284,6 @@ func (a *agent) serve(ctx context.Context) error {
 		Health: map[string]ops.Check{"sampler": func() error { return moving.check(time.Now(), time.Duration(a.stall.Load())) }},
 		Ready:  map[string]ops.Check{},
 	})
-	return ops.Serve(ctx, a.cfg.HTTP, mux, func(at net.Addr) { a.log.Info("serving health and metrics", "http", at.String()) })
+	a.log.Info("serving health and metrics", "http", a.http.Addr().String())
+	return ops.ServeOn(ctx, a.http, mux)
 }

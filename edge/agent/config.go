@@ -31,6 +31,13 @@ type Config struct {
 	Buffer   BufferConfig
 	Buses    []BusConfig
 	Devices  []DeviceConfig
+
+	doc *config.Document // for the places of what only the start can find wrong
+}
+
+// errorf reports a fault of a top-level key at its place in the file.
+func (c *Config) errorf(key, format string, args ...any) error {
+	return c.doc.Errorf(config.Join("$", key), format, args...)
 }
 
 // BufferConfig bounds what waits for the cloud.
@@ -143,7 +150,7 @@ func ParseConfig(file string, data []byte) (*Config, error) {
 		return filepath.Join(filepath.Dir(file), path)
 	}
 	c := &Config{
-		File: file, Gateway: d.Gateway, State: beside(d.State), Identity: beside(d.Identity), Cloud: d.Cloud, HTTP: d.HTTP, Log: d.Log, Drain: d.Drain,
+		doc: doc, File: file, Gateway: d.Gateway, State: beside(d.State), Identity: beside(d.Identity), Cloud: d.Cloud, HTTP: d.HTTP, Log: d.Log, Drain: d.Drain,
 		Buffer: BufferConfig{Mode: mode, CommitInterval: d.Buffer.Commit, Linger: d.Buffer.Linger, Limit: int64(d.Buffer.Limit), Reserve: int64(d.Buffer.Reserve), Memory: int64(d.Buffer.Memory)},
 	}
 	if err := checkAddresses(doc, c); err != nil {

@@ -95,7 +95,7 @@ func (f *field) apply(ctx context.Context, cfg *Config) error {
 		running[name] = b.cfg
 	}
 	c := diff(running, f.devices, cfg)
-	fresh, err := openAll(ctx, c.open)
+	fresh, err := openAll(ctx, c.open, f.log)
 	if err != nil {
 		return err
 	}
@@ -147,10 +147,10 @@ func (f *field) close(ctx context.Context) error {
 	return err
 }
 
-func openAll(ctx context.Context, list []BusConfig) ([]*openBus, error) {
+func openAll(ctx context.Context, list []BusConfig, log *slog.Logger) ([]*openBus, error) {
 	var opened []*openBus
 	for _, cfg := range list {
-		b, err := open(ctx, cfg)
+		b, err := open(ctx, cfg, log)
 		if err != nil {
 			err = fmt.Errorf("agent: bus %s: %w", cfg.Name, err)
 			for _, o := range opened {
@@ -163,11 +163,22 @@ func openAll(ctx context.Context, list []BusConfig) ([]*openBus, error) {
 	return opened, nil
 }
 
-func open(ctx context.Context, cfg BusConfig) (i2c.BusCloser, error) {
+// open opens a bus. A /dev/i2c-N that does not exist is a fault of the
+// configuration or the kernel's and ends the start. A board that does not answer
+// may come later, and nobody may be there to start the gateway again: its bus
+// connects with the first read that finds it, and reads fail until then
+// (atrium_bus_errors_total, kind "unreachable").
+func open(ctx context.Context, cfg BusConfig, log *slog.Logger) (i2c.BusCloser, error) {
 	if cfg.Device != "" {
 		return host.OpenI2C(cfg.Device)
 	}
-	return remote.Dial(ctx, cfg.Board, cfg.BoardName)
+	b, err := remote.Dial(ctx, cfg.Board, cfg.BoardName)
+	var away *remote.UnreachableError
+	if errors.As(err, &away) {
+		log.Warn("the board does not answer yet; reads fail until it does", "bus", cfg.Name, "board", cfg.Board, "err", err)
+		return remote.New(cfg.Board, cfg.BoardName)
+	}
+	return b, err
 }
 
 // close finishes what is in flight. A bus whose owner is stuck in the kernel
