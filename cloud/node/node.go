@@ -14,6 +14,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -88,6 +89,7 @@ type node struct {
 	start time.Time
 
 	ca        *identity.CA
+	tls       *tls.Config
 	history   *history.Store
 	server    *journal.Server
 	catalog   *catalog.Catalog
@@ -124,6 +126,10 @@ func (n *node) open(ctx context.Context) (err error) {
 		return err
 	}
 	if n.ca, err = identity.OpenCA(filepath.Join(n.cfg.Data, CAFolder)); err != nil {
+		return err
+	}
+	// It checks the node's name, under which the journal then writes.
+	if n.tls, err = n.ca.ServerTLS(n.cfg.Name, n.cfg.Hosts); err != nil {
 		return err
 	}
 	if n.socket, err = net.ListenPacket("udp", n.cfg.Listen); err != nil {
@@ -166,11 +172,7 @@ func (n *node) openShards(ctx context.Context) error {
 		logs = append(logs, s.log)
 	}
 	n.coalescer = journal.NewCoalescer(logs, journal.CoalescerConfig{}, n.log.With("part", "coalescer"), n.reg)
-	tls, err := n.ca.ServerTLS(n.cfg.Name, n.cfg.Hosts)
-	if err != nil {
-		return err
-	}
-	n.gate = gate.New(gate.Config{Cluster: n.ca.Cluster(), Node: n.cfg.Name, TLS: tls, Identify: n.ca.GatewayOf}, n.catalog, n.coalescer, n.log.With("part", "gate"), n.reg)
+	n.gate = gate.New(gate.Config{Cluster: n.ca.Cluster(), Node: n.cfg.Name, TLS: n.tls, Identify: n.ca.GatewayOf}, n.catalog, n.coalescer, n.log.With("part", "gate"), n.reg)
 	return nil
 }
 

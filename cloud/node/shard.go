@@ -23,8 +23,7 @@ type shard struct {
 func (n *node) claim(ctx context.Context, owners *journal.KV, i int) (*shard, error) {
 	shards := n.catalog.Cluster().Shards
 	js := n.server.JetStream()
-	log := n.log.With("shard", i)
-	l, err := journal.OpenLog(ctx, js, i, journal.LogConfig{MaxBytes: n.server.LogBytes(shards)}, log, n.reg)
+	l, err := journal.OpenLog(ctx, js, i, journal.LogConfig{MaxBytes: n.server.LogBytes(shards)}, n.log.With("part", "journal", "shard", i), n.reg)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +31,7 @@ func (n *node) claim(ctx context.Context, owners *journal.KV, i int) (*shard, er
 	if err != nil {
 		return nil, err
 	}
-	claim, err := cluster.Claim(ctx, cluster.Config{Node: n.cfg.Name, Shard: i, Incarnation: n.catalog.Cluster().Incarnation}, owners, l, log, n.reg)
+	claim, err := cluster.Claim(ctx, cluster.Config{Node: n.cfg.Name, Shard: i, Incarnation: n.catalog.Cluster().Incarnation}, owners, l, n.log.With("part", "cluster"), n.reg)
 	if err != nil {
 		return nil, err
 	}
