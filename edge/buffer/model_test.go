@@ -180,6 +180,7 @@ const (
 	stepRewind
 	stepBadAck
 	stepLose
+	stepOutage
 	steps
 )
 
@@ -188,10 +189,7 @@ func (m *model) do(s step) {
 	case stepSample:
 		m.sampleRows(s.a%3, 1+s.b%40)
 	case stepSleep:
-		// In slices: a crash must be seen when it happens.
-		for end := time.Now().Add(time.Duration(1+s.a*s.a) * time.Millisecond / 4); time.Now().Before(end) && !m.disk.Crashed(); {
-			settle(10 * time.Millisecond)
-		}
+		m.sleep(time.Duration(1+s.a*s.a) * time.Millisecond / 4)
 	case stepConnect:
 		m.reconnect(s.a%4 > 0)
 	case stepDisconnect:
@@ -228,6 +226,13 @@ func (m *model) do(s step) {
 		m.disk.Damage(func(key []byte) bool { return key[0] == 'f' && s.a%3 == 0 || key[0] == 's' && s.a%3 == 1 })
 	case stepLose:
 		m.disk.Lose(func(key []byte) bool { return key[0] == 'f' && key[len(key)-1] == 0 })
+	case stepOutage: // as many small commits as are merged
+		m.buf.Disconnect()
+		m.online = false
+		for k := 0; k < 18 && !m.disk.Crashed(); k++ {
+			m.sampleRows(s.a%3, 2)
+			m.sleep(m.cfg.CommitInterval)
+		}
 	case stepProfile:
 		m.digest++
 	case stepFull:
@@ -250,6 +255,13 @@ func (m *model) do(s step) {
 	}
 	if m.disk.Crashed() {
 		m.died()
+	}
+}
+
+// sleep lets d pass in slices, so that a crash is seen when it happens.
+func (m *model) sleep(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end) && !m.disk.Crashed(); {
+		settle(10 * time.Millisecond)
 	}
 }
 

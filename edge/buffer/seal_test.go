@@ -1,0 +1,150 @@
+package buffer_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/atrium-iot/atrium/edge/buffer"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+func TestASealedRunIsStillSentAndDrained(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newBench(t, nil)
+		s := w.connect()
+		c := w.buf.Cursor(s.Live[0])
+		w.sample(5)
+		series := w.series(1)
+		if err := w.buf.Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := series.Append(1, 0, []int64{1}, 0); !errors.Is(err, buffer.ErrClosed) {
+			t.Fatalf("Append after Seal = %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := w.buf.Drained(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Drained before the ack = %v", err)
+		}
+		drained := make(chan error, 1)
+		go func() { drained <- w.buf.Drained(t.Context()) }()
+		items, ended := w.pull(c)
+		if len(items) != 1 || !ended {
+			t.Fatalf("%d items, ended %t", len(items), ended)
+		}
+		w.cloud.mustTake(t, s.Live[0], items[0])
+		w.buf.Ack(s.Live[0], 1)
+		if err := <-drained; err != nil {
+			t.Fatal(err)
+		}
+		w.allOnce(1, 5)
+		// A connection after Seal has no live run, and learns that it is closed.
+		if s := w.connect(); len(s.Live) != 0 || s.Hello.Runs[0].State != wire.RunClosed {
+			t.Fatalf("%+v", s)
+		}
+		w.close()
+	})
+}
+
+// I6.
+func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
+	now := func() time.Duration { return 0 }
+	for want, cfg := range map[string]buffer.Config{
+		"Now is required":       {},
+		"commit interval 1ms":   {Now: now, CommitInterval: time.Millisecond},
+		"memory of 1000 bytes":  {Now: now, MaxMemory: 1000},
+		"limit of 1000 bytes":   {Now: now, Limit: 1000},
+		"linger -1s, reserve 0": {Now: now, Linger: -time.Second, Reserve: 0},
+	} {
+		if _, err := buffer.Open(t.Context(), cfg, nil, quiet, nil); err == nil || !strings.Contains(err.Error(), want[:10]) {
+			t.Errorf("Open = %v, want %q", err, want)
+		}
+	}
+	for s, want := range map[string]bool{"spill": true, "always": true, "": false, "Spill": false} {
+		if m, err := buffer.ParseMode(s); (err == nil) != want || err == nil && m.String() != s {
+			t.Errorf("ParseMode(%q) = %v, %v", s, m, err)
+		}
+	}
+}
+
+// I5: a hello has room for so many runs; a gateway that starts over and over
+// without a link must not fill it.
+func TestRunsWithoutFramesAreForgottenBeforeHelloOverflows(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newBench(t, nil)
+		w.sample(3)
+		w.close()
+		for range wire.MaxRuns + 5 {
+			w.start()
+			w.close()
+		}
+		w.start()
+		defer w.close()
+		s := w.connect()
+		if len(s.Hello.Runs) != wire.MaxRuns || len(s.Backlog) != 1 || len(s.Live) != 1 {
+			t.Fatalf("%d runs in hello, backlog %v, live %v", len(s.Hello.Runs), s.Backlog, s.Live)
+		}
+		h := s.Hello
+		h.Min, h.Max = 1, 1
+		if _, err := wire.ParseHello(h.Append(nil)); err != nil {
+			t.Fatal(err)
+		}
+		w.send(s.Backlog[0], w.buf.Cursor(s.Backlog[0]), true)
+		w.allOnce(1, 3)
+		settle(time.Minute)
+		if st := w.buf.Stats(); st.Runs != 1 {
+			t.Fatalf("%d runs are left", st.Runs)
+		}
+	})
+}
+
+// I5.
+func TestTheQuarantineKeepsTheLatest(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newBench(t, nil)
+		defer w.close()
+		s := w.connect()
+		c := w.buf.Cursor(s.Live[0])
+		for seq := range uint64(70) {
+			w.sample(1)
+			settle(buffer.DefaultLinger)
+			w.pull(c)
+			if err := w.buf.Reject(s.Live[0], seq+1, wire.RejectCRC); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if st := w.buf.Stats(); st.Quarantined != 64 || st.Dropped[buffer.DropRejected].Items != 70 {
+			t.Fatalf("%+v", st)
+		}
+		if w.disk.Lose(func(key []byte) bool { return key[0] == 'q' && key[16] <= 6 }) {
+			t.Fatal("the oldest is still in quarantine")
+		}
+	})
+}
+
+func TestAnOlderBootComesFirstInHello(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newBench(t, nil)
+		for i := byte(5); i > 0; i-- { // the order is that of the starts, not of the names
+			w.sample(1)
+			settle(buffer.DefaultCommitInterval)
+			w.close()
+			w.cfg.Boot = id.Boot{i + 10}
+			w.start()
+		}
+		defer w.close()
+		h := w.connect().Hello
+		if len(h.Boots) != 6 || h.Boots[0] != (id.Boot{1}) || h.Boots[1] != (id.Boot{15}) || h.Boots[5] != (id.Boot{11}) {
+			t.Fatalf("boots %v", h.Boots)
+		}
+		for i, r := range h.Runs {
+			if r.Boot != i {
+				t.Fatalf("run %d has boot %d", i, r.Boot)
+			}
+		}
+	})
+}
