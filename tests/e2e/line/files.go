@@ -1,8 +1,11 @@
 package line
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
+
+	"github.com/atrium-iot/atrium/edge/buffer"
 )
 
 // Addresses that the chips of a board are given, first to last.
@@ -15,10 +18,12 @@ const (
 	bmePerBus    = 2
 )
 
-// sensor returns where the i-th sensor sits: TMP102 and BME280 alternate.
-func sensor(i int) (kind string, bus, address int) {
+// sensor returns where the i-th sensor sits.
+func (g Gateway) sensor(i int) (kind string, bus, address int) {
 	k := i / 2
-	if i%2 == 0 {
+	if g.Climate {
+		k = i
+	} else if i%2 == 0 {
 		return "tmp102", 1 + k/tmpPerBus, firstTMP102 + k%tmpPerBus
 	}
 	return "bme280", 1 + k/bmePerBus, firstBME280 + k%bmePerBus
@@ -30,7 +35,7 @@ func boardYAML(g Gateway) string {
 		chips[1] = append(chips[1], fmt.Sprintf("{type: counter, address: %#x, device: %s/c%d}", firstCounter+i, g.Site, i+1))
 	}
 	for i := range g.Sensors {
-		kind, bus, address := sensor(i)
+		kind, bus, address := g.sensor(i)
 		chips[bus] = append(chips[bus], fmt.Sprintf("{type: %s, address: %#x, room: lobby}", kind, address))
 	}
 	var b strings.Builder
@@ -51,17 +56,21 @@ state: %s/state
 http: %s
 cloud: ["%s"]
 identity: %s
-buffer: {mode: %s}
-`, g.Site, dir, httpAddr, cloud, certs, g.Mode)
+buffer: {mode: %s, linger: %s}
+`, g.Site, dir, httpAddr, cloud, certs, g.Mode, cmp.Or(g.Linger, buffer.DefaultLinger))
 	var devices []string
 	buses := 1
 	for i := range min(g.Counters, maxCounters) {
 		devices = append(devices, fmt.Sprintf("{name: c%d, profile: atrium.counter, bus: i2c-1, address: %#x, every: 50ms}", i+1, firstCounter+i))
 	}
 	for i := range g.Sensors {
-		kind, bus, address := sensor(i)
+		kind, bus, address := g.sensor(i)
 		profile := map[string]string{"tmp102": "ti.tmp102", "bme280": "bosch.bme280"}[kind]
-		devices = append(devices, fmt.Sprintf("{name: s%d, profile: %s, bus: i2c-%d, address: %#x, every: 1s}", i+1, profile, bus, address))
+		deadband := ""
+		if g.Climate {
+			deadband = ", deadband: {temperature: 0, pressure: 0, humidity: 0}"
+		}
+		devices = append(devices, fmt.Sprintf("{name: s%d, profile: %s, bus: i2c-%d, address: %#x, every: 1s%s}", i+1, profile, bus, address, deadband))
 		buses = max(buses, bus)
 	}
 	b.WriteString("buses:\n")

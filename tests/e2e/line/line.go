@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Config says what to raise.
@@ -20,15 +21,18 @@ type Config struct {
 // Gateway is one gateway with its own site, board and link.
 type Gateway struct {
 	Site     string
-	Mode     string // spill or always
-	Counters int    // counter chips at 20 Hz, deadband 0: the independent truth
-	Sensors  int    // TMP102 and BME280 chips at 1 Hz, alternately
+	Mode     string        // spill or always
+	Counters int           // counter chips at 20 Hz, deadband 0: the independent truth
+	Sensors  int           // TMP102 and BME280 chips at 1 Hz, alternately
+	Climate  bool          // all sensors are BME280 with deadband 0: each sample makes three readings
+	Linger   time.Duration // how long a frame waits for rows; 0 is the gateway's default
 }
 
 // Line is a raised line.
 type Line struct {
 	Cloud *Process
 	Sites []*Site
+	Gate  string // the cloud node's UDP address for gateways
 	cfg   Config
 }
 
@@ -53,7 +57,8 @@ func Start(ctx context.Context, cfg Config) (*Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := filepath.Join(cfg.Dir, "cloud")
+	l.Gate = udp
+	data := l.data()
 	l.Cloud = l.process("cloud", "atrium-cloud", httpAddr, "run", "--data", data, "--listen", udp, "--http", httpAddr)
 	if err := write(l.Cloud.log, ""); err != nil {
 		return nil, err
@@ -62,7 +67,7 @@ func Start(ctx context.Context, cfg Config) (*Line, error) {
 		return l, err
 	}
 	for _, g := range cfg.Gateways {
-		s, err := l.raise(ctx, g, data, udp)
+		s, err := l.raise(ctx, g)
 		l.Sites = append(l.Sites, s)
 		if err != nil {
 			return l, err
@@ -79,7 +84,14 @@ func (l *Line) process(name, bin, httpAddr string, args ...string) *Process {
 	return p
 }
 
-func (l *Line) raise(ctx context.Context, g Gateway, cloudData, cloudUDP string) (*Site, error) {
+func (l *Line) data() string { return filepath.Join(l.cfg.Dir, "cloud") }
+
+// Issue writes the identity of a gateway, SITE/NAME, into a folder.
+func (l *Line) Issue(ctx context.Context, gateway, folder string) error {
+	return l.Run(ctx, "atrium-cloud", "issue", "gateway", gateway, "--data", l.data(), "--out", folder)
+}
+
+func (l *Line) raise(ctx context.Context, g Gateway) (*Site, error) {
 	dir := filepath.Join(l.cfg.Dir, g.Site)
 	s := &Site{Name: g.Site, Truth: filepath.Join(dir, "truth.jsonl")}
 	ports := [3]string{}
@@ -100,11 +112,11 @@ func (l *Line) raise(ctx context.Context, g Gateway, cloudData, cloudUDP string)
 	); err != nil {
 		return s, err
 	}
-	if err := l.Run(ctx, "atrium-cloud", "issue", "gateway", g.Site+"/gw-1", "--data", cloudData, "--out", certs); err != nil {
+	if err := l.Issue(ctx, g.Site+"/gw-1", certs); err != nil {
 		return s, err
 	}
 	s.Board = l.process(g.Site+"-board", "atrium-sim", "", "board", "--socket", socket, "--config", boardFile, "--truth", s.Truth)
-	s.Link = l.process(g.Site+"-link", "atrium-sim", "", "link", "--listen", linkUDP, "--to", cloudUDP, "--control", control)
+	s.Link = l.process(g.Site+"-link", "atrium-sim", "", "link", "--listen", linkUDP, "--to", l.Gate, "--control", control)
 	s.Gateway = l.process(g.Site+"-gateway", "atrium-edge", edgeHTTP, "run", "--config", edgeFile)
 	for _, p := range []*Process{s.Board, s.Link, s.Gateway} {
 		if err := p.Start(ctx); err != nil {
@@ -128,6 +140,9 @@ func (l *Line) Output(ctx context.Context, bin string, args ...string) (string, 
 	out, err := exec.CommandContext(ctx, filepath.Join(l.cfg.Bin, bin), args...).CombinedOutput()
 	return string(out), err
 }
+
+// LinkURL is the HTTP base of the site's link: GET /state has its counters.
+func (s *Site) LinkURL() string { return s.control }
 
 // Cut stops every packet of the site's link in both directions; Heal ends that.
 func (s *Site) Cut() error  { return s.post("/cut") }
