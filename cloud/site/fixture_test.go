@@ -26,7 +26,6 @@ const tickNanos = 1_000_000
 
 var (
 	boot1 = id.Boot{1}
-	boot2 = id.Boot{2}
 	gw1   = id.Gateway{Site: "hq", Name: "gw1"}
 	gw2   = id.Gateway{Site: "hq", Name: "gw2"}
 	dev1  = id.Device{Site: "hq", Name: "t1"}
@@ -196,6 +195,12 @@ func start(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, cfg C
 // tryStart is start over a store that may fail meanwhile.
 func tryStart(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, cfg Config) (*line, error) {
 	t.Helper()
+	return startOver(t, mem, h, node, cfg, func(l Log) Log { return l })
+}
+
+// startOver is tryStart with something around the log.
+func startOver(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, cfg Config, around func(Log) Log) (*line, error) {
+	t.Helper()
 	l := &line{t: t, mem: mem, log: mem.Log(0), history: h, reg: prometheus.NewRegistry()}
 	var err error
 	l.owner, err = cluster.Claim(t.Context(), cluster.Config{Node: node, Incarnation: 1}, mem.KV("cluster"), l.log, quiet(), nil)
@@ -204,7 +209,7 @@ func tryStart(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, cf
 	}
 	system := actor.NewActorSystem(actor.Config{Address: node, Port: 1, ClusterName: "test"}, quiet())
 	cfg.Node = node
-	l.shard, err = New(cfg, l.log, l.owner, mem.Objects(0), h, system, quiet(), l.reg)
+	l.shard, err = New(cfg, around(l.log), l.owner, mem.Objects(0), h, system, quiet(), l.reg)
 	if err != nil {
 		return nil, err
 	}

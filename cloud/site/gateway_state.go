@@ -62,8 +62,11 @@ type runState struct {
 	Last  uint64 // the highest that the gateway has committed to
 	Tick  int64  // of the latest row applied, nanoseconds since boot
 	Rival bool   // reported as of a second board
-	SIDs  map[uint32]seriesState
-	Clks  map[uint32]clockState
+	// Interval is the commit interval of the process that had the run open, in
+	// milliseconds: the bound of what it left uncommitted.
+	Interval uint64
+	SIDs     map[uint32]seriesState
+	Clks     map[uint32]clockState
 }
 
 type seriesState struct {

@@ -36,6 +36,9 @@ func (g *gateway) hello(in gatewayInput, out *gatewayOutput) error {
 			if r.State == wire.RunOpen {
 				r.State = info.State
 			}
+			if r.State == wire.RunOpen {
+				r.Interval = m.Interval // the same process still
+			}
 			continue
 		}
 		if g.tomb(info.Run) != nil {
@@ -45,7 +48,7 @@ func (g *gateway) hello(in gatewayInput, out *gatewayOutput) error {
 			g.bury(in, out, fmt.Sprintf("limit: run %s would be more than %d of the gateway", info.Run, MaxRuns))
 			continue
 		}
-		g.begin(info, m.Board, m.Boots[info.Boot], ranks[info.Boot], out)
+		g.begin(info, &m, ranks[info.Boot], out)
 	}
 	if !stale && len(m.Runs) < wire.MaxRuns {
 		g.vanished(&m, out)
@@ -76,11 +79,11 @@ func (g *gateway) rankBoots(boots []id.Boot) []uint64 {
 	return ranks
 }
 
-func (g *gateway) begin(info *wire.RunInfo, board id.Board, boot id.Boot, rank uint64, out *gatewayOutput) {
-	s := g.state
+func (g *gateway) begin(info *wire.RunInfo, m *wire.Hello, rank uint64, out *gatewayOutput) {
+	s, boot := g.state, m.Boots[info.Boot]
 	s.NextRun++
 	r := &runState{
-		Class: info.Class, State: info.State, Board: board, Boot: boot, Rank: rank,
+		Class: info.Class, State: info.State, Board: m.Board, Boot: boot, Rank: rank, Interval: m.Interval,
 		Order: s.NextRun, Next: info.First, Last: info.Last,
 		SIDs: make(map[uint32]seriesState), Clks: make(map[uint32]clockState),
 	}
@@ -127,7 +130,7 @@ func (g *gateway) retireIfDone(run id.Run, out *gatewayOutput) {
 	}
 	if r.State == wire.RunUnclean {
 		last := r.Tick / nanosPerMilli
-		g.enter(out, history.Entry{Run: run, Class: r.Class, Boot: r.Boot, A: r.Next, Reason: history.Crash, Interval: s.Interval, TFirst: last, TLast: last})
+		g.enter(out, history.Entry{Run: run, Class: r.Class, Boot: r.Boot, A: r.Next, Reason: history.Crash, Interval: r.Interval, TFirst: last, TLast: last})
 	}
 	delete(s.Runs, run)
 	s.Count.Retired++

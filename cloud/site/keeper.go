@@ -95,9 +95,6 @@ func (k *keeper) wake() {
 // run works until ctx is done. An error that is not the snapshot's own ends
 // the shard's work.
 func (k *keeper) run(ctx context.Context) error {
-	if k.s.last != nil {
-		k.manifests = []*manifest{k.s.last}
-	}
 	k.wake() // what recovery left
 	for {
 		select {

@@ -9,6 +9,31 @@ import (
 	"github.com/atrium-iot/atrium/cloud/journal"
 )
 
+// maxRecoveries bounds how often recovery begins again because the log was
+// purged under it: each time a newer snapshot exists.
+const maxRecoveries = 3
+
+// recoverAgain recovers, from a newer snapshot where the log was purged while
+// the one before was read.
+func (s *Shard) recoverAgain(ctx context.Context) error {
+	for try := 1; ; try++ {
+		err := s.recover(ctx)
+		if !errors.Is(err, journal.ErrGap) || try == maxRecoveries {
+			return err
+		}
+		s.log.Warn("the log is not dense, recovering again", "err", err)
+		s.reset()
+	}
+}
+
+// reset forgets all state, for a recovery from the beginning.
+func (s *Shard) reset() {
+	s.closeSites()
+	s.pending.Reset()
+	s.batched, s.sinceSnap, s.ticking = 0, 0, false
+	s.applied, s.now, s.incarnation, s.epoch, s.last = 0, 0, 0, 0, nil
+}
+
 // recover brings the state to the owner's barrier: the newest usable manifest
 // at or below it, then dense replay. Skip records are collected first, since
 // they stand behind what they take out.
@@ -158,19 +183,4 @@ func (s *Shard) collectSkips(m *journal.Message) error {
 		}
 	}
 	return nil
-}
-
-// resume is called after a gap while serving: what the reader wanted was
-// purged or lost. The state is read again from the newest snapshot.
-func (s *Shard) resume(ctx context.Context, cause error) error {
-	var gap *journal.GapError
-	if !errors.As(cause, &gap) {
-		return cause
-	}
-	s.log.Warn("the log is not dense, recovering again", "err", cause)
-	s.closeSites()
-	s.pending.Reset()
-	s.batched, s.sinceSnap, s.ticking = 0, 0, false
-	s.applied, s.now, s.incarnation, s.epoch, s.last = 0, 0, 0, 0, nil
-	return s.recover(ctx)
 }

@@ -19,6 +19,9 @@ type arrival struct {
 // timers and begins snapshots.
 func (s *Shard) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
+	if s.last != nil {
+		s.keeper.manifests = []*manifest{s.last}
+	}
 	kept := make(chan error, 1)
 	go func() { kept <- s.keeper.run(ctx) }()
 	arrivals, stop, err := s.read(ctx)
@@ -43,7 +46,9 @@ func (s *Shard) serve(ctx context.Context) error {
 		case a := <-arrivals:
 			if errors.Is(a.err, journal.ErrGap) {
 				stop()
-				if err := s.resume(ctx, a.err); err != nil {
+				s.log.Warn("the log is not dense, recovering again", "err", a.err)
+				s.reset()
+				if err := s.recoverAgain(ctx); err != nil {
 					return err
 				}
 				if arrivals, stop, err = s.read(ctx); err != nil {

@@ -174,7 +174,7 @@ func (s *Shard) Run(ctx context.Context) error {
 
 func (s *Shard) run(ctx context.Context) error {
 	begin := time.Now()
-	if err := s.recover(ctx); err != nil {
+	if err := s.recoverAgain(ctx); err != nil {
 		return err
 	}
 	if err := s.owner.Activate(ctx); err != nil {

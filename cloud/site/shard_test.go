@@ -466,3 +466,54 @@ func TestSitesBeyondTheLimitsAreDeadLetters(t *testing.T) {
 		t.Fatalf("%d dead letters, want 1", n)
 	}
 }
+
+// gapOnce is a log whose reader finds a hole once, as after a purge that raced
+// with it.
+type gapOnce struct {
+	Log
+	mu   sync.Mutex
+	left int // messages until the hole
+}
+
+func (g *gapOnce) Read(ctx context.Context, from uint64) (journal.Reader, error) {
+	r, err := g.Log.Read(ctx, from)
+	return &gapReader{r, g}, err
+}
+
+type gapReader struct {
+	journal.Reader
+	g *gapOnce
+}
+
+func (r *gapReader) Next(ctx context.Context) (journal.Message, error) {
+	m, err := r.Reader.Next(ctx)
+	r.g.mu.Lock()
+	defer r.g.mu.Unlock()
+	if r.g.left--; r.g.left == 0 {
+		return journal.Message{}, &journal.GapError{Want: m.Seq, Got: m.Seq + 5}
+	}
+	return m, err
+}
+
+func TestAHoleInTheLogMeansANewRecoveryAndNeverASilentSkip(t *testing.T) {
+	for left := 1; left <= 12; left++ { // in recovery's passes, and while serving
+		synctest.Test(t, func(t *testing.T) {
+			mem := journaltest.NewMem(journaltest.Config{})
+			h := newMemHistory(t)
+			l := start(t, mem, h, "a", Config{})
+			l.publish(opening(gw1, run(1), boot1, dev1)...)
+			l.reach(l.frames(1, 2))
+			if err := l.stop(); err != nil {
+				t.Fatal(err)
+			}
+			second, err := startOver(t, mem, h, "b", Config{}, func(log Log) Log { return &gapOnce{Log: log, left: left} })
+			if err != nil {
+				t.Fatal(err)
+			}
+			second.reach(second.frames(3, 6))
+			if len(h.rows) != 6 || second.device().Points[0].Raw != 6 {
+				t.Fatalf("hole at read %d: %d rows, twin at %d", left, len(h.rows), second.device().Points[0].Raw)
+			}
+		})
+	}
+}

@@ -82,6 +82,7 @@ type Point struct {
 	Sampled  time.Time    // of the value; Received if Suspect
 	Received time.Time
 	Source   wire.ClockSource
+	Within   uint64 // microseconds that Sampled may be off, either way
 	Suspect  bool
 	Run      id.Run
 	Order    twin.Order
@@ -243,7 +244,7 @@ func (a *twinActor) view() Device {
 			Point: p.Column.Point, Unit: p.Column.Unit, Kind: p.Column.Kind,
 			Held: p.Held, Raw: p.Value, Value: p.Float(), Quality: p.At.Quality, Now: p.Now,
 			Sampled: moment(p.At.Sampled), Received: moment(p.At.Received),
-			Source: p.At.Source, Suspect: p.At.Suspect, Run: p.At.Run, Order: p.At.Order,
+			Source: p.At.Source, Within: p.At.Uncertainty, Suspect: p.At.Suspect, Run: p.At.Run, Order: p.At.Order,
 		})
 	}
 	return v
