@@ -134,7 +134,7 @@ func (m *machine) looked(e event) command {
 	return command{kind: readDocument}
 }
 
-// claim: step 2 of engine.md, Ownership protocol.
+// claim writes the next epoch into the document (DESIGN.md).
 func (m *machine) claim(e event) command {
 	if e.rev != 0 && e.doc.Incarnation > m.incarnation {
 		return m.lose(fmt.Errorf("%w: the shard is claimed in incarnation %d, this node is of %d", ErrLost, e.doc.Incarnation, m.incarnation))

@@ -321,7 +321,7 @@ func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 }
 
 // Purge removes the messages below a sequence. It refuses to remove the
-// barrier in force: without it every fence is open (engine.md, Corrections).
+// barrier in force: without it every fence is open (DESIGN.md, Read and purge).
 func (l *Log) Purge(ctx context.Context, below uint64) error {
 	_, token, err := l.LastBarrier(ctx)
 	if err != nil {

@@ -204,7 +204,7 @@ func dropConsumers(t *testing.T, js jetstream.JetStream) {
 }
 
 // A stream without a barrier, though it has held messages, has lost its fence:
-// it must not pass for an empty one (engine.md, Corrections).
+// it must not pass for an empty one (DESIGN.md, Read and purge).
 func TestALogThatLostItsBarrierIsRefused(t *testing.T) {
 	s := startAt(t, t.TempDir())
 	h := openAt(t, s)
