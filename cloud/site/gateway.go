@@ -179,6 +179,9 @@ func (g *gateway) schema(in gatewayInput, out *gatewayOutput) error {
 	if len(r.SIDs) >= MaxSIDs {
 		return fmt.Errorf("limit: run %s has %d sids", m.Run, MaxSIDs)
 	}
+	if _, ok := g.state.Schemas[m.Hash]; !ok && len(g.state.Schemas) >= MaxSchemas {
+		return fmt.Errorf("limit: gateway %s has %d schemas", g.id, MaxSchemas)
+	}
 	if _, err := wire.ParseBody(m.Body); err != nil {
 		return err
 	}

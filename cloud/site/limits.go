@@ -17,6 +17,9 @@ const (
 	MaxRuns = 2 * wire.MaxRuns
 	// MaxSIDs bounds the series of a run: as many as a frame's blocks.
 	MaxSIDs = wire.MaxBlocks
+	// MaxSchemas bounds the distinct schemas of a gateway's live runs, of at most
+	// wire.MaxBody bytes each: one a device that a gateway may have.
+	MaxSchemas = wire.MaxDevices
 	// MaxClocks is how many clock mappings of a run are remembered, the latest
 	// ones: frames use them in order.
 	MaxClocks = 256

@@ -108,6 +108,9 @@ func (c codec) restore(e manifestEntry, data []byte, system *actor.ActorSystem) 
 	if snap.Site != e.Site || snap.Seq != e.Seq {
 		return nil, fmt.Errorf("object %s: is site %q at %d, the manifest says %q at %d", e.Object, snap.Site, snap.Seq, e.Site, e.Seq)
 	}
+	if err := snap.State.check(); err != nil {
+		return nil, fmt.Errorf("object %s: %w", e.Object, err)
+	}
 	s, err := newSite(e.Site, system)
 	if err != nil {
 		return nil, err
@@ -121,6 +124,27 @@ func (c codec) restore(e manifestEntry, data []byte, system *actor.ActorSystem) 
 	}
 	s.cursor, s.object = e.Seq, e
 	return s, nil
+}
+
+// check demands what the rest of the package relies on: names once each, in
+// order, and a state for each.
+func (s *siteState) check() error {
+	for i, g := range s.Gateways {
+		if g.State == nil || i > 0 && g.Name <= s.Gateways[i-1].Name {
+			return fmt.Errorf("gateway %d, %q: want a state, and names in order", i, g.Name)
+		}
+		for run, r := range g.State.Runs {
+			if r == nil {
+				return fmt.Errorf("gateway %q: run %s has no state", g.Name, run)
+			}
+		}
+	}
+	for i, t := range s.Twins {
+		if t.State == nil || i > 0 && t.Name <= s.Twins[i-1].Name {
+			return fmt.Errorf("twin %d, %q: want a state, and names in order", i, t.Name)
+		}
+	}
+	return nil
 }
 
 // fill makes the maps that an empty one in the snapshot left nil.
