@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net"
@@ -15,7 +16,9 @@ import (
 	profiles "github.com/atrium-iot/atrium/firmware-profiles"
 	"github.com/atrium-iot/atrium/shared/config"
 	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/ops"
 	"github.com/atrium-iot/atrium/shared/profile"
+	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // Config is a gateway's edge.yaml, checked: every name resolves.
@@ -139,6 +142,9 @@ func ParseConfig(file string, data []byte) (*Config, error) {
 	if err := doc.Decode(&d); err != nil {
 		return nil, err
 	}
+	if _, err := ops.NewLogger(io.Discard, d.Log); err != nil {
+		return nil, doc.Errorf("$.log", "want debug, info, warn or error, got %q", d.Log)
+	}
 	mode, err := buffer.ParseMode(d.Buffer.Mode)
 	if err != nil {
 		return nil, doc.Errorf("$.buffer.mode", "%v", err)
@@ -195,9 +201,26 @@ func (c *Config) addBuses(doc *config.Document, d *document, beside func(string)
 		case b.Board != "" && b.BoardBus == "":
 			return doc.Errorf(at, "want board-bus beside board: the name of the bus on the board, such as sim-i2c-1")
 		}
-		c.Buses = append(c.Buses, BusConfig{Name: b.Name, Device: b.Device, Board: beside(b.Board), BoardName: b.BoardBus})
+		bc := BusConfig{Name: b.Name, Device: b.Device, Board: beside(b.Board), BoardName: b.BoardBus}
+		if other := c.sameWires(bc); other != "" {
+			return doc.Errorf(at, "bus %q is on the same wires: a bus has one owner", other)
+		}
+		c.Buses = append(c.Buses, bc)
 	}
 	return nil
+}
+
+// sameWires names a bus that is the same one under another name. hal/host takes
+// /dev/i2c-1 as i2c-1 too.
+func (c *Config) sameWires(b BusConfig) string {
+	b.Name, b.Device = "", filepath.Base(b.Device)
+	for _, o := range c.Buses {
+		name := o.Name
+		if o.Name, o.Device = "", filepath.Base(o.Device); o == b {
+			return name
+		}
+	}
+	return ""
 }
 
 func (c *Config) bus(name string) bool {
@@ -210,6 +233,9 @@ func (c *Config) bus(name string) bool {
 }
 
 func (c *Config) addDevices(doc *config.Document, d *document, library map[string]*profile.Profile) error {
+	if n := len(d.Devices); n > wire.MaxDevices {
+		return doc.Errorf("$.devices", "%d devices, a gateway has at most %d", n, wire.MaxDevices)
+	}
 	names, places := map[string]bool{}, map[string]string{}
 	for i, e := range d.Devices {
 		at := config.Index("$.devices", i)

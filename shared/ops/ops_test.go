@@ -85,8 +85,8 @@ func TestAnUnknownSubcommandIsRefusedAtEveryLevel(t *testing.T) {
 	root.SetErr(&out)
 	root.SetOut(io.Discard)
 	for args, want := range map[string]string{
-		"bogus":       "atrium-x: unknown command \"bogus\" for \"atrium-x\"\n",
-		"issue bogus": "atrium-x: unknown command \"bogus\" for \"atrium-x issue\"\n",
+		"bogus":       "atrium-x: unknown command \"bogus\" for \"atrium-x\": want one of issue\n",
+		"issue bogus": "atrium-x: unknown command \"bogus\" for \"atrium-x issue\": want one of gateway\n",
 	} {
 		out.Reset()
 		root.SetArgs(strings.Fields(args))

@@ -38,15 +38,27 @@ func Run(root *cobra.Command) int {
 	return 1
 }
 
-// refuseUnknown makes groups of subcommands below the root fail for a name that
-// they do not have: cobra prints their help then, with status 0.
-func refuseUnknown(parent *cobra.Command) {
-	for _, cmd := range parent.Commands() {
-		if cmd.HasSubCommands() && !cmd.Runnable() {
-			cmd.Args = cobra.NoArgs
-			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+// refuseUnknown makes every command that only groups others fail for a name
+// that it does not have: below the root cobra prints its help then, with
+// status 0.
+func refuseUnknown(group *cobra.Command) {
+	if group.HasSubCommands() && !group.Runnable() {
+		group.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		group.Args = func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			var known []string
+			for _, c := range cmd.Commands() {
+				if c.IsAvailableCommand() && c.Name() != "completion" {
+					known = append(known, c.Name())
+				}
+			}
+			return fmt.Errorf("unknown command %q for %q: want one of %s", args[0], cmd.CommandPath(), strings.Join(known, ", "))
 		}
-		refuseUnknown(cmd)
+	}
+	for _, c := range group.Commands() {
+		refuseUnknown(c)
 	}
 }
 

@@ -20,6 +20,8 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "atrium-sim",
 		Short: "Simulated boards and bad links for Atrium",
+		Example: `  atrium-sim board --socket /tmp/board.sock --config board.yaml
+  atrium-sim link --listen 127.0.0.1:7001 --to 127.0.0.1:7000 --control 127.0.0.1:7002`,
 	}
 	out := &output{}
 	root.PersistentFlags().BoolVar(&out.json, "json", false, "print the ready line as JSON")
