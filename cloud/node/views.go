@@ -127,7 +127,7 @@ func device(d site.Device) client.Device {
 		if p.Held {
 			value := p.Value
 			c.Value, c.Raw, c.Run, c.Seq = &value, p.Raw, p.Run.String(), p.Order.Seq
-			c.SampledAt, c.ReceivedAt, c.Suspect = p.Sampled, p.Received, p.Suspect
+			c.SampledAt, c.ReceivedAt, c.UncertaintyUS, c.Suspect = p.Sampled, p.Received, p.Within, p.Suspect
 		}
 		if p.Source == wire.ClockNone {
 			c.Clock = "estimated"
