@@ -1,29 +1,14 @@
 package journal
 
 import (
-	"errors"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/atrium-iot/atrium/shared/ops"
 )
 
-// register adds c to reg, or returns the equal collector that a log opened
-// earlier in this process has registered. Metrics of two shards differ by the
-// label that forShard adds.
-func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
-	err := reg.Register(c)
-	var again prometheus.AlreadyRegisteredError
-	if errors.As(err, &again) {
-		if old, ok := again.ExistingCollector.(C); ok {
-			return old
-		}
-	}
-	if err != nil {
-		panic("BUG: journal: metrics: " + err.Error())
-	}
-	return c
-}
-
+// forShard labels metrics with their shard, so that those of two shards differ.
 func forShard(reg prometheus.Registerer, shard int) prometheus.Registerer {
 	if reg == nil {
 		reg = prometheus.NewRegistry()
@@ -43,7 +28,7 @@ type logMetrics struct {
 
 func newLogMetrics(reg prometheus.Registerer, shard int) *logMetrics {
 	r := forShard(reg, shard)
-	publishes := register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+	publishes := ops.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "atrium_journal_publishes_total", Help: "Messages published, by result.",
 	}, []string{"result"}))
 	return &logMetrics{
@@ -52,17 +37,17 @@ func newLogMetrics(reg prometheus.Registerer, shard int) *logMetrics {
 		ambiguous: publishes.WithLabelValues("ambiguous"),
 		failed:    publishes.WithLabelValues("failed"),
 		full:      publishes.WithLabelValues("full"),
-		seconds: register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
+		seconds: ops.Register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "atrium_journal_publish_seconds", Help: "From publish to the ack of an fsynced message.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		})),
-		purges: register(r, prometheus.NewCounter(prometheus.CounterOpts{
+		purges: ops.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "atrium_journal_purges_total", Help: "Purges of the log's front.",
 		})),
-		gaps: register(r, prometheus.NewCounter(prometheus.CounterOpts{
+		gaps: ops.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "atrium_journal_gaps_total", Help: "Reads that stopped because the log is not dense.",
 		})),
-		recreated: register(r, prometheus.NewCounter(prometheus.CounterOpts{
+		recreated: ops.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "atrium_journal_consumers_recreated_total", Help: "Consumers made again after an error.",
 		})),
 	}
@@ -82,31 +67,31 @@ type coalescerMetrics struct {
 func newCoalescerMetrics(reg prometheus.Registerer, shard int) *coalescerMetrics {
 	r := forShard(reg, shard)
 	return &coalescerMetrics{
-		seconds: register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
+		seconds: ops.Register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "atrium_journal_append_seconds", Help: "From a record's append to its done, fsynced.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		})),
-		records: register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
+		records: ops.Register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "atrium_journal_batch_records", Help: "Records joined into one message.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 12),
 		})),
-		bytes: register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
+		bytes: ops.Register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "atrium_journal_batch_bytes", Help: "Bytes of one message.",
 			Buckets: prometheus.ExponentialBuckets(256, 4, 7),
 		})),
-		queued: register(r, prometheus.NewGauge(prometheus.GaugeOpts{
+		queued: ops.Register(r, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "atrium_journal_queue_bytes", Help: "Bytes accepted and not yet durable.",
 		})),
-		queuedRecords: register(r, prometheus.NewGauge(prometheus.GaugeOpts{
+		queuedRecords: ops.Register(r, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "atrium_journal_queue_records", Help: "Records accepted and not yet durable.",
 		})),
-		busy: register(r, prometheus.NewCounter(prometheus.CounterOpts{
+		busy: ops.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "atrium_journal_busy_total", Help: "Appends refused because the queue was full.",
 		})),
-		retries: register(r, prometheus.NewCounter(prometheus.CounterOpts{
+		retries: ops.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "atrium_journal_append_retries_total", Help: "Batches published again because no ack came.",
 		})),
-		stalled: register(r, prometheus.NewGauge(prometheus.GaugeOpts{
+		stalled: ops.Register(r, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "atrium_journal_stalled_flushers", Help: "Flushers whose last publish failed: disk full or no quorum.",
 		})),
 	}

@@ -123,3 +123,20 @@ func TestAnUnknownLogLevelIsRefused(t *testing.T) {
 		t.Error("no version")
 	}
 }
+
+func TestACollectorThatIsOpenedAgainGoesOnCounting(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	opts := prometheus.CounterOpts{Name: "atrium_ops_test_total", Help: "Counts."}
+	ops.Register(reg, prometheus.NewCounter(opts)).Inc()
+	ops.Register(reg, prometheus.NewCounter(opts)).Inc()
+	families, err := reg.Gather()
+	if err != nil || len(families) != 1 || families[0].GetMetric()[0].GetCounter().GetValue() != 2 {
+		t.Errorf("gathered %v, %v, want one counter at 2", families, err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a gauge of the counter's name was registered")
+		}
+	}()
+	ops.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts(opts)))
+}
