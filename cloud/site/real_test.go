@@ -105,9 +105,10 @@ func realRound(t *testing.T, srv *journal.Server, h *history.Store, round uint64
 		t.Fatalf("%d readings in history", n)
 	}
 	// The keeper is done some time after; its purge shows in the log's bounds.
+	deadline := time.Now().Add(30 * time.Second)
 	for first := uint64(1); first == 1; {
-		if first, _, err = log.Bounds(ctx); err != nil {
-			t.Fatalf("the log was not purged: %v", err)
+		if first, _, err = log.Bounds(ctx); err != nil || time.Now().After(deadline) {
+			t.Fatalf("the log was not purged: it begins at %d, %v", first, err)
 		}
 	}
 	p, err := s.Progress(ctx)

@@ -517,3 +517,22 @@ func TestAHoleInTheLogMeansANewRecoveryAndNeverASilentSkip(t *testing.T) {
 		})
 	}
 }
+
+// A manifest above history's position would make a crash lose what lies
+// between: nobody replays it (I1).
+func TestASnapshotIsTakenOnlyOfWhatHistoryHolds(t *testing.T) {
+	s := offline(t, "node")
+	defer s.done()
+	s.cfg.SnapshotMessages = 3
+	recs := opening(gw1, run(1), boot1, dev1)
+	for seq := uint64(1); seq <= 3; seq++ {
+		m := journal.Message{Seq: seq, Time: time.UnixMilli(1), Records: recs}
+		if err := s.arrived(t.Context(), arrival{msg: m}, false); err != nil { // more wait: no flush by itself
+			t.Fatal(err)
+		}
+		recs = []journal.Record{frameOf(gw1, run(1), seq, 1, int64(seq), 1)}
+	}
+	if s.storing == nil || s.storing.manifest.Seq != 3 || s.history.Position(0) < 3 {
+		t.Fatalf("snapshot %+v with history at %d", s.storing, s.history.Position(0))
+	}
+}
