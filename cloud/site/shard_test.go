@@ -523,7 +523,7 @@ func TestAHoleInTheLogMeansANewRecoveryAndNeverASilentSkip(t *testing.T) {
 func TestASnapshotIsTakenOnlyOfWhatHistoryHolds(t *testing.T) {
 	s := offline(t, "node")
 	defer s.done()
-	s.cfg.SnapshotMessages = 3
+	s.cfg.SnapshotMessages, s.snapAt = 3, time.Now()
 	recs := opening(gw1, run(1), boot1, dev1)
 	for seq := uint64(1); seq <= 3; seq++ {
 		m := journal.Message{Seq: seq, Time: time.UnixMilli(1), Records: recs}
