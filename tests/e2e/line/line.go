@@ -2,6 +2,7 @@ package line
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/atrium-iot/atrium/cloud/verify"
 )
 
 // Config says what to raise.
@@ -143,6 +146,32 @@ func (l *Line) Output(ctx context.Context, bin string, args ...string) (string, 
 
 // LinkURL is the HTTP base of the site's link: GET /state has its counters.
 func (s *Site) LinkURL() string { return s.control }
+
+// Verify runs atrium verify against the truth of all sites, waiting that long
+// for what is under way. It returns the report, and the same as a person sees
+// it; an error if anything is wrong.
+func (l *Line) Verify(ctx context.Context, wait string) (verify.Report, string, error) {
+	args := []string{"verify", "--api", l.Cloud.URL(), "--wait", wait}
+	for _, s := range l.Sites {
+		args = append(args, "--truth", s.Truth)
+	}
+	text, err := l.Output(ctx, "atrium", args...)
+	if err != nil {
+		return verify.Report{}, text, fmt.Errorf("verify: %w\n%s", err, text)
+	}
+	out, err := l.Output(ctx, "atrium", append(args, "--json")...)
+	var report struct {
+		verify.Report
+		Findings []string // they have a text and no parser
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &report)
+	}
+	if err != nil {
+		return verify.Report{}, text, fmt.Errorf("verify: %w\n%s", err, out)
+	}
+	return report.Report, text, nil
+}
 
 // Cut stops every packet of the site's link in both directions; Heal ends that.
 func (s *Site) Cut() error  { return s.post("/cut") }
