@@ -6,13 +6,13 @@ import (
 )
 
 func BenchmarkEncode(b *testing.B) {
-	for _, w := range workloads() {
+	for _, w := range loads() {
 		b.Run(fmt.Sprintf("%s-%d", w.name, w.readings), func(b *testing.B) { benchEncode(b, &w) })
 	}
 }
 
 func BenchmarkDecode(b *testing.B) {
-	for _, w := range workloads() {
+	for _, w := range loads() {
 		b.Run(fmt.Sprintf("%s-%d", w.name, w.readings), func(b *testing.B) { benchDecode(b, &w) })
 	}
 }
@@ -21,7 +21,7 @@ func BenchmarkDecode(b *testing.B) {
 // change of the format's worth.
 func TestFramesStayWithinTheirBytesPerReading(t *testing.T) {
 	for _, c := range []struct {
-		w    workload
+		w    load
 		most float64
 	}{{gateway(1000), 1.0}, {gateway(5000), 0.5}, {motion(1000), 1.2}} {
 		var s scratch

@@ -36,7 +36,7 @@ func main() {
 
 func run(asJSON bool) error {
 	results := make([]result, 0, 4)
-	for _, w := range workloads() {
+	for _, w := range loads() {
 		r, err := measure(&w)
 		if err != nil {
 			return fmt.Errorf("%s %d: %w", w.name, w.readings, err)
@@ -53,11 +53,11 @@ func run(asJSON bool) error {
 	return printTable(results)
 }
 
-func workloads() []workload {
-	return []workload{gateway(100), gateway(1000), gateway(5000), motion(1000)}
+func loads() []load {
+	return []load{gateway(100), gateway(1000), gateway(5000), motion(1000)}
 }
 
-func measure(w *workload) (result, error) {
+func measure(w *load) (result, error) {
 	var s scratch
 	frame := w.encode(nil, &s)
 	if err := w.decode(frame, &s); err != nil {
@@ -76,7 +76,7 @@ func measure(w *workload) (result, error) {
 	}, nil
 }
 
-func benchEncode(b *testing.B, w *workload) {
+func benchEncode(b *testing.B, w *load) {
 	var s scratch
 	buf := w.encode(nil, &s)
 	b.ReportAllocs()
@@ -85,7 +85,7 @@ func benchEncode(b *testing.B, w *workload) {
 	}
 }
 
-func benchDecode(b *testing.B, w *workload) {
+func benchDecode(b *testing.B, w *load) {
 	var s scratch
 	buf := w.encode(nil, &s)
 	b.ReportAllocs()
