@@ -1,0 +1,81 @@
+package agent
+
+import (
+	"testing"
+	"time"
+
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+func TestAMappingReplacesAnotherOnlyIfItIsBetter(t *testing.T) {
+	const now = 1_750_000_000_000_000 // microseconds
+	mapping := func(src wire.ClockSource, utc0, uncertainty int64) utcMapping {
+		return utcMapping{utc0: utc0, uncertainty: uncertainty, source: src}
+	}
+	for name, c := range map[string]struct {
+		last, next utcMapping
+		want       bool
+	}{
+		"a synchronised system beats a welcome, even a sharper one":   {mapping(wire.ClockWelcome, now, 500), mapping(wire.ClockSystem, now, 90_000), true},
+		"a synchronised system beats a clock that nobody vouches for": {mapping(wire.ClockNone, now, 1<<50), mapping(wire.ClockSystem, now, 90_000), true},
+		"a welcome beats a clock that nobody vouches for":             {mapping(wire.ClockNone, now, 1<<50), mapping(wire.ClockWelcome, now+1e9, 20_000), true},
+		"a welcome does not beat a synchronised system":               {mapping(wire.ClockSystem, now, 90_000), mapping(wire.ClockWelcome, now+1e9, 1000), false},
+		"a system that lost its sync does not beat a welcome":         {mapping(wire.ClockWelcome, now, 20_000), mapping(wire.ClockNone, now, 1<<50), false},
+		"a system that lost its sync does not beat what it was":       {mapping(wire.ClockSystem, now, 500), mapping(wire.ClockNone, now+1e9, 1<<50), false},
+
+		"the system's clock within a step":           {mapping(wire.ClockSystem, now, 500), mapping(wire.ClockSystem, now+2000, 500), false},
+		"the system's clock stepped ahead":           {mapping(wire.ClockSystem, now, 500), mapping(wire.ClockSystem, now+2001, 500), true},
+		"the system's clock stepped back":            {mapping(wire.ClockSystem, now, 500), mapping(wire.ClockSystem, now-2001, 500), true},
+		"the system's clock known twice as well":     {mapping(wire.ClockSystem, now, 500), mapping(wire.ClockSystem, now, 249), true},
+		"the system's clock known hardly better":     {mapping(wire.ClockSystem, now, 500), mapping(wire.ClockSystem, now, 250), false},
+		"an unsynchronised clock that was set":       {mapping(wire.ClockNone, now, 1<<50), mapping(wire.ClockNone, now+1e9, 1<<50), true},
+		"an unsynchronised clock that goes on":       {mapping(wire.ClockNone, now, 1<<50), mapping(wire.ClockNone, now+100, 1<<50), false},
+		"a welcome within the path's jitter":         {mapping(wire.ClockWelcome, now, 20_000), mapping(wire.ClockWelcome, now-19_999, 15_000), false},
+		"a welcome that contradicts the one before":  {mapping(wire.ClockWelcome, now, 20_000), mapping(wire.ClockWelcome, now+20_001, 20_000), true},
+		"a welcome over a path twice as short":       {mapping(wire.ClockWelcome, now, 20_000), mapping(wire.ClockWelcome, now, 9_999), true},
+		"a welcome over a path that is hardly other": {mapping(wire.ClockWelcome, now, 20_000), mapping(wire.ClockWelcome, now, 10_000), false},
+	} {
+		if got := c.next.replaces(c.last); got != c.want {
+			t.Errorf("%s: replaces = %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func TestTheBufferGetsTheFirstMappingAndThenOnlyBetterOnes(t *testing.T) {
+	var got []wire.ClockSource
+	k := &clockKeeper{set: func(_ int64, _ uint64, src wire.ClockSource) { got = append(got, src) }}
+	k.offer(utcMapping{utc0: 1, uncertainty: 1 << 50, source: wire.ClockNone})
+	k.welcomed(time.Now(), 3*time.Millisecond)
+	k.offer(utcMapping{utc0: 2, uncertainty: 1 << 50, source: wire.ClockNone})
+	k.welcomed(time.Now(), 3*time.Millisecond)
+	k.offer(utcMapping{utc0: 3, uncertainty: 100, source: wire.ClockSystem})
+	k.welcomed(time.Now(), time.Millisecond)
+	want := []wire.ClockSource{wire.ClockNone, wire.ClockWelcome, wire.ClockSystem}
+	if len(got) != len(want) || got[0] != want[0] || got[1] != want[1] || got[2] != want[2] {
+		t.Errorf("the buffer was given %v, want %v", got, want)
+	}
+}
+
+func TestAWelcomesTimeIsMappedToTheBootsClock(t *testing.T) {
+	var utc0 int64
+	var within uint64
+	k := &clockKeeper{set: func(u int64, w uint64, _ wire.ClockSource) { utc0, within = u, w }}
+	told := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	before := sinceBoot()
+	k.welcomed(told, 7*time.Millisecond)
+	after := sinceBoot()
+	if at := told.UnixMicro() - utc0; at < before.Microseconds() || at > after.Microseconds() {
+		t.Errorf("the boot's zero is %d us before the time told, want %v to %v", at, before, after)
+	}
+	if within < 7000 || within > 8000 {
+		t.Errorf("uncertainty %d us, want 7 ms and rounding", within)
+	}
+}
+
+func TestTheSystemsMappingIsItsClock(t *testing.T) {
+	m := systemClock()
+	off := time.Since(time.UnixMicro(m.utc0).Add(sinceBoot()))
+	if off.Abs() > time.Second || m.uncertainty <= 0 {
+		t.Errorf("the mapping is %v off, uncertainty %d us", off, m.uncertainty)
+	}
+}
