@@ -106,9 +106,10 @@ type Buffer struct {
 	store Store
 	log   *slog.Logger
 
-	// write serialises what writes to the store. It is held across fsyncs and
-	// taken before mu.
-	write     sync.Mutex
+	// write, when filled, is the right to write to the store. It is held across
+	// fsyncs and taken before mu. It is a channel because whoever waits for it
+	// waits for I/O, which synctest knows of a channel and not of a mutex.
+	write     chan struct{}
 	stuck     *plan // failed and to be written again before anything else
 	reclaimed time.Duration
 
@@ -167,7 +168,7 @@ func Open(ctx context.Context, cfg Config, store Store, log *slog.Logger, reg pr
 		cfg: cfg, store: store, log: log,
 		core:   core{cfg: cfg, clock: clockMapping{source: wire.ClockNone}},
 		series: map[seriesKey]*Series{}, changed: make(chan struct{}),
-		cutWake: make(chan struct{}, 1), commitWake: make(chan struct{}, 1),
+		write: make(chan struct{}, 1), cutWake: make(chan struct{}, 1), commitWake: make(chan struct{}, 1),
 	}
 	b.core.open.density = firstDensity
 	if err := b.recover(); err != nil {

@@ -77,8 +77,8 @@ func (b *Buffer) commit() error {
 
 // grow makes room for what is in memory, and then is change.
 func (b *Buffer) grow(reserve int64, build func() (*plan, error)) error {
-	b.write.Lock()
-	defer b.write.Unlock()
+	b.write <- struct{}{}
+	defer func() { <-b.write }()
 	if err := b.retry(); err != nil {
 		return err
 	}
@@ -92,8 +92,8 @@ func (b *Buffer) grow(reserve int64, build func() (*plan, error)) error {
 // more than it writes, or write little. At most one plan is under way at a
 // time, and one that failed before comes first.
 func (b *Buffer) change(build func() (*plan, error)) error {
-	b.write.Lock()
-	defer b.write.Unlock()
+	b.write <- struct{}{}
+	defer func() { <-b.write }()
 	if err := b.retry(); err != nil {
 		return err
 	}
@@ -241,8 +241,8 @@ func (b *Buffer) keysOf(r *run) (keys [][]byte, err error) {
 
 // reclaim gives disk space back when enough has been deleted.
 func (b *Buffer) reclaim() error {
-	b.write.Lock()
-	defer b.write.Unlock()
+	b.write <- struct{}{}
+	defer func() { <-b.write }()
 	now := b.cfg.Now()
 	b.mu.Lock()
 	garbage, drained := b.core.garbage, b.core.live == 0

@@ -108,9 +108,10 @@ func (c *core) commitDue() (at time.Duration, ok bool) {
 }
 
 // removable says whether a run may leave the store: the gate knows its state,
-// and nothing of it is held.
+// and nothing of it is held. The current run stays to the end of the process,
+// also when it is sealed: hello names at least its boot.
 func (c *core) removable(r *run) bool {
-	return r.retired && r.sealed && r.drained() && len(r.mem) == 0 && len(r.segs) == 0
+	return r != c.current() && r.retired && r.sealed && r.drained() && len(r.mem) == 0 && len(r.segs) == 0
 }
 
 // commit plans to write what is in memory, together with the deletions that

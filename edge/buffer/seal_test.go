@@ -50,6 +50,33 @@ func TestASealedRunIsStillSentAndDrained(t *testing.T) {
 	})
 }
 
+// A connection may come and go between Seal and Close: hello then still names
+// the boot, and there is a run to close.
+func TestASealedRunStaysUntilTheProcessEnds(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newBench(t, nil)
+		s := w.connect()
+		w.sample(5)
+		if err := w.buf.Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.send(s.Live[0], w.buf.Cursor(s.Live[0]), true)
+		w.connect()
+		settle(time.Minute)
+		if h := w.connect().Hello; len(h.Boots) != 1 || len(h.Runs) != 1 || h.Runs[0].State != wire.RunClosed {
+			t.Fatalf("hello after the last ack: %+v", h)
+		}
+		w.close()
+		w.start()
+		defer w.close()
+		w.connect()
+		settle(time.Minute)
+		if n := w.buf.Stats().Runs; n != 1 {
+			t.Fatalf("%d runs: the closed one did not leave in the next process", n)
+		}
+	})
+}
+
 // I6.
 func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
 	now := func() time.Duration { return 0 }

@@ -121,8 +121,8 @@ func (b *Buffer) reject(run id.Run, seq uint64) error {
 	if err != nil {
 		return err
 	}
-	b.write.Lock()
-	defer b.write.Unlock()
+	b.write <- struct{}{}
+	defer func() { <-b.write }()
 	b.mu.Lock()
 	r := b.core.run(run)
 	if r == nil || seq <= r.acked {
