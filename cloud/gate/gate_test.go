@@ -145,7 +145,7 @@ func inWorld(t *testing.T, change func(*Config), f func(w *world)) {
 		}
 		w.net.Start()
 		defer w.net.Close()
-		transport := Transport(pc)
+		transport := Transport(pc, [32]byte{1})
 		served := make(chan error, 1)
 		go func() { served <- w.gate.Serve(ctx, transport) }()
 		w.stop = func() {

@@ -180,6 +180,10 @@ func (n *node) openShards(ctx context.Context) error {
 // the direction of the data: the gate takes nothing more, what it took becomes
 // durable, and only then do the owners stop.
 func (n *node) serve(ctx context.Context) error {
+	resetKey, err := n.ca.ResetKey()
+	if err != nil {
+		return err
+	}
 	g, failing := errgroup.WithContext(ctx)
 	owners, stopOwners := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopOwners()
@@ -188,7 +192,7 @@ func (n *node) serve(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.serveHTTP(failing) })
 	g.Go(func() error {
-		err := n.gate.Serve(failing, gate.Transport(n.socket))
+		err := n.gate.Serve(failing, gate.Transport(n.socket, resetKey))
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
 		err = errors.Join(err, n.coalescer.Close(stop))
