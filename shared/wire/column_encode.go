@@ -118,15 +118,7 @@ func riceParameter[T integer](v []T, p *plan, sum uint64) int {
 	for row := p.start; row < len(v); {
 		got := residuals(&u, v, row, p)
 		row += got
-		for _, x := range u[:got] {
-			for i := range cost {
-				if q := x >> (k0 + uint(i)); q < escapeOnes {
-					cost[i] += int(q) + 1 + int(k0) + i
-				} else {
-					cost[i] += escapeBits
-				}
-			}
-		}
+		addCosts(&cost, u[:got], k0)
 	}
 	least := 0
 	for i := range cost {
@@ -136,6 +128,35 @@ func riceParameter[T integer](v []T, p *plan, sum uint64) int {
 	}
 	p.k = k0 + uint(least)
 	return cost[least]
+}
+
+// addCosts adds the bits that the residuals take with the parameters k0,
+// k0 + 1 and k0 + 2. Escapes are rare, so it first counts as if there were none.
+func addCosts(cost *[3]int, u []uint64, k0 uint) {
+	var q [3]uint64
+	var all uint64
+	for _, x := range u {
+		x >>= k0
+		all |= x
+		q[0] += x
+		q[1] += x >> 1
+		q[2] += x >> 2
+	}
+	if all < escapeOnes {
+		for i := range cost {
+			cost[i] += int(q[i]) + len(u)*(1+int(k0)+i)
+		}
+		return
+	}
+	for _, x := range u {
+		for i := range cost {
+			if q := x >> (k0 + uint(i)); q < escapeOnes {
+				cost[i] += int(q) + 1 + int(k0) + i
+			} else {
+				cost[i] += escapeBits
+			}
+		}
+	}
 }
 
 // chunk is how many residuals are worked on at once, on the stack.
