@@ -69,8 +69,8 @@ func (f *fleet) watch(ctx context.Context, l *line.Line, length time.Duration) (
 		Applied: (after.applied - before.applied) / seconds,
 		Frames:  frames / seconds, BytesPerReading: sent / float64(after.acked-before.acked),
 		EdgeCPU:     100 * (after.edgeCPU - before.edgeCPU).Seconds() / seconds,
-		EdgePeakRSS: used.PeakRSS,
-		CloudCPU:    100 * (after.cloudCPU - before.cloudCPU).Seconds() / seconds,
+		EdgePeakRSS: used.PeakRSS, EdgeAnon: used.Anon,
+		CloudCPU: 100 * (after.cloudCPU - before.cloudCPU).Seconds() / seconds,
 	}, nil
 }
 

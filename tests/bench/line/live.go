@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/simulator/link"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 )
@@ -21,22 +22,12 @@ const (
 	settle = 5 * time.Second
 )
 
-// liveCase is how a gateway is set up.
-type liveCase struct {
-	name   string
-	mode   string
-	linger time.Duration // 0 is the default
-}
-
-var liveCases = []liveCase{
-	{"spill", "spill", 0},
-	{"spill, linger 1 s", "spill", time.Second},
-	{"always", "always", 0},
-}
+// liveModes are when the gateway's frames become durable.
+var liveModes = []buffer.Mode{buffer.Spill, buffer.Always}
 
 // live is one gateway with 20 devices at 1 Hz.
 type live struct {
-	Case             string  `json:"case"`
+	Mode             string  `json:"mode"`
 	Seconds          float64 `json:"seconds"`
 	Readings         float64 `json:"readings"`
 	Frames           float64 `json:"frames"`
@@ -52,13 +43,13 @@ type live struct {
 }
 
 // measureLive raises a line, lets it run and reads its counters.
-func measureLive(ctx context.Context, o options, c liveCase, length time.Duration) (out live, err error) {
+func measureLive(ctx context.Context, o options, mode buffer.Mode, length time.Duration) (out live, err error) {
 	dir, err := os.MkdirTemp(o.dir, "live-")
 	if err != nil {
 		return out, err
 	}
 	l, err := line.Start(ctx, line.Config{Bin: o.bin, Dir: dir, Gateways: []line.Gateway{
-		{Site: site, Mode: c.mode, Sensors: devices, Climate: true, Linger: c.linger},
+		{Site: site, Mode: mode.String(), Sensors: devices, Climate: true},
 	}})
 	if l != nil {
 		defer func() { err = errors.Join(err, l.Stop()) }()
@@ -82,7 +73,7 @@ func measureLive(ctx context.Context, o options, c liveCase, length time.Duratio
 		return live{}, err
 	}
 	out = after.since(before)
-	out.Case = c.name
+	out.Mode = mode.String()
 	if out.Edge, err = memoryOf(l.Sites[0].Gateway.PID()); err != nil {
 		return live{}, err
 	}

@@ -125,10 +125,10 @@ func measure(ctx context.Context, o options) (*report, error) {
 }
 
 func (r *report) addLive(ctx context.Context, o options) error {
-	for _, c := range liveCases {
-		l, err := measureLive(ctx, o, c, time.Duration(o.seconds)*time.Second)
+	for _, mode := range liveModes {
+		l, err := measureLive(ctx, o, mode, time.Duration(o.seconds)*time.Second)
 		if err != nil {
-			return fmt.Errorf("live %s: %w", c.name, err)
+			return fmt.Errorf("live %s: %w", mode, err)
 		}
 		r.Live = append(r.Live, l)
 	}

@@ -42,6 +42,7 @@ var loadColumns = []column[throughput]{
 	{"B/reading", "%.2f", func(t throughput) float64 { return t.BytesPerReading }},
 	{"edge CPU %", "%.0f", func(t throughput) float64 { return t.EdgeCPU }},
 	{"edge peak MB", "%.0f", func(t throughput) float64 { return float64(t.EdgePeakRSS) / mb }},
+	{"anon", "%.0f", func(t throughput) float64 { return float64(t.EdgeAnon) / mb }},
 	{"cloud CPU %", "%.0f", func(t throughput) float64 { return t.CloudCPU }},
 	{"fsync p50 ms", "%.2f", func(t throughput) float64 { return t.Fsync.P50 }},
 }
@@ -51,7 +52,7 @@ func printTables(r *report) error {
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	if len(r.Live) > 0 {
 		fmt.Fprintf(t, "\na gateway with %d devices, %d points, at 1 Hz:\n", devices, devices*points)
-		printMedians(t, r.Live, func(l live) string { return l.Case }, liveColumns)
+		printMedians(t, r.Live, func(l live) string { return l.Mode }, liveColumns)
 	}
 	if len(r.Throughput) > 0 {
 		fmt.Fprintln(t, "\ngateways of 20 devices of 5 points, as fast as the line takes it, in readings:")

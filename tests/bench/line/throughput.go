@@ -59,6 +59,7 @@ type throughput struct {
 	Frames          float64 `json:"frames_per_second"`
 	BytesPerReading float64 `json:"message_bytes_per_reading"`
 	EdgeCPU         float64 `json:"edge_cpu_percent"` // of one core: all gateways, the generator included
+	EdgeAnon        int64   `json:"edge_anon"`        // at the end
 	EdgePeakRSS     int64   `json:"edge_peak_rss"`
 	CloudCPU        float64 `json:"cloud_cpu_percent"`
 	Fsync           spread  `json:"fsync_4k"`

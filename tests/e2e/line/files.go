@@ -1,11 +1,8 @@
 package line
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
-
-	"github.com/atrium-iot/atrium/edge/buffer"
 )
 
 // Addresses that the chips of a board are given, first to last.
@@ -56,8 +53,8 @@ state: %s/state
 http: %s
 cloud: ["%s"]
 identity: %s
-buffer: {mode: %s, linger: %s}
-`, g.Site, dir, httpAddr, cloud, certs, g.Mode, cmp.Or(g.Linger, buffer.DefaultLinger))
+buffer: {mode: %s}
+`, g.Site, dir, httpAddr, cloud, certs, g.Mode)
 	var devices []string
 	buses := 1
 	for i := range min(g.Counters, maxCounters) {

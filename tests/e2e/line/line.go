@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/atrium-iot/atrium/cloud/verify"
 )
@@ -24,11 +23,10 @@ type Config struct {
 // Gateway is one gateway with its own site, board and link.
 type Gateway struct {
 	Site     string
-	Mode     string        // spill or always
-	Counters int           // counter chips at 20 Hz, deadband 0: the independent truth
-	Sensors  int           // TMP102 and BME280 chips at 1 Hz, alternately
-	Climate  bool          // all sensors are BME280 with deadband 0: each sample makes three readings
-	Linger   time.Duration // how long a frame waits for rows; 0 is the gateway's default
+	Mode     string // spill or always
+	Counters int    // counter chips at 20 Hz, deadband 0: the independent truth
+	Sensors  int    // TMP102 and BME280 chips at 1 Hz, alternately
+	Climate  bool   // all sensors are BME280 with deadband 0: each sample makes three readings
 }
 
 // Line is a raised line.
