@@ -128,10 +128,13 @@ func (c *comparison) follows(h *hole, e *entry) bool {
 }
 
 // covers reports whether a declared gap may have held a hole's readings: it
-// lies between the hole's ends by sequence within a run, and by time since
-// boot within a boot.
+// lies between the hole's ends by the order of runs, by sequence within a run,
+// and by time since boot within a boot.
 func (c *comparison) covers(g *entry, h *hole) bool {
 	if !c.sameGateway(h, g.Gateway) {
+		return false
+	}
+	if c.before(g.Run, h.prev) || c.after(g.Run, h.next) {
 		return false
 	}
 	if p := h.prev; p != nil {
@@ -145,6 +148,27 @@ func (c *comparison) covers(g *entry, h *hole) bool {
 		}
 	}
 	return true
+}
+
+// before reports whether a run is known to have begun before that of a reading
+// which came over the same gateway.
+func (c *comparison) before(run id.Run, r *Reading) bool {
+	a, b, known := c.orders(run, r)
+	return known && a < b
+}
+
+func (c *comparison) after(run id.Run, r *Reading) bool {
+	a, b, known := c.orders(run, r)
+	return known && a > b
+}
+
+func (c *comparison) orders(run id.Run, r *Reading) (a, b int, known bool) {
+	if r == nil || c.runs[run].Gateway != c.runs[r.Run].Gateway {
+		return 0, 0, false
+	}
+	a, known = c.order[run]
+	b, also := c.order[r.Run]
+	return a, b, known && also
 }
 
 // sameGateway reports whether a neighbour of the hole came over the gateway, as

@@ -210,6 +210,18 @@ func TestReadingsInGapFramesAreCountedAsGaps(t *testing.T) { // I1
 	}
 }
 
+// A gap must not be spent on a hole of another boot: the hole that it belongs
+// to would then be lost.
+func TestAGapIsMatchedWithTheHoleOfItsRun(t *testing.T) { // I1
+	in := without(without(world(), 9, 10), 21, 22)
+	boot2 := id.Boot{2}
+	in.Runs[1].Boot = boot2
+	later := gap(run2, 1, 1, 2, 21, 22)
+	later.Boot = boot2
+	in.Ledger = []verify.Entry{later, gap(run1, 5, 5, 2, 9, 10)}
+	check(t, in, "verify: 76 readings: 0 lost, 0 duplicated, 0 reordered (sampled 80, gaps 4, uncommitted 0)", true)
+}
+
 func TestAReadingInsideADeclaredGapIsAContradiction(t *testing.T) { // I1
 	in := world()
 	in.Ledger = []verify.Entry{gap(run1, 4, 4, 2, 7, 8)}
