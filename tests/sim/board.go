@@ -1,0 +1,58 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"periph.io/x/conn/v3/i2c"
+
+	"github.com/atrium-iot/atrium/cloud/verify"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/simulator/chip"
+)
+
+// firstAddress is that of a board's first counter chip.
+const firstAddress = 0x20
+
+// board is the counter chips of a gateway, which outlive it, and the truth: the
+// numbers that they delivered.
+type board struct {
+	i2c.BusCloser
+	devices []id.Device // by address from firstAddress
+
+	mu    sync.Mutex
+	truth []verify.Sample
+}
+
+func newBoard(site id.Site, gateway string, devices int) (*board, error) {
+	b := &board{}
+	chips := map[uint16]chip.Chip{}
+	for i := range devices {
+		b.devices = append(b.devices, id.Device{Site: site, Name: fmt.Sprintf("%s-c%d", gateway, i)})
+		chips[uint16(firstAddress+i)] = chip.NewCounter(0)
+	}
+	bus, err := chip.NewBus("sim-i2c-1", chips)
+	if err != nil {
+		return nil, err
+	}
+	b.BusCloser = bus
+	return b, nil
+}
+
+// Tx notes the number of a transaction that returned one in full.
+func (b *board) Tx(addr uint16, w, r []byte) error {
+	err := b.BusCloser.Tx(addr, w, r)
+	if err == nil && len(w) == 1 && w[0] == chip.CounterNumber && len(r) == 4 {
+		b.mu.Lock()
+		b.truth = append(b.truth, verify.Sample{Device: b.devices[addr-firstAddress], N: int64(binary.BigEndian.Uint32(r))})
+		b.mu.Unlock()
+	}
+	return err
+}
+
+func (b *board) samples() []verify.Sample {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]verify.Sample(nil), b.truth...)
+}

@@ -1,0 +1,173 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/history"
+	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/cloud/verify"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// check compares, at the end, the chips' truth with history, ledger and twins,
+// and history with what the log says on its own.
+func (s *Sim) check(ctx context.Context) fmt.Stringer {
+	in, err := s.evidence(ctx)
+	if err != nil {
+		s.trace.complain("I1", "the evidence cannot be read: %v", err)
+	}
+	report := verify.Compare(in)
+	for _, f := range report.Findings {
+		s.trace.complain("I1", "%s", f)
+	}
+	_, logs := s.tap.known()
+	rows, _ := s.cloud.history.all()
+	s.compareWithLog(rows, logs)
+	for at, d := range s.cloud.history.dead {
+		s.trace.complain("I6", "dead letter of %s at %+v: %s", d.Origin, at, d.Reason)
+	}
+	return report
+}
+
+// evidence gathers what atrium verify would fetch.
+func (s *Sim) evidence(ctx context.Context) (verify.Input, error) {
+	in := verify.Input{Truth: []verify.Sample{}}
+	zeros := map[id.Boot]time.Time{}
+	for _, g := range s.gateways {
+		in.Truth = append(in.Truth, g.board.samples()...)
+		for boot, zero := range g.boots {
+			zeros[boot] = zero
+		}
+	}
+	runs, _ := s.tap.known()
+	boots := map[id.Run]time.Time{}
+	for _, r := range runs {
+		boots[r.run] = zeros[r.boot]
+		in.Runs = append(in.Runs, verify.Run{Run: r.run, Gateway: r.gateway, Boot: r.boot})
+	}
+	rows, ledger := s.cloud.history.all()
+	for i := range rows {
+		readings, err := s.readings(&rows[i], boots[rows[i].Run])
+		if err != nil {
+			return in, err
+		}
+		in.Readings = append(in.Readings, readings...)
+	}
+	for _, e := range ledger {
+		if e.Reason != history.Late && e.Reason != history.IdentityTwice {
+			in.Ledger = append(in.Ledger, entryOf(e))
+		}
+	}
+	for _, name := range s.names() {
+		devices, err := s.cloud.devices(ctx, name)
+		if err != nil {
+			return in, err
+		}
+		for _, d := range devices {
+			for _, p := range d.Points {
+				if p.Held {
+					in.Twins = append(in.Twins, verify.Twin{Device: d.Device, Value: p.Raw, Run: p.Run, Seq: p.Order.Seq})
+				}
+			}
+		}
+	}
+	return in, nil
+}
+
+// readings decodes a row. Its time is the true one of the boot: the gateways'
+// clocks are wrong on purpose.
+func (s *Sim) readings(r *history.Row, zero time.Time) ([]verify.Reading, error) {
+	body, err := wire.ParseBody(s.cloud.history.series[seriesKey{r.Device, r.Schema}])
+	if err != nil {
+		return nil, fmt.Errorf("series of %s: %w", r.Device, err)
+	}
+	var rows wire.Rows
+	if err := wire.ParseColumns(r.Data, r.N, len(body.Columns), r.Grid, r.First, &rows); err != nil {
+		return nil, fmt.Errorf("row of %s, run %s, seq %d: %w", r.Device, r.Run, r.Seq, err)
+	}
+	var all []verify.Reading
+	for i := range rows.T {
+		tick := time.Duration(rows.T[i]) * time.Duration(body.Tick)
+		all = append(all, verify.Reading{
+			Device: r.Device, Run: r.Run, Seq: r.Seq, Tick: tick, Time: zero.Add(tick),
+			Value: rows.V[0][i], Bad: wire.QualityOf(rows.Q[i], 0) == wire.Bad,
+		})
+	}
+	return all, nil
+}
+
+// entryOf reads a ledger entry as the verify client does.
+func entryOf(e history.Entry) verify.Entry {
+	out := verify.Entry{
+		Gateway: id.Gateway{Site: e.Site, Name: e.Gateway}, Run: e.Run, Boot: e.Boot, A: e.A, B: e.B, Cause: verify.Missing, Readings: e.Readings,
+		From: time.Duration(e.TFirst) * time.Millisecond, To: time.Duration(e.TLast) * time.Millisecond,
+		Interval: time.Duration(e.Interval) * time.Millisecond, Found: time.UnixMicro(e.Time),
+	}
+	switch {
+	case e.Reason == history.Crash && e.B == 0:
+		out.Cause = verify.Crash
+	case e.Reason < 16: // the wire's reasons: a gateway declared the gap
+		out.Cause = verify.Declared
+	}
+	return out
+}
+
+// blockKey is the identity of a frame's block.
+type blockKey struct {
+	run id.Run
+	seq uint64
+	sid uint32
+}
+
+// compareWithLog applies the rule of runs to the log once more, in the plainest
+// way: a frame or gap below its run's next is a duplicate, any other moves
+// next. What is left must be history, block for block.
+func (s *Sim) compareWithLog(rows []history.Row, logs [][]journal.Message) {
+	want := map[blockKey][]byte{}
+	next := map[id.Run]uint64{}
+	for _, log := range logs {
+		for _, m := range log {
+			for i := range m.Records {
+				expect(&m.Records[i], next, want)
+			}
+		}
+	}
+	for _, r := range rows {
+		key := blockKey{r.Run, r.Seq, r.SID}
+		data, ok := want[key]
+		if !ok {
+			s.trace.complain("I1", "history holds run %s, seq %d, sid %d, which the log does not, or twice", r.Run, r.Seq, r.SID)
+		} else if !bytes.Equal(data, r.Data) {
+			s.trace.complain("I1", "history holds other bytes than the log of run %s, seq %d, sid %d", r.Run, r.Seq, r.SID)
+		}
+		delete(want, key)
+	}
+	for key := range want {
+		s.trace.complain("I1", "history lacks run %s, seq %d, sid %d of the log", key.run, key.seq, key.sid)
+	}
+}
+
+func expect(rec *journal.Record, next map[id.Run]uint64, want map[blockKey][]byte) {
+	if rec.Kind != journal.KindFrame && rec.Kind != journal.KindGap {
+		return
+	}
+	run, _, last, err := wire.PeekSeq(rec.Body)
+	if err != nil || last < max(next[run], 1) {
+		return
+	}
+	next[run] = last + 1
+	if rec.Kind == journal.KindGap {
+		return
+	}
+	f, err := wire.ParseFrame(rec.Body)
+	if err != nil {
+		return
+	}
+	for _, b := range f.Blocks {
+		want[blockKey{run, f.Seq, b.SID}] = b.Data
+	}
+}

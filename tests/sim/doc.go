@@ -1,0 +1,28 @@
+// Package sim runs the whole line in one process and in fake time, and demands
+// the invariants I1 to I7 of it (ARCHITECTURE.md). Real are the chips, the bus
+// owner, the sampler, the buffer, the uplink, QUIC with mutual TLS, the gate,
+// the coalescer, the catalog, the ownership protocol, the shard owner and the
+// sites. Doubles are what has faults to model: the network (quic-go's simnet),
+// the gateway's disk (buffertest.Disk), the journal's store (journaltest.Mem)
+// and history (history.go). It measures nothing, and real disks and processes
+// are the business of tests/e2e.
+//
+//	chips -> bus -> sampler -> buffer -> uplink ~~net~~ gate -> coalescer -> Mem
+//	  |                          |                                            |
+//	truth                      Disk                 history <- site.Shard <---+-> tap
+//
+// A seed draws a Plan: how the gateways are configured, and what happens when
+// (plan.go). The run carries it out, then heals everything, waits for the drain
+// and asks the checkers. Watchers look during the run: tap.go at the log (I2,
+// I3, I6), watch.go at views and bounds (I4, I5); check.go compares at the end
+// (I1), replay.go replays the log (I7).
+//
+// # Reading a failure
+//
+// A failing seed prints what broke which invariant and at what time of the run,
+// the command that runs it again, and the end of the trace: the events of the
+// plan (">"), and what the components logged. -sim.trace prints all of it. The
+// plan depends on the seed alone; which goroutine comes first does not, so that
+// a rare failure may need -count=20. Read the first complaint: later ones are
+// often its consequences.
+package sim

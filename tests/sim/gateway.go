@@ -1,0 +1,343 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/atrium-iot/atrium/edge/buffer"
+	"github.com/atrium-iot/atrium/edge/buffer/buffertest"
+	"github.com/atrium-iot/atrium/edge/device"
+	"github.com/atrium-iot/atrium/edge/uplink"
+	"github.com/atrium-iot/atrium/hal/bus"
+	"github.com/atrium-iot/atrium/shared/actor"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/identity"
+	"github.com/atrium-iot/atrium/shared/profile"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// gatewayMemory is the least that a buffer may be given.
+const gatewayMemory = buffer.MinMaxMemory
+
+// gateway is what outlives the process of a gateway: its board, its disk, its
+// identity, and the kernel with its clocks.
+type gateway struct {
+	cfg     GatewayPlan
+	name    id.Gateway
+	trace   *trace
+	net     *network
+	tap     *tap
+	cloud   []string
+	creds   *identity.Credentials
+	profile *profile.Profile
+	board   *board
+	disk    *buffertest.Disk
+	rng     *rand.Rand
+	index   int
+
+	mu     sync.Mutex
+	boots  map[id.Boot]time.Time // true time of each boot's zero
+	boot   id.Boot
+	offset time.Duration // error of its idea of UTC
+	flips  float64
+	life   *process // nil between processes
+	lives  int
+	full   time.Time // since its disk was last full; zero for never
+
+	restart chan bool // take the process down cleanly; true: the kernel, too
+}
+
+// process is one start of the agent.
+type process struct {
+	gw       *gateway
+	boot     time.Time
+	endpoint *endpoint
+	quic     *quic.Transport
+	buf      *buffer.Buffer
+	source   *observed
+	actors   *actor.ActorSystem
+	owner    *bus.Owner
+	sampler  *device.Sampler
+	stop     context.CancelFunc
+	uplinked chan error
+	crashed  chan struct{} // closed at the power cut
+	once     sync.Once
+}
+
+func (g *gateway) host() net.IP { return net.IP{10, 0, 0, byte(1 + g.index)} }
+
+// reboot starts the kernel anew: another boot id, a clock from 0.
+func (g *gateway) reboot() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range g.boot {
+		g.boot[i] = byte(g.rng.Uint32())
+	}
+	g.boots[g.boot] = time.Now()
+}
+
+// run keeps the process up until ctx ends: what crashes is started again after
+// a pause, as systemd would.
+func (g *gateway) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		p, err := g.start()
+		if err == nil {
+			select {
+			case <-p.crashed:
+				g.trace.event("%s: crashed", g.name)
+				p.end(false)
+			case kernel := <-g.restart:
+				p.end(true)
+				if kernel {
+					g.reboot()
+				}
+			case <-ctx.Done():
+				return // the run ends it
+			}
+		} else if !errors.Is(err, buffertest.ErrCrashed) {
+			g.trace.complain("start", "%s: %v", g.name, err)
+		}
+		select {
+		case <-time.After(g.cfg.Restart):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// start is what agent.open does.
+func (g *gateway) start() (*process, error) {
+	g.mu.Lock()
+	g.lives++
+	p := &process{gw: g, boot: g.boots[g.boot], uplinked: make(chan error, 1), crashed: make(chan struct{})}
+	boot, offset, flips, seed := g.boot, g.offset, g.flips, g.rng.Uint64()
+	addr := &net.UDPAddr{IP: g.host(), Port: 1000 + g.lives}
+	g.mu.Unlock()
+
+	store, err := g.disk.Open()
+	if err != nil {
+		return nil, err
+	}
+	p.endpoint = g.net.endpoint(addr)
+	log := g.trace.logger(g.name.String())
+	since := func() time.Duration { return time.Since(p.boot) }
+	p.buf, err = buffer.Open(context.Background(), buffer.Config{
+		Mode: g.cfg.Mode, CommitInterval: g.cfg.Interval, Linger: g.cfg.Linger, MaxMemory: gatewayMemory, Limit: g.cfg.Limit, Reserve: reserve,
+		Board: id.Board{byte(1 + g.index)}, Boot: boot, Now: since,
+	}, &mortal{store, p.powerCut}, log, nil)
+	if err != nil {
+		g.disk.Crash()
+		return nil, errors.Join(err, p.endpoint.Close())
+	}
+	p.setClock(offset)
+	p.quic = uplink.Transport(p.endpoint)
+	p.source = &observed{Source: uplink.FromBuffer(p.buf), gateway: g.name, tap: g.tap, rng: rand.New(rand.NewPCG(seed, 1)), flips: flips}
+	up := uplink.New(uplink.Config{
+		Cloud: g.cloud, TLS: g.creds.ClientTLS(time.Now), Agent: "sim", MinBackoff: 100 * time.Millisecond, MaxBackoff: 2 * time.Second,
+	}, p.source, p.quic, log, nil)
+	up.SetDevices(g.board.devices)
+	ctx, stop := context.WithCancel(context.Background())
+	p.stop = stop
+	go func() { p.uplinked <- up.Run(ctx) }()
+
+	p.actors = actor.NewActorSystem(actor.Config{Address: g.name.Name, ClusterName: g.creds.Cluster}, log)
+	if err := p.actors.RegisterDispatcher(device.Dispatcher, actor.DeviceDispatcher()); err != nil {
+		return nil, err
+	}
+	p.owner = bus.New(g.board.String(), g.board, bus.Config{}, log, nil)
+	p.sampler = device.New(p.actors, since, log, nil)
+	if err := p.addDevices(); err != nil && !p.isCrashed() {
+		return nil, err
+	}
+	g.mu.Lock()
+	g.life = p
+	g.mu.Unlock()
+	return p, nil
+}
+
+func (p *process) addDevices() error {
+	for i, dev := range p.gw.board.devices {
+		cfg := device.Config{Device: dev, Profile: p.gw.profile, Address: uint16(firstAddress + i), Every: p.gw.cfg.Every}
+		series, err := p.buf.Series(dev, p.gw.profile.Body(), p.gw.profile.Digest, cfg.Grid())
+		if err != nil {
+			return err
+		}
+		if err := p.sampler.Add(cfg, p.owner, series); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *process) setClock(offset time.Duration) {
+	p.buf.SetClock(p.boot.Add(offset).UnixMicro(), 1000, wire.ClockSystem)
+}
+
+func (p *process) isCrashed() bool {
+	select {
+	case <-p.crashed:
+		return true
+	default:
+		return false
+	}
+}
+
+// powerCut is kill -9: from this moment nothing leaves the process.
+func (p *process) powerCut() {
+	p.once.Do(func() {
+		p.gw.net.isolate(p.endpoint.LocalAddr())
+		close(p.crashed)
+	})
+}
+
+// seal ends sampling and commits, as agent.drain does first.
+func (p *process) seal(ctx context.Context) error {
+	return errors.Join(p.sampler.Stop(ctx), p.owner.Close(ctx), p.buf.Seal(ctx))
+}
+
+// end takes the process down: cleanly, or what is left of a crashed one.
+func (p *process) end(clean bool) {
+	p.gw.mu.Lock()
+	p.gw.life = nil
+	p.gw.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err := errors.Join(p.sampler.Stop(ctx), p.owner.Close(ctx))
+	p.stop()
+	err = errors.Join(err, <-p.uplinked, p.actors.Stop(ctx), p.buf.Close(ctx), p.quic.Close(), p.endpoint.Close())
+	if clean && err != nil && !p.isCrashed() {
+		p.gw.trace.complain("stop", "%s: %v", p.gw.name, err)
+	}
+}
+
+// mortal is a store that tells when it died.
+type mortal struct {
+	buffer.Store
+	died func()
+}
+
+// Commit implements buffer.Store.
+func (m *mortal) Commit(b *buffer.Batch) error {
+	err := m.Store.Commit(b)
+	if errors.Is(err, buffertest.ErrCrashed) {
+		m.died()
+	}
+	return err
+}
+
+// current returns the process that runs, or nil.
+func (g *gateway) current() *process {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.life
+}
+
+func (g *gateway) String() string {
+	return fmt.Sprintf("%s %s every %s, commits every %s", g.name, g.cfg.Mode, g.cfg.Every, g.cfg.Interval)
+}
+
+// up waits for a process.
+func (g *gateway) up(ctx context.Context) (*process, error) {
+	for {
+		if p := g.current(); p != nil && !p.isCrashed() {
+			return p, nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the agent does not come up: %w", ctx.Err())
+		}
+	}
+}
+
+const (
+	// plenty is free space that no run uses up.
+	plenty = 1 << 40
+	// spared is how long a gateway's power stays on after its disk was full.
+	// What it could not write meanwhile is in its memory alone, and the bound of
+	// a commit interval does not hold for it: the buffer's retry must have come.
+	spared = 4 * time.Second
+)
+
+// fill takes the disk's free space, or gives it back.
+func (g *gateway) fill(full bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.full = time.Now()
+	if full {
+		g.full = g.full.Add(time.Hour)
+		g.disk.CrashAt(0)
+		g.disk.SetFree(reserve / 2)
+		return
+	}
+	g.disk.SetFree(plenty)
+}
+
+// isSpared reports whether a stop now would cost more than a commit interval.
+func (g *gateway) isSpared() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.full.IsZero() || time.Since(g.full) > spared {
+		return false
+	}
+	g.trace.event("%s is spared: its disk is or was full", g.name)
+	return true
+}
+
+func (g *gateway) cleanRestart(kernel bool) {
+	if g.isSpared() {
+		return
+	}
+	select {
+	case g.restart <- kernel:
+	default: // one is under way
+	}
+}
+
+// crashAt cuts the power at the nth durable step from now.
+func (g *gateway) crashAt(n int) {
+	if !g.isSpared() {
+		g.disk.CrashAt(n)
+	}
+}
+
+// crash cuts the power, of the board's kernel too if asked to.
+func (g *gateway) crash(kernel bool) {
+	p := g.current()
+	if p == nil || g.isSpared() {
+		return
+	}
+	p.powerCut()
+	g.disk.Crash()
+	if kernel {
+		g.reboot()
+	}
+}
+
+// stepClock sets the error of the gateway's UTC.
+func (g *gateway) stepClock(offset time.Duration) {
+	g.mu.Lock()
+	g.offset = offset
+	p := g.life
+	g.mu.Unlock()
+	if p != nil {
+		p.setClock(offset)
+	}
+}
+
+func (g *gateway) setFlips(probability float64) {
+	g.mu.Lock()
+	g.flips = probability
+	p := g.life
+	g.mu.Unlock()
+	if p != nil {
+		p.source.setFlips(probability)
+	}
+}

@@ -1,0 +1,241 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/atrium-iot/atrium/cloud/catalog"
+	"github.com/atrium-iot/atrium/cloud/cluster"
+	"github.com/atrium-iot/atrium/cloud/gate"
+	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
+	"github.com/atrium-iot/atrium/cloud/site"
+	"github.com/atrium-iot/atrium/shared/actor"
+)
+
+// ownersBucket and the order of what follows are cloud/node's.
+const ownersBucket = "owners"
+
+// queueBytes bounds the coalescer; small, so that a stalled journal fills it.
+const queueBytes = 256 << 10
+
+// node is one start of a cloud node, composed as cloud/node does.
+type node struct {
+	cloud   *cloud
+	name    string
+	addr    *net.UDPAddr
+	log     *slog.Logger
+	history *historyHandle
+
+	catalog   *catalog.Catalog
+	actors    *actor.ActorSystem
+	coalescer *journal.Coalescer
+	gate      *gate.Gate
+	endpoint  *endpoint
+
+	mu     sync.Mutex
+	shards []*site.Shard // claimed ones
+	until  time.Time     // reading the logs stands still
+}
+
+// run opens, serves until ctx or a part ends, and releases.
+func (n *node) run(ctx context.Context) error {
+	err := n.open(ctx)
+	if err == nil {
+		err = n.serve(ctx)
+	}
+	return errors.Join(err, n.release())
+}
+
+func (n *node) open(ctx context.Context) (err error) {
+	c := n.cloud
+	n.catalog, err = catalog.Open(ctx, catalog.Config{ClusterID: c.ca.Cluster(), Shards: c.cfg.Shards, Zone: "home"}, c.mem.KV(catalog.Bucket), n.log, nil)
+	if err != nil {
+		return err
+	}
+	n.actors = actor.NewActorSystem(actor.Config{Address: n.name, ClusterName: c.ca.Cluster()}, n.log)
+	var logs []journal.Publisher
+	for i := range c.cfg.Shards {
+		if err := n.claim(ctx, i); err != nil {
+			return err
+		}
+		logs = append(logs, c.publisher(i))
+	}
+	n.mu.Lock()
+	n.coalescer = journal.NewCoalescer(logs, journal.CoalescerConfig{QueueBytes: queueBytes}, n.log, nil)
+	n.mu.Unlock()
+	tls, err := c.ca.ServerTLS(n.name, nil)
+	if err != nil {
+		return err
+	}
+	var appender gate.Appender = n.coalescer
+	if c.sabotage.AckEarly {
+		appender = hasty{n.coalescer}
+	}
+	n.gate = gate.New(gate.Config{Cluster: c.ca.Cluster(), Node: n.name, TLS: tls, Identify: c.ca.GatewayOf}, n.catalog, appender, n.log, nil)
+	return nil
+}
+
+func (n *node) claim(ctx context.Context, shard int) error {
+	c := n.cloud
+	log := &nodeLog{Log: c.mem.Log(shard), node: n}
+	owner, err := cluster.Claim(ctx, cluster.Config{Node: n.name, Shard: shard, Incarnation: n.catalog.Cluster().Incarnation}, c.mem.KV(ownersBucket), log, n.log, nil)
+	if err != nil {
+		return err
+	}
+	s, err := site.New(site.Config{Shard: shard, Node: n.name, SnapshotEvery: c.cfg.SnapshotEvery, SnapshotMessages: c.cfg.SnapshotMessages},
+		log, owner, c.mem.Objects(shard), n.history, n.actors, n.log, nil)
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.shards = append(n.shards, s)
+	n.mu.Unlock()
+	return nil
+}
+
+// serve ends when ctx does, a part fails, or the store's power is cut.
+func (n *node) serve(ctx context.Context) error {
+	n.endpoint = n.cloud.net.endpoint(n.addr)
+	g, failing := errgroup.WithContext(ctx)
+	owners, stopOwners := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopOwners()
+	for _, s := range n.owned() {
+		g.Go(func() error { return s.Run(owners) })
+	}
+	dead := n.cloud.mem.Dead()
+	g.Go(func() error {
+		select {
+		case <-dead:
+			return errors.New("power cut")
+		case <-failing.Done():
+			return nil
+		}
+	})
+	g.Go(func() error {
+		transport := gate.Transport(n.endpoint, [32]byte{1})
+		err := n.gate.Serve(failing, transport)
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		err = errors.Join(err, ignoreClosed(n.coalescer.Close(stop)))
+		stopOwners()
+		return errors.Join(err, transport.Close())
+	})
+	return g.Wait()
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil // records were given up, unacked
+	}
+	return err
+}
+
+func (n *node) release() error {
+	stop, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var err error
+	if n.coalescer != nil {
+		err = ignoreClosed(n.coalescer.Close(stop))
+	}
+	if n.actors != nil {
+		err = errors.Join(err, n.actors.Stop(stop))
+	}
+	if n.catalog != nil {
+		n.catalog.Close()
+	}
+	if n.endpoint != nil {
+		err = errors.Join(err, n.endpoint.Close())
+	}
+	return err
+}
+
+// owned returns the shards that are claimed and serve.
+func (n *node) owned() []*site.Shard {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]*site.Shard(nil), n.shards...)
+}
+
+// stallReading makes the node blind to its logs for a while, as a long pause
+// of its disk or its process does: a zombie that still writes.
+func (n *node) stallReading(d time.Duration) {
+	n.mu.Lock()
+	n.until = time.Now().Add(d)
+	n.mu.Unlock()
+}
+
+func (n *node) stalled() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Until(n.until)
+}
+
+// nodeLog is a log as one node sees it.
+type nodeLog struct {
+	*journaltest.Log
+	node *node
+}
+
+// Read implements site.Log.
+func (l *nodeLog) Read(ctx context.Context, from uint64) (journal.Reader, error) {
+	r, err := l.Log.Read(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	return &nodeReader{r, l.node}, nil
+}
+
+// PublishFenced implements cluster.Log.
+func (l *nodeLog) PublishFenced(ctx context.Context, token uint64, recs []journal.Record) (uint64, error) {
+	if l.node.cloud.sabotage.Unfenced {
+		return l.Log.Publish(ctx, recs)
+	}
+	return l.Log.PublishFenced(ctx, token, recs)
+}
+
+type nodeReader struct {
+	journal.Reader
+	node *node
+}
+
+// Next implements journal.Reader.
+func (r *nodeReader) Next(ctx context.Context) (journal.Message, error) {
+	for d := r.node.stalled(); d > 0; d = r.node.stalled() {
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+			return journal.Message{}, fmt.Errorf("stalled: %w", ctx.Err())
+		}
+	}
+	return r.Reader.Next(ctx)
+}
+
+// hasty acks what the journal only has in its queue.
+type hasty struct{ *journal.Coalescer }
+
+// Append implements gate.Appender.
+func (h hasty) Append(shard int, key string, rec journal.Record, done func(uint64, error)) error {
+	err := h.Coalescer.Append(shard, key, rec, func(uint64, error) {})
+	if err == nil {
+		done(0, nil)
+	}
+	return err
+}
+
+// lag is how many bytes wait for the journal.
+func (n *node) lag() int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.coalescer == nil {
+		return 0
+	}
+	return n.coalescer.Lag()
+}

@@ -1,0 +1,140 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
+	"github.com/atrium-iot/atrium/edge/buffer"
+)
+
+// reserve is the free space that a gateway's buffer keeps.
+const reserve = 1 << 20
+
+// Plan is everything that a seed decides before a run.
+type Plan struct {
+	Seed     uint64
+	Gateways []GatewayPlan
+	Cloud    CloudPlan
+	Length   time.Duration // of the troubled time; healing follows
+	Events   []Event       // by time
+}
+
+// GatewayPlan is the configuration of a gateway.
+type GatewayPlan struct {
+	Site     int // gateways of one number share a site
+	Mode     buffer.Mode
+	Interval time.Duration // of commits
+	Linger   time.Duration
+	Limit    int64
+	Devices  int
+	Every    time.Duration // between readings
+	Restart  time.Duration // how long it stays down
+}
+
+// CloudPlan is the configuration of the nodes and their store.
+type CloudPlan struct {
+	Shards           int
+	SnapshotEvery    time.Duration
+	SnapshotMessages int
+	Sync             time.Duration // of the journal's store
+	AckTimeout       time.Duration
+}
+
+// Event is something that happens to the line.
+type Event struct {
+	At      time.Duration
+	Kind    EventKind
+	Gateway int
+	For     time.Duration // of what ends again
+	N       int           // steps, or a step's kind
+	P       float64
+	After   bool
+	Weather weather
+}
+
+// EventKind says what happens.
+type EventKind uint8
+
+// The events.
+const (
+	Weather        EventKind = iota // the network changes: Weather
+	Blackout                        // a gateway has no link: For
+	GatewayCrash                    // its power is cut; After: and the kernel starts anew
+	GatewayCrashAt                  // its power is cut at its Nth durable step from now
+	GatewayRestart                  // a clean stop and start; After: of the kernel, too
+	ClockStep                       // its clock is set off by For
+	DiskFull                        // its file system is at the reserve: For
+	BitFlips                        // its memory flips bits of frames: P, For
+	CloudCrash                      // power cut
+	JournalCrashAt                  // power cut at the next steps of kind N, at the third of them; After it was stored
+	HistoryCrash                    // power cut at the next write to history: crashPoint N
+	JournalFaults                   // answers get lost: P, For
+	Takeover                        // the other node claims the shards; the old one is blind For
+	Rubbish                         // a stranger with a valid certificate sends random bytes
+	eventKinds
+)
+
+func (k EventKind) String() string {
+	return [eventKinds]string{
+		"weather", "blackout", "gateway crash", "gateway crash at step", "gateway restart", "clock step", "disk full", "bit flips",
+		"cloud crash", "journal crash at step", "history crash", "journal faults", "takeover", "rubbish",
+	}[k]
+}
+
+func (e Event) String() string {
+	return fmt.Sprintf("%s: gateway %d, for %s, n %d, p %.3f, after %t, weather %+v", e.Kind, e.Gateway, e.For, e.N, e.P, e.After, e.Weather)
+}
+
+// Draw makes the plan of a seed.
+func Draw(seed uint64) Plan {
+	r := rand.New(rand.NewPCG(seed, 0x706c616e))
+	p := Plan{Seed: seed, Length: between(r, 15*time.Second, 40*time.Second)}
+	p.Cloud = CloudPlan{
+		Shards: 1 + r.IntN(2), SnapshotEvery: between(r, time.Second, 8*time.Second), SnapshotMessages: 20 + r.IntN(300),
+		Sync: between(r, 0, 5*time.Millisecond), AckTimeout: between(r, 200*time.Millisecond, 2*time.Second),
+	}
+	for range 1 + r.IntN(2) {
+		p.Gateways = append(p.Gateways, GatewayPlan{
+			Site: r.IntN(2), Mode: buffer.Mode(r.IntN(2)), Interval: between(r, 100*time.Millisecond, time.Second),
+			Linger: between(r, 5*time.Millisecond, 100*time.Millisecond), Limit: gatewayMemory + int64(r.IntN(1<<20)),
+			Devices: 1 + r.IntN(3), Every: between(r, 40*time.Millisecond, 250*time.Millisecond), Restart: between(r, 50*time.Millisecond, 3*time.Second),
+		})
+	}
+	for range 4 + r.IntN(12) {
+		p.Events = append(p.Events, p.event(r))
+	}
+	slices.SortStableFunc(p.Events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
+	return p
+}
+
+func (p *Plan) event(r *rand.Rand) Event {
+	e := Event{
+		At: between(r, time.Second, p.Length), Kind: EventKind(r.IntN(int(eventKinds))), Gateway: r.IntN(len(p.Gateways)),
+		For: between(r, 200*time.Millisecond, 8*time.Second), After: r.IntN(2) == 0,
+	}
+	switch e.Kind {
+	case Weather:
+		e.Weather = weather{loss: r.Float64() * 0.15, duplicate: r.Float64() * 0.05, delay: between(r, time.Millisecond, 150*time.Millisecond), jitter: between(r, 0, 50*time.Millisecond)}
+	case GatewayCrashAt:
+		e.N = 1 + r.IntN(20)
+	case ClockStep:
+		e.For = time.Duration(r.Int64N(int64(20*time.Minute))) - 10*time.Minute
+	case BitFlips:
+		e.P = r.Float64() * 0.2
+	case JournalFaults:
+		e.P = r.Float64() * 0.1
+	case JournalCrashAt:
+		e.N = int(journaltest.PublishData) + r.IntN(int(journaltest.PutKey))
+	case HistoryCrash:
+		e.N = int(beforeWrite) + r.IntN(int(afterWrite))
+	}
+	return e
+}
+
+func between(r *rand.Rand, a, b time.Duration) time.Duration {
+	return a + time.Duration(r.Int64N(int64(b-a)+1))
+}

@@ -1,0 +1,272 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/history"
+	"github.com/atrium-iot/atrium/cloud/identity"
+	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
+	"github.com/atrium-iot/atrium/edge/buffer/buffertest"
+	profiles "github.com/atrium-iot/atrium/firmware-profiles"
+	"github.com/atrium-iot/atrium/shared/id"
+	edgeidentity "github.com/atrium-iot/atrium/shared/identity"
+)
+
+const (
+	// calmTime is how long the healed line runs on with live readings.
+	calmTime = 3 * time.Second
+	// drainTime is the longest wait for backlogs after healing: connections
+	// that are given up late, and the backoff after them.
+	drainTime = 3 * time.Minute
+	// settleTime is the longest wait for the owner to apply the rest.
+	settleTime = time.Minute
+)
+
+// Sabotage breaks the line on purpose, to prove that the checkers notice.
+type Sabotage struct {
+	LazySync bool                            // the journal acks before it syncs
+	AckEarly bool                            // the gate's journal calls done before it published
+	Unfenced bool                            // owners publish without their fence
+	History  func(*history.Projections)      // changes what is written
+	Log      func([]journal.Record, int) int // of a replayed message: how many records stay
+}
+
+// Sim is one run of the line.
+type Sim struct {
+	plan     Plan
+	trace    *trace
+	net      *network
+	tap      *tap
+	cloud    *cloud
+	gateways []*gateway
+	sites    []id.Site
+	stranger *stranger
+	sabotage Sabotage
+	pending  sync.WaitGroup // events that end again
+	healed   chan struct{}
+}
+
+// Outcome is what a run found.
+type Outcome struct {
+	Complaints []string // what broke, first things first
+	Report     fmt.Stringer
+	trace      *trace
+}
+
+// Trace returns the last n lines of the story, all for a negative n.
+func (o Outcome) Trace(n int) []string { return o.trace.tail(n) }
+
+// Run carries out a plan; dir is for the CA's files. It must run in a synctest
+// bubble, which its last goroutine leaves before it returns.
+func Run(ctx context.Context, plan Plan, sabotage Sabotage, dir string) (Outcome, error) {
+	s, err := build(plan, sabotage, dir)
+	if err != nil {
+		return Outcome{}, err
+	}
+	out := Outcome{trace: s.trace}
+	ctx, cancel := context.WithCancel(ctx)
+	var tapping, running sync.WaitGroup
+	for i := range plan.Cloud.Shards {
+		tapping.Go(func() { s.tap.follow(ctx, i) })
+	}
+	clouds, stopCloud := context.WithCancel(ctx)
+	running.Go(func() { s.cloud.run(clouds) })
+	edges, stopEdges := context.WithCancel(ctx)
+	for _, g := range s.gateways {
+		s.trace.event("%s", g)
+		running.Go(func() { g.run(edges) })
+	}
+	running.Go(func() { s.watch(clouds) })
+
+	s.trouble(ctx)
+	s.heal()
+	time.Sleep(calmTime)
+	s.drain(ctx, stopEdges)
+	out.Report = s.check(ctx)
+	stopCloud()
+	running.Wait()
+	s.checkReplay(ctx)
+	cancel()
+	tapping.Wait()
+	out.Complaints = s.trace.broken()
+	return out, nil
+}
+
+func build(plan Plan, sabotage Sabotage, dir string) (*Sim, error) {
+	s := &Sim{plan: plan, trace: newTrace(), net: newNetwork(plan.Seed), sabotage: sabotage, healed: make(chan struct{})}
+	ca, err := identity.OpenCA(filepath.Join(dir, "ca"))
+	if err != nil {
+		return nil, err
+	}
+	faults := newFaults(plan.Seed)
+	mem := journaltest.NewMem(journaltest.Config{
+		Fault: faults.strike, Sync: plan.Cloud.Sync, AckTimeout: plan.Cloud.AckTimeout, LazySync: sabotage.LazySync, Seed: plan.Seed,
+	})
+	s.tap = newTap(s.trace, mem, plan.Cloud.Shards)
+	records := newRecords(s.trace, plan.Seed)
+	records.sabotage = sabotage.History
+	s.cloud = &cloud{
+		cfg: plan.Cloud, trace: s.trace, net: s.net, ca: ca, mem: mem, faults: faults, history: records, sabotage: sabotage, changed: make(chan struct{}),
+	}
+	faults.down = s.cloud.down
+	records.crash = s.cloud.powerCut
+	for i := range plan.Gateways {
+		if err := s.addGateway(i, ca); err != nil {
+			return nil, err
+		}
+	}
+	s.stranger, err = newStranger(s, ca)
+	return s, err
+}
+
+func (s *Sim) addGateway(i int, ca *identity.CA) error {
+	cfg := s.plan.Gateways[i]
+	name := id.Gateway{Site: id.Site([]string{"hq", "lab"}[cfg.Site]), Name: fmt.Sprintf("gw%d", i)}
+	creds, err := credentials(ca, name)
+	if err != nil {
+		return err
+	}
+	p, err := profiles.Load("atrium.counter")
+	if err != nil {
+		return err
+	}
+	b, err := newBoard(name.Site, name.Name, cfg.Devices)
+	if err != nil {
+		return err
+	}
+	g := &gateway{
+		cfg: cfg, name: name, index: i, trace: s.trace, net: s.net, tap: s.tap, creds: creds, profile: p, board: b,
+		disk: buffertest.NewDisk(s.plan.Seed + uint64(i)), rng: rand.New(rand.NewPCG(s.plan.Seed, uint64(i))),
+		boots: map[id.Boot]time.Time{}, restart: make(chan bool, 1),
+	}
+	for slot := range slots {
+		g.cloud = append(g.cloud, nodeAddr(slot).String())
+	}
+	g.reboot()
+	s.gateways = append(s.gateways, g)
+	return nil
+}
+
+func credentials(ca *identity.CA, name id.Gateway) (*edgeidentity.Credentials, error) {
+	issued, err := ca.Gateway(name)
+	if err != nil {
+		return nil, err
+	}
+	return edgeidentity.Parsed(issued.Cert, issued.Key, issued.CA)
+}
+
+// trouble lets the plan's events happen, each at its time.
+func (s *Sim) trouble(ctx context.Context) {
+	begin := time.Now()
+	for _, e := range s.plan.Events {
+		time.Sleep(time.Until(begin.Add(e.At)))
+		s.trace.event("%s", e)
+		s.do(ctx, e)
+	}
+	time.Sleep(time.Until(begin.Add(s.plan.Length)))
+}
+
+// during does something for a time, or until the line is healed.
+func (s *Sim) during(d time.Duration, begin, end func()) {
+	begin()
+	s.pending.Go(func() {
+		select {
+		case <-time.After(d):
+		case <-s.healed:
+		}
+		end()
+	})
+}
+
+func (s *Sim) do(ctx context.Context, e Event) {
+	g, c := s.gateways[e.Gateway], s.cloud
+	switch e.Kind {
+	case Weather:
+		s.net.set(e.Weather)
+	case Blackout:
+		s.during(e.For, func() { s.net.blackout(g.host(), true) }, func() { s.net.blackout(g.host(), false) })
+	case GatewayCrash:
+		g.crash(e.After)
+	case GatewayCrashAt:
+		g.crashAt(e.N)
+	case GatewayRestart:
+		g.cleanRestart(e.After)
+	case ClockStep:
+		g.stepClock(e.For)
+	case DiskFull:
+		s.during(e.For, func() { g.fill(true) }, func() { g.fill(false) })
+	case BitFlips:
+		s.during(e.For, func() { g.setFlips(e.P) }, func() { g.setFlips(0) })
+	case CloudCrash:
+		c.powerCut()
+	case JournalCrashAt:
+		fault := journaltest.CrashBefore
+		if e.After {
+			fault = journaltest.CrashAfter
+		}
+		c.faults.arm(journaltest.StepKind(e.N), 3, fault)
+	case HistoryCrash:
+		c.history.arm(crashPoint(e.N))
+	case JournalFaults:
+		p := e.P / 4
+		s.during(e.For, func() { c.faults.setRates(journaltest.Rates{Fail: p, LostAck: p, LostMessage: p, Late: p}) }, func() { c.faults.setRates(journaltest.Rates{}) })
+	case Takeover:
+		c.takeover(e.For)
+	case Rubbish:
+		s.pending.Go(func() { s.stranger.visit(ctx) })
+	}
+}
+
+// heal ends all trouble.
+func (s *Sim) heal() {
+	s.trace.event("healing")
+	close(s.healed)
+	s.net.set(calm())
+	s.cloud.faults.arm(0, 0, 0)
+	s.cloud.history.arm(noCrash)
+	for _, g := range s.gateways {
+		g.disk.CrashAt(0)
+	}
+	s.pending.Wait()
+}
+
+// drain ends sampling as a clean stop does, waits until the cloud has acked
+// everything, and then until it has applied it.
+func (s *Sim) drain(ctx context.Context, stopEdges func()) {
+	s.trace.event("draining")
+	wait, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, g := range s.gateways {
+		all.Go(func() {
+			p, err := g.up(wait)
+			if err == nil {
+				err = errors.Join(p.seal(wait), p.buf.Drained(wait))
+			}
+			if err != nil {
+				s.trace.complain("I1", "%s does not drain after healing: %v", g.name, err)
+			}
+		})
+	}
+	all.Wait()
+	stopEdges()
+	for _, g := range s.gateways {
+		if p := g.current(); p != nil {
+			p.end(true)
+		}
+	}
+	var err error
+	for begin := time.Now(); time.Since(begin) < settleTime; time.Sleep(100 * time.Millisecond) {
+		if err = s.cloud.settled(ctx); err == nil {
+			return
+		}
+	}
+	s.trace.complain("I1", "the cloud does not settle after healing: %v", err)
+}

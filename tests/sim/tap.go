@@ -1,0 +1,168 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// knownRun is what the log says of a run.
+type knownRun struct {
+	run     id.Run
+	gateway id.Gateway
+	boot    id.Boot
+}
+
+// tap reads the logs along, at the moment when something is durable there, and
+// keeps everything: what was purged is needed to replay from the start.
+type tap struct {
+	trace *trace
+	mem   *journaltest.Mem
+
+	mu      sync.Mutex
+	logs    [][]journal.Message // by shard, message i has sequence i+1
+	durable map[id.Run]uint64   // frames up to here are in the log, without a hole
+	ahead   map[id.Run]map[uint64]uint64
+	runs    map[id.Run]bool
+	order   []knownRun        // as hellos named them first
+	barrier []journal.Barrier // the last of each shard
+	strange map[id.Gateway]bool
+}
+
+func newTap(t *trace, mem *journaltest.Mem, shards int) *tap {
+	return &tap{
+		trace: t, mem: mem, logs: make([][]journal.Message, shards), barrier: make([]journal.Barrier, shards),
+		durable: map[id.Run]uint64{}, ahead: map[id.Run]map[uint64]uint64{}, runs: map[id.Run]bool{}, strange: map[id.Gateway]bool{},
+	}
+}
+
+// follow reads a shard's log until ctx ends; after a crash of the store it goes
+// on where it was.
+func (t *tap) follow(ctx context.Context, shard int) {
+	for ctx.Err() == nil {
+		r, err := t.mem.Log(shard).Read(ctx, t.next(shard))
+		for err == nil {
+			var m journal.Message
+			if m, err = r.Next(ctx); err == nil {
+				t.take(shard, m)
+			}
+		}
+		if r != nil {
+			r.Close()
+		}
+		if !errors.Is(err, journal.ErrClosed) && ctx.Err() == nil {
+			t.trace.complain("I2", "the log of shard %d does not continue at %d, which was durable: %v", shard, t.next(shard), err)
+			return
+		}
+	}
+}
+
+func (t *tap) next(shard int) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return uint64(len(t.logs[shard])) + 1
+}
+
+func (t *tap) take(shard int, m journal.Message) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.logs[shard] = append(t.logs[shard], m)
+	if b, ok, err := m.Barrier(); ok && err == nil {
+		t.fence(shard, b)
+		return
+	}
+	for i := range m.Records {
+		t.record(shard, m.Seq, &m.Records[i])
+	}
+}
+
+// fence checks that an owner's barrier never comes back after another's (I3).
+func (t *tap) fence(shard int, b journal.Barrier) {
+	last := t.barrier[shard]
+	if c := b.Compare(last); c < 0 || c == 0 && b.Owner != last.Owner {
+		t.trace.complain("I3", "shard %d: barrier of %s, epoch %d, after that of %s, epoch %d", shard, b.Owner, b.Epoch, last.Owner, last.Epoch)
+	}
+	t.barrier[shard] = b
+}
+
+func (t *tap) record(shard int, seq uint64, rec *journal.Record) {
+	switch rec.Kind {
+	case journal.KindSnapshot, journal.KindTick, journal.KindSkip:
+		if owner := t.barrier[shard].Owner; rec.Origin != owner {
+			t.trace.complain("I3", "shard %d: message %d is a %s of %s, but the owner is %s", shard, seq, rec.Kind, rec.Origin, owner)
+		}
+	case journal.KindHello:
+		t.hello(rec)
+	case journal.KindFrame, journal.KindGap:
+		if gw, err := id.ParseGateway(rec.Origin); err != nil || t.strange[gw] {
+			t.trace.complain("I6", "shard %d: message %d holds a %s of %s, which only sends rubbish", shard, seq, rec.Kind, rec.Origin)
+		}
+		if run, first, last, err := wire.PeekSeq(rec.Body); err == nil {
+			t.span(run, first, last)
+		}
+	}
+}
+
+func (t *tap) hello(rec *journal.Record) {
+	gw, err := id.ParseGateway(rec.Origin)
+	if err != nil {
+		return
+	}
+	m, err := wire.ParseHello(rec.Body)
+	if err != nil || t.strange[gw] {
+		return
+	}
+	for _, r := range m.Runs {
+		if !t.runs[r.Run] {
+			t.runs[r.Run] = true
+			t.order = append(t.order, knownRun{r.Run, gw, m.Boots[r.Boot]})
+		}
+	}
+}
+
+// span notes first..last of a run as durable.
+func (t *tap) span(run id.Run, first, last uint64) {
+	if first > t.durable[run]+1 {
+		if t.ahead[run] == nil {
+			t.ahead[run] = map[uint64]uint64{}
+		}
+		t.ahead[run][first] = max(t.ahead[run][first], last)
+		return
+	}
+	t.durable[run] = max(t.durable[run], last)
+	for again := true; again; {
+		again = false
+		for f, l := range t.ahead[run] {
+			if f <= t.durable[run]+1 {
+				t.durable[run] = max(t.durable[run], l)
+				delete(t.ahead[run], f)
+				again = true
+			}
+		}
+	}
+}
+
+// acked checks an ack at the moment when its gateway reads it (I2).
+func (t *tap) acked(gw id.Gateway, run id.Run, seq uint64) {
+	t.mu.Lock()
+	durable := t.durable[run]
+	t.mu.Unlock()
+	if seq > durable {
+		t.trace.complain("I2", "%s: run %s is acked to %d, the log holds it to %d", gw, run, seq, durable)
+	}
+}
+
+// distrust says that nothing but rubbish comes from a gateway.
+func (t *tap) distrust(gw id.Gateway) { t.mu.Lock(); t.strange[gw] = true; t.mu.Unlock() }
+
+// known returns the runs in the order of the hellos, and the logs.
+func (t *tap) known() ([]knownRun, [][]journal.Message) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]knownRun(nil), t.order...), append([][]journal.Message(nil), t.logs...)
+}

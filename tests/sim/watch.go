@@ -1,0 +1,107 @@
+package sim
+
+import (
+	"context"
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/site"
+	"github.com/atrium-iot/atrium/cloud/twin"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+// watchEvery is how often the watcher looks.
+const watchEvery = 200 * time.Millisecond
+
+// watch looks at views and bounds until ctx ends.
+func (s *Sim) watch(ctx context.Context) {
+	views := newViews(s.trace)
+	for {
+		select {
+		case <-time.After(watchEvery):
+		case <-ctx.Done():
+			return
+		}
+		s.checkBounds()
+		for _, name := range s.names() {
+			asking, cancel := context.WithTimeout(ctx, time.Second)
+			// An owner that recovers or just ended does not answer.
+			if devices, err := s.cloud.devices(asking, name); err == nil {
+				views.look(devices)
+			}
+			cancel()
+		}
+	}
+}
+
+// names returns the sites of the plan.
+func (s *Sim) names() []id.Site {
+	var all []id.Site
+	seen := map[id.Site]bool{}
+	for _, g := range s.gateways {
+		if !seen[g.name.Site] {
+			seen[g.name.Site] = true
+			all = append(all, g.name.Site)
+		}
+	}
+	return all
+}
+
+// checkBounds looks at what may not grow (I5).
+func (s *Sim) checkBounds() {
+	for _, g := range s.gateways {
+		p := g.current()
+		if p == nil {
+			continue
+		}
+		st := p.buf.Stats()
+		// One frame more than the bound may be cut before the committer has it.
+		if st.MemoryBytes > gatewayMemory+wire.MaxFrame {
+			s.trace.complain("I5", "%s holds %d bytes in memory, its bound is %d", g.name, st.MemoryBytes, gatewayMemory)
+		}
+		if st.StoredBytes > g.cfg.Limit+wire.MaxFrame {
+			s.trace.complain("I5", "%s holds %d bytes on disk, its limit is %d", g.name, st.StoredBytes, g.cfg.Limit)
+		}
+	}
+	if n := s.cloud.owner(); n != nil {
+		if lag, most := n.lag(), int64(queueBytes*s.plan.Cloud.Shards); lag > most {
+			s.trace.complain("I5", "%s queues %d bytes before the journal, its bound is %d", n.name, lag, most)
+		}
+	}
+}
+
+// pointKey names a point of a twin.
+type pointKey struct {
+	device id.Device
+	point  id.Point
+}
+
+type view struct {
+	order twin.Order
+	value int64
+}
+
+// views remembers what twins reported: no view may be older than one before
+// it, whichever node shows it (I4).
+type views struct {
+	trace *trace
+	last  map[pointKey]view
+}
+
+func newViews(t *trace) *views { return &views{t, map[pointKey]view{}} }
+
+func (v *views) look(devices []site.Device) {
+	for _, d := range devices {
+		for _, p := range d.Points {
+			if !p.Held {
+				continue
+			}
+			key := pointKey{d.Device, p.Point}
+			now, last := view{p.Order, p.Raw}, v.last[key]
+			if now.order.Compare(last.order) < 0 || now.value < last.value {
+				v.trace.complain("I4", "twin %s went from %d at %+v back to %d at %+v", d.Device, last.value, last.order, now.value, now.order)
+			}
+			v.last[key] = now
+		}
+	}
+}
