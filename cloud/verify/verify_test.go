@@ -214,12 +214,13 @@ func TestReadingsInGapFramesAreCountedAsGaps(t *testing.T) { // I1
 // to would then be lost.
 func TestAGapIsMatchedWithTheHoleOfItsRun(t *testing.T) { // I1
 	in := without(without(world(), 9, 10), 21, 22)
+	in.Truth, in.Twins = in.Truth[:40], in.Twins[:1] // c1 alone
 	boot2 := id.Boot{2}
 	in.Runs[1].Boot = boot2
 	later := gap(run2, 1, 1, 2, 21, 22)
 	later.Boot = boot2
 	in.Ledger = []verify.Entry{later, gap(run1, 5, 5, 2, 9, 10)}
-	check(t, in, "verify: 76 readings: 0 lost, 0 duplicated, 0 reordered (sampled 80, gaps 4, uncommitted 0)", true)
+	check(t, in, "verify: 36 readings: 0 lost, 0 duplicated, 0 reordered (sampled 40, gaps 4, uncommitted 0)", true)
 }
 
 func TestAReadingInsideADeclaredGapIsAContradiction(t *testing.T) { // I1
@@ -277,7 +278,7 @@ func TestEveryDamageIsFound(t *testing.T) {
 		r := at(in, n)
 		switch rapid.SampledFrom([]string{"remove", "double", "swap", "move"}).Draw(t, "damage") {
 		case "remove":
-			if len(in.Ledger) > 0 && n == 20 {
+			if len(in.Ledger) > 0 && (n == 20 || n == 21) { // the hole lies between the runs
 				t.Skip("the crash explains it")
 			}
 			in = without(in, n, n)
