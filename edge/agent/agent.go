@@ -7,6 +7,11 @@
 //	                                  ^  '-- acks --<
 //	            clock keeper ---------'
 //
+// A start that cannot work fails with one line: a wrong configuration or
+// identity, a state folder in use, a port in use, a /dev/i2c-N that is not
+// there. What may come by itself is waited for: the cloud, a device, a board
+// process.
+//
 // Goroutines: one an owner of a bus, the device dispatcher's workers, the
 // sampler's schedule, the buffer's cutter and committer, the uplink's, one that
 // looks at the clock, one that serves HTTP, and Run's, which waits for SIGHUP
