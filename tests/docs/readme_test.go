@@ -17,10 +17,11 @@ const root = "../../"
 // ports, folders that need root, and the bus are others. While the line runs,
 // its metrics are compared with docs/metrics.md.
 func TestTheReadmesCommandsRunAndTheMetricsAreDocumented(t *testing.T) {
-	s := &session{t: t, dir: t.TempDir(), bin: t.TempDir()}
-	if err := line.Build(t.Context(), s.bin); err != nil {
+	bin, err := line.Build(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
+	s := &session{t: t, dir: t.TempDir(), bin: bin}
 	udp, err := line.FreePorts("udp", 2)
 	if err != nil {
 		t.Fatal(err)

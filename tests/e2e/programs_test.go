@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,34 +22,10 @@ import (
 // patience bounds every wait of these tests; the machine may be busy.
 const patience = 60 * time.Second
 
-// programs builds the programs once, into a folder that every user may read.
-var programs = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "atrium-e2e-")
-	if err != nil {
-		return "", err
-	}
-	built = dir
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return "", err
-	}
-	return dir, line.Build(context.Background(), dir)
-})
+// programs is where the programs are; they are built once.
+var programs = sync.OnceValues(func() (string, error) { return line.Build(context.Background()) })
 
-var built string // what TestMain removes
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := goleak.Find(); err != nil && code == 0 {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	if built != "" {
-		if err := os.RemoveAll(built); err != nil {
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func bin(t *testing.T) string {
 	t.Helper()
@@ -187,10 +162,19 @@ func TestVerifyPrintsItsLine(t *testing.T) {
 // Folders that the user may not write are one line that names them. Root may
 // write everywhere, so that then the programs run as nobody.
 func TestAFolderThatMayNotBeWrittenIsOneLine(t *testing.T) {
-	programs := bin(t)
 	dir := t.TempDir()
 	locked := filepath.Join(dir, "locked")
-	for path, mode := range map[string]os.FileMode{filepath.Dir(dir): 0o755, dir: 0o755} {
+	programs := t.TempDir() // nobody may not see into the repository
+	for _, name := range []string{"atrium-cloud", "atrium-edge"} {
+		b, err := os.ReadFile(filepath.Join(bin(t), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(programs, name), b, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, mode := range map[string]os.FileMode{filepath.Dir(dir): 0o755, dir: 0o755, programs: 0o755} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
