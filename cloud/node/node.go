@@ -107,8 +107,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	err := n.open(opening)
-	if err == nil {
+	switch {
+	case err == nil:
 		err = n.serve(ctx)
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		err = nil // it was stopped while it started
 	}
 	return errors.Join(err, n.release())
 }

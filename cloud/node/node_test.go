@@ -263,6 +263,15 @@ func TestANodeIsNotReadyUntilItsShardsAreActive(t *testing.T) {
 	}
 }
 
+func TestAStopDuringTheStartIsClean(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	cfg := Config{Data: filepath.Join(t.TempDir(), "data"), Listen: "127.0.0.1:0", HTTP: "127.0.0.1:0", Name: "n1", Shards: 2}
+	if err := Run(ctx, cfg, slog.New(slog.DiscardHandler)); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestUnknownNamesAreNotFound(t *testing.T) {
 	l := start(t, filepath.Join(t.TempDir(), "data"))
 	defer l.stop()

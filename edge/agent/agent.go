@@ -66,10 +66,18 @@ type agent struct {
 // ended and everything sampled is committed.
 func Run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	a := &agent{cfg: cfg, log: log, reg: ops.NewRegistry()}
+	// From the first moment: a SIGHUP while the buffer recovers would end the
+	// process.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	if err := a.open(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			err = nil // it was stopped while it started
+		}
 		return errors.Join(err, a.release())
 	}
-	return a.run(ctx)
+	return a.run(ctx, hup)
 }
 
 // open makes every part, in the order in which data flows against.
@@ -149,11 +157,7 @@ func (a *agent) openBuffer(ctx context.Context) error {
 }
 
 // run serves until ctx ends, then stops.
-func (a *agent) run(ctx context.Context) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-
+func (a *agent) run(ctx context.Context, hup <-chan os.Signal) error {
 	// The parts outlive ctx: what they hold is drained first.
 	parts, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()

@@ -146,6 +146,16 @@ func (r *rig) kept() uint64 {
 	return uint64(s.Readings)
 }
 
+func TestAStopDuringTheStartIsClean(t *testing.T) {
+	r := newRig(t)
+	r.write("", "c1 0x20 20ms")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Run(ctx, r.config(), slog.New(slog.DiscardHandler)); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestASecondAgentOnTheStateIsRefused(t *testing.T) {
 	r := newRig(t)
 	r.board()

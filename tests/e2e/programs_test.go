@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,9 +160,9 @@ func TestVerifyPrintsItsLine(t *testing.T) {
 	}
 }
 
-// Folders that the user may not write are one line that names them. Root may
+// What the start finds wrong is one line that names it, and status 1. Root may
 // write everywhere, so that then the programs run as nobody.
-func TestAFolderThatMayNotBeWrittenIsOneLine(t *testing.T) {
+func TestAStartThatCannotWorkIsOneLine(t *testing.T) {
 	dir := t.TempDir()
 	locked := filepath.Join(dir, "locked")
 	programs := t.TempDir() // nobody may not see into the repository
@@ -174,7 +175,7 @@ func TestAFolderThatMayNotBeWrittenIsOneLine(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for path, mode := range map[string]os.FileMode{filepath.Dir(dir): 0o755, dir: 0o755, programs: 0o755} {
+	for path, mode := range map[string]os.FileMode{filepath.Dir(dir): 0o755, dir: 0o777, programs: 0o755} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
@@ -197,9 +198,17 @@ func TestAFolderThatMayNotBeWrittenIsOneLine(t *testing.T) {
 		}
 		return out.String(), cmd.ProcessState.ExitCode()
 	}
-	edge := func(state string) []string {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	edge := func(state string, keys ...string) []string {
 		file := filepath.Join(dir, strings.ReplaceAll(state, "/", "-")+".yaml")
-		text := "gateway: hq/gw-1\nstate: " + state + "\nidentity: identity\ncloud: [\"127.0.0.1:9\"]\nhttp: \"\"\nbuses: []\ndevices: []\n"
+		if keys == nil {
+			keys = []string{`http: ""`, "buses: []"}
+		}
+		text := "gateway: hq/gw-1\nstate: " + state + "\nidentity: identity\ncloud: [\"127.0.0.1:9\"]\ndevices: []\n" + strings.Join(keys, "\n")
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -222,6 +231,8 @@ func TestAFolderThatMayNotBeWrittenIsOneLine(t *testing.T) {
 		{"atrium-cloud", []string{"run", "--data", "locked", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"}, []string{"atrium-cloud: history: ", "permission denied"}},
 		{"atrium-cloud", []string{"issue", "gateway", "hq/gw-1", "--data", "locked/data", "--out", "x"}, []string{"atrium-cloud: identity: ", "locked/data", "permission denied"}},
 		{"atrium-edge", edge("locked/state"), []string{"atrium-edge: ", `locked-state.yaml:2:8: key "state": `, "permission denied"}},
+		{"atrium-edge", edge("free-1", "http: "+taken.Addr().String(), "buses: []"), []string{"atrium-edge: http: listen on " + taken.Addr().String(), "address already in use"}},
+		{"atrium-edge", edge("free-2", `http: ""`, "buses: [{name: a, device: /dev/i2c-250}]"), []string{"atrium-edge: agent: bus a: host: /dev/i2c-250 does not exist"}},
 		{"atrium-edge", edge("locked"), []string{"atrium-edge: ", "locked", "permission denied"}},
 	} {
 		stderr, code := run(c.program, c.args...)
