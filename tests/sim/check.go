@@ -15,7 +15,7 @@ import (
 
 // check compares, at the end, the chips' truth with history, ledger and twins,
 // and history with what the log says on its own.
-func (s *Sim) check(ctx context.Context) fmt.Stringer {
+func (s *Sim) check(ctx context.Context, tally *Tally) verify.Report {
 	in, err := s.evidence(ctx)
 	if err != nil {
 		s.trace.complain("I1", "the evidence cannot be read: %v", err)
@@ -26,11 +26,24 @@ func (s *Sim) check(ctx context.Context) fmt.Stringer {
 	}
 	_, logs := s.tap.known()
 	rows, _ := s.cloud.history.all()
-	s.compareWithLog(rows, logs)
+	tally.Duplicates = s.compareWithLog(rows, logs)
+	s.count(ctx, tally)
 	for at, d := range s.cloud.history.dead {
 		s.trace.complain("I6", "dead letter of %s at %+v: %s", d.Origin, at, d.Reason)
 	}
 	return report
+}
+
+func (s *Sim) count(ctx context.Context, tally *Tally) {
+	for i := range s.plan.Cloud.Shards {
+		if first, _, err := s.cloud.mem.Log(i).Bounds(ctx); err == nil {
+			tally.Purged += int(first - 1)
+		}
+	}
+	for _, g := range s.gateways {
+		tally.Agents += g.starts()
+	}
+	tally.Nodes, tally.Refused = s.cloud.starts()
 }
 
 // evidence gathers what atrium verify would fetch.
@@ -125,14 +138,17 @@ type blockKey struct {
 
 // compareWithLog applies the rule of runs to the log once more, in the plainest
 // way: a frame or gap below its run's next is a duplicate, any other moves
-// next. What is left must be history, block for block.
-func (s *Sim) compareWithLog(rows []history.Row, logs [][]journal.Message) {
+// next. What is left must be history, block for block. It returns how many were
+// duplicates.
+func (s *Sim) compareWithLog(rows []history.Row, logs [][]journal.Message) (duplicates int) {
 	want := map[blockKey][]byte{}
 	next := map[id.Run]uint64{}
 	for _, log := range logs {
 		for _, m := range log {
 			for i := range m.Records {
-				expect(&m.Records[i], next, want)
+				if !expect(&m.Records[i], next, want) {
+					duplicates++
+				}
 			}
 		}
 	}
@@ -149,25 +165,23 @@ func (s *Sim) compareWithLog(rows []history.Row, logs [][]journal.Message) {
 	for key := range want {
 		s.trace.complain("I1", "history lacks run %s, seq %d, sid %d of the log", key.run, key.seq, key.sid)
 	}
+	return duplicates
 }
 
-func expect(rec *journal.Record, next map[id.Run]uint64, want map[blockKey][]byte) {
+// expect applies one record; it is false for a duplicate.
+func expect(rec *journal.Record, next map[id.Run]uint64, want map[blockKey][]byte) bool {
 	if rec.Kind != journal.KindFrame && rec.Kind != journal.KindGap {
-		return
+		return true
 	}
 	run, _, last, err := wire.PeekSeq(rec.Body)
 	if err != nil || last < max(next[run], 1) {
-		return
+		return err != nil
 	}
 	next[run] = last + 1
-	if rec.Kind == journal.KindGap {
-		return
+	if f, err := wire.ParseFrame(rec.Body); err == nil && rec.Kind == journal.KindFrame {
+		for _, b := range f.Blocks {
+			want[blockKey{run, f.Seq, b.SID}] = b.Data
+		}
 	}
-	f, err := wire.ParseFrame(rec.Body)
-	if err != nil {
-		return
-	}
-	for _, b := range f.Blocks {
-		want[blockKey{run, f.Seq, b.SID}] = b.Data
-	}
+	return true
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/atrium-iot/atrium/cloud/cluster"
 	"github.com/atrium-iot/atrium/cloud/identity"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
@@ -38,6 +39,7 @@ type cloud struct {
 	primary int // the slot whose node is kept up
 	nodes   [slots]*node
 	lives   int
+	refused int           // nodes that ended because another owns a shard
 	changed chan struct{} // closed when primary changes
 }
 
@@ -96,15 +98,22 @@ func (c *cloud) serve(ctx context.Context, slot int) error {
 	err := n.run(ctx)
 	c.mu.Lock()
 	c.nodes[slot] = nil
+	if errors.Is(err, cluster.ErrLost) {
+		c.refused++
+	}
 	c.mu.Unlock()
 	return err
 }
 
-// takeover makes the other slot primary. The node before goes on until it
-// learns of it, and its reading of the logs stands still for a while.
+// takeover makes the other slot primary, unless a deposed node is still there.
+// The node before goes on until it learns of it, and its reading of the logs
+// stands still for a while.
 func (c *cloud) takeover(stall time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.nodes[(c.primary+1)%slots] != nil {
+		return
+	}
 	if old := c.nodes[c.primary]; old != nil {
 		old.stallReading(stall)
 	}
@@ -158,6 +167,12 @@ func (c *cloud) settled(ctx context.Context) error {
 		return errors.New("the node has not claimed all shards")
 	}
 	return nil
+}
+
+func (c *cloud) starts() (nodes, refused int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lives, c.refused
 }
 
 // devices returns the twins of a site.

@@ -341,3 +341,9 @@ func (g *gateway) setFlips(probability float64) {
 		p.source.setFlips(probability)
 	}
 }
+
+func (g *gateway) starts() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.lives
+}

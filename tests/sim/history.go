@@ -110,6 +110,9 @@ func (x *historyHandle) Write(shard int, seq uint64, p *history.Projections) err
 	}
 	at := h.crashAt
 	h.crashAt = noCrash
+	if h.sabotage != nil {
+		h.sabotage(p)
+	}
 	switch at {
 	case noCrash, afterWrite:
 		h.store(shard, p, len(p.Rows))
@@ -127,10 +130,6 @@ func (x *historyHandle) Write(shard int, seq uint64, p *history.Projections) err
 
 // store puts the first n rows, and with the last of them the rest. h.mu is held.
 func (h *records) store(shard int, p *history.Projections, n int) {
-	if h.sabotage != nil {
-		h.sabotage(p)
-		n = min(n, len(p.Rows))
-	}
 	for _, s := range p.Series {
 		h.series[seriesKey{s.Device, s.Schema}] = bytes.Clone(s.Body)
 	}

@@ -206,16 +206,17 @@ type nodeReader struct {
 	node *node
 }
 
-// Next implements journal.Reader.
+// Next implements journal.Reader. A message that comes during a stall is held.
 func (r *nodeReader) Next(ctx context.Context) (journal.Message, error) {
-	for d := r.node.stalled(); d > 0; d = r.node.stalled() {
+	m, err := r.Reader.Next(ctx)
+	for d := r.node.stalled(); err == nil && d > 0; d = r.node.stalled() {
 		select {
 		case <-time.After(d):
 		case <-ctx.Done():
 			return journal.Message{}, fmt.Errorf("stalled: %w", ctx.Err())
 		}
 	}
-	return r.Reader.Next(ctx)
+	return m, err
 }
 
 // hasty acks what the journal only has in its queue.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,8 +28,8 @@ func (s *Sim) checkReplay(ctx context.Context) {
 	_, logs := s.tap.known()
 	again := newRecords(s.trace, s.plan.Seed)
 	for shard, log := range logs {
-		if s.sabotage.Log != nil {
-			log = s.damaged(log)
+		if s.sabotage.Replayed != nil {
+			log = s.sabotage.Replayed(log)
 		}
 		live := s.cloud.mem.Objects(shard)
 		full, err := s.replay(ctx, shard, log, nil, again)
@@ -49,15 +48,6 @@ func (s *Sim) checkReplay(ctx context.Context) {
 	if !reflect.DeepEqual(ledger, ledger2) {
 		s.trace.complain("I7", "the replayed ledger differs from the live one:\n%+v\n%+v", ledger2, ledger)
 	}
-}
-
-func (s *Sim) damaged(log []journal.Message) []journal.Message {
-	log = slices.Clone(log)
-	for i := range log {
-		recs := log[i].Records
-		log[i].Records = recs[:s.sabotage.Log(recs, i)]
-	}
-	return log
 }
 
 // compareFromSnapshot recovers as a new owner does, and compares with full.

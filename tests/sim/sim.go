@@ -13,6 +13,7 @@ import (
 	"github.com/atrium-iot/atrium/cloud/identity"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
+	"github.com/atrium-iot/atrium/cloud/verify"
 	"github.com/atrium-iot/atrium/edge/buffer/buffertest"
 	profiles "github.com/atrium-iot/atrium/firmware-profiles"
 	"github.com/atrium-iot/atrium/shared/id"
@@ -31,11 +32,11 @@ const (
 
 // Sabotage breaks the line on purpose, to prove that the checkers notice.
 type Sabotage struct {
-	LazySync bool                            // the journal acks before it syncs
-	AckEarly bool                            // the gate's journal calls done before it published
-	Unfenced bool                            // owners publish without their fence
-	History  func(*history.Projections)      // changes what is written
-	Log      func([]journal.Record, int) int // of a replayed message: how many records stay
+	LazySync bool                                      // the journal acks before it syncs
+	AckEarly bool                                      // the gate's journal calls done before it published
+	Unfenced bool                                      // owners publish without their fence
+	History  func(*history.Projections)                // changes what is written
+	Replayed func([]journal.Message) []journal.Message // changes what is replayed at the end
 }
 
 // Sim is one run of the line.
@@ -46,7 +47,6 @@ type Sim struct {
 	tap      *tap
 	cloud    *cloud
 	gateways []*gateway
-	sites    []id.Site
 	stranger *stranger
 	sabotage Sabotage
 	pending  sync.WaitGroup // events that end again
@@ -56,8 +56,19 @@ type Sim struct {
 // Outcome is what a run found.
 type Outcome struct {
 	Complaints []string // what broke, first things first
-	Report     fmt.Stringer
+	Report     verify.Report
+	Tally      Tally
 	trace      *trace
+}
+
+// Tally counts what a run put the line through; runs in which nothing happens
+// prove nothing.
+type Tally struct {
+	Duplicates int // frames and gaps that were in a log more than once
+	Purged     int // messages that owners removed from logs
+	Nodes      int // starts of cloud nodes
+	Agents     int // starts of gateways
+	Refused    int // owners that learned of their loss by the fence or the log
 }
 
 // Trace returns the last n lines of the story, all for a negative n.
@@ -89,7 +100,7 @@ func Run(ctx context.Context, plan Plan, sabotage Sabotage, dir string) (Outcome
 	s.heal()
 	time.Sleep(calmTime)
 	s.drain(ctx, stopEdges)
-	out.Report = s.check(ctx)
+	out.Report = s.check(ctx, &out.Tally)
 	stopCloud()
 	running.Wait()
 	s.checkReplay(ctx)

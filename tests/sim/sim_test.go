@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -31,16 +32,49 @@ func run(t *testing.T, plan sim.Plan, sabotage sim.Sabotage) (out sim.Outcome) {
 	return out
 }
 
+// sum is what all seeds together put the line through.
+type sum struct {
+	mu                          sync.Mutex
+	readings, gaps, uncommitted int
+	tally                       sim.Tally
+}
+
+func (s *sum) add(out sim.Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.readings += out.Report.Readings
+	s.gaps += out.Report.Gaps
+	s.uncommitted += out.Report.Uncommitted
+	s.tally.Duplicates += out.Tally.Duplicates
+	s.tally.Purged += out.Tally.Purged
+	s.tally.Nodes += out.Tally.Nodes
+	s.tally.Agents += out.Tally.Agents
+	s.tally.Refused += out.Tally.Refused
+}
+
+// enough fails if the seeds, which are many, left a way of the line untrodden.
+func (s *sum) enough(t *testing.T) {
+	t.Logf("%d readings, %d in gaps, %d uncommitted, %+v", s.readings, s.gaps, s.uncommitted, s.tally)
+	if least := min(s.readings, s.gaps, s.uncommitted, s.tally.Duplicates, s.tally.Purged, s.tally.Refused); least == 0 {
+		t.Error("something never happened: the plans are too tame")
+	}
+}
+
 // TestEverySeedKeepsTheInvariants protects I1 to I7.
 func TestEverySeedKeepsTheInvariants(t *testing.T) {
 	first, last := uint64(1), uint64(*seeds)
 	if *seed != 0 {
 		first, last = *seed, *seed
 	}
+	var all sum
+	if last-first >= 49 {
+		t.Cleanup(func() { all.enough(t) }) // after the parallel runs
+	}
 	for n := first; n <= last; n++ {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			out := run(t, sim.Draw(n), sim.Sabotage{})
+			all.add(out)
 			if *trace {
 				t.Logf("trace:\n%s", strings.Join(out.Trace(-1), "\n"))
 			}
