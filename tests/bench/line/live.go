@@ -73,6 +73,9 @@ func measureLive(ctx context.Context, o options, mode buffer.Mode, length time.D
 		return live{}, err
 	}
 	out = after.since(before)
+	if out.Readings == 0 || out.Frames == 0 {
+		return live{}, fmt.Errorf("%v readings in %v frames: the line stands still", out.Readings, out.Frames)
+	}
 	out.Mode = mode.String()
 	if out.Edge, err = memoryOf(l.Sites[0].Gateway.PID()); err != nil {
 		return live{}, err
