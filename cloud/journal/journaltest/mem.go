@@ -216,7 +216,7 @@ func (m *Mem) durable(ctx context.Context, dead <-chan struct{}, writer chan str
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", journal.ErrAmbiguous, ctx.Err())
 	}
-	fault, err := m.perform(ctx, dead, s, w)
+	fault, err := m.perform(dead, writer, s, w)
 	<-writer
 	if err != nil || fault == None {
 		return err
@@ -224,7 +224,7 @@ func (m *Mem) durable(ctx context.Context, dead <-chan struct{}, writer chan str
 	return m.silence(ctx, dead)
 }
 
-func (m *Mem) perform(ctx context.Context, dead <-chan struct{}, s Step, w *write) (Fault, error) {
+func (m *Mem) perform(dead <-chan struct{}, writer chan struct{}, s Step, w *write) (Fault, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if isClosed(dead) {
@@ -245,7 +245,7 @@ func (m *Mem) perform(ctx context.Context, dead <-chan struct{}, s Step, w *writ
 	case LostMessage:
 		return fault, nil
 	case Late:
-		time.AfterFunc(m.cfg.AckTimeout+m.cfg.Sync, func() { m.arriveLate(dead, w) })
+		time.AfterFunc(m.cfg.AckTimeout+m.cfg.Sync, func() { m.arriveLate(dead, writer, w) })
 		return fault, nil
 	case CrashBefore:
 		m.crashLocked()
@@ -278,7 +278,15 @@ func (m *Mem) syncing(w *write, dead <-chan struct{}) bool {
 	return !isClosed(dead)
 }
 
-func (m *Mem) arriveLate(dead <-chan struct{}, w *write) {
+// arriveLate performs a step that nobody waits for any more, in its turn: a
+// step that is in the middle of its sync was allowed before this one.
+func (m *Mem) arriveLate(dead <-chan struct{}, writer chan struct{}, w *write) {
+	select {
+	case writer <- struct{}{}:
+		defer func() { <-writer }()
+	case <-dead:
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !isClosed(dead) && w.allowed() == nil {
