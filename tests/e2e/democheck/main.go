@@ -21,18 +21,19 @@ import (
 
 func main() {
 	bin := flag.String("bin", "bin/host", "folder with the programs")
+	edge := flag.String("edge", "", "command that runs the gateways' agent instead of the folder's, such as \"qemu-arm-static bin/linux-armv6/atrium-edge\"")
 	keep := flag.Bool("keep", false, "keep the working folder, its logs and data")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *bin, *keep); err != nil {
+	if err := run(ctx, line.Config{Bin: *bin, Edge: strings.Fields(*edge)}, *keep); err != nil {
 		fmt.Fprintln(os.Stderr, "demo-check:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, bin string, keep bool) (err error) {
+func run(ctx context.Context, cfg line.Config, keep bool) (err error) {
 	dir, err := os.MkdirTemp("", "atrium-demo-")
 	if err != nil {
 		return err
@@ -42,10 +43,12 @@ func run(ctx context.Context, bin string, keep bool) (err error) {
 		fmt.Printf("%5.1fs  %s\n", time.Since(begin).Seconds(), fmt.Sprintf(format, args...))
 	}
 	say("raising one cloud node, two boards, two links, two gateways in %s", dir)
-	l, err := line.Start(ctx, line.Config{Bin: bin, Dir: dir, Gateways: []line.Gateway{
+	cfg.Dir = dir
+	cfg.Gateways = []line.Gateway{
 		{Site: "hq", Mode: "always", Counters: 4, Sensors: 8},
 		{Site: "lab", Mode: "spill", Counters: 4, Sensors: 8},
-	}})
+	}
+	l, err := line.Start(ctx, cfg)
 	defer func() {
 		err = errors.Join(err, l.Stop())
 		if err != nil || keep {

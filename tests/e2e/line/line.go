@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/atrium-iot/atrium/cloud/verify"
@@ -15,8 +16,9 @@ import (
 
 // Config says what to raise.
 type Config struct {
-	Bin      string // folder with atrium, atrium-cloud, atrium-edge, atrium-sim
-	Dir      string // everything that the processes write
+	Bin      string   // folder with atrium, atrium-cloud, atrium-edge, atrium-sim
+	Dir      string   // everything that the processes write
+	Edge     []string // runs the gateways' agent; empty: Bin's atrium-edge
 	Gateways []Gateway
 }
 
@@ -119,6 +121,9 @@ func (l *Line) raise(ctx context.Context, g Gateway) (*Site, error) {
 	s.Board = l.process(g.Site+"-board", "atrium-sim", "", "board", "--socket", socket, "--config", boardFile, "--truth", s.Truth)
 	s.Link = l.process(g.Site+"-link", "atrium-sim", "", "link", "--listen", linkUDP, "--to", l.Gate, "--control", control)
 	s.Gateway = l.process(g.Site+"-gateway", "atrium-edge", edgeHTTP, "run", "--config", edgeFile)
+	if edge := l.cfg.Edge; len(edge) > 0 {
+		s.Gateway.bin, s.Gateway.args = edge[0], append(slices.Clone(edge[1:]), s.Gateway.args...)
+	}
 	for _, p := range []*Process{s.Board, s.Link, s.Gateway} {
 		if err := p.Start(ctx); err != nil {
 			return s, err
