@@ -438,3 +438,30 @@ func TestAReadEndsWithItsContext(t *testing.T) {
 		}
 	}
 }
+
+// I1: rows and position are one batch. A position without its rows would make
+// the replay, which brings them again, skip them.
+func TestAWriteThatFailsLeavesNeitherRowsNorPosition(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	c := series(0)
+	if err := s.Write(0, 1, &history.Projections{Series: []history.Series{c}, Rows: []history.Row{row(c, 1, 1, 10, 20)}}); err != nil {
+		t.Fatal(err)
+	}
+	tooLong := history.Entry{Site: id.Site(strings.Repeat("x", 1<<16)), At: history.At{Seq: 2}} // as a key
+	err := s.Write(0, 2, &history.Projections{Rows: []history.Row{row(c, 1, 2, 30, 40)}, Ledger: []history.Entry{tooLong}})
+	if err == nil {
+		t.Fatal("a key beyond the store's limit was written")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	defer s.Close()
+	if got := s.Position(0); got != 1 {
+		t.Errorf("position %d after a failed write to 2, want 1", got)
+	}
+	if got := read(t, s, "count", 0, 100, 0); len(got) != 2 {
+		t.Errorf("%d readings, want the 2 of the first write", len(got))
+	}
+}

@@ -1,6 +1,7 @@
 package buffer_test
 
 import (
+	"context"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -90,6 +91,43 @@ func (w *bench) drainNoise() {
 				w.t.Fatal(err)
 			}
 			w.buf.Ack(run, it.Last)
+		}
+	}
+}
+
+// I1: a segment's deletion and the gap in its place are one batch. A crash
+// between them would leave a hole whose readings nobody can count.
+func TestACrashWhileDroppingCostsNoCount(t *testing.T) {
+	for step := 1; ; step++ {
+		crashed := false
+		inBubble(t, func(t *testing.T) {
+			w := newBench(t, func(c *buffer.Config) { c.Limit, c.MaxMemory = 1<<20, 768<<10 })
+			rng := newNoise()
+			for range 9 {
+				w.noise(rng, 100<<10)
+				settle(buffer.DefaultCommitInterval)
+			}
+			committed := w.buf.Stats().Sampled
+			w.disk.CrashAt(step)
+			w.noise(rng, 200<<10)
+			settle(time.Second / 2)
+			crashed = w.disk.Crashed()
+			w.disk.CrashAt(0)
+			if crashed {
+				_ = w.buf.Close(context.Background()) // the store refuses: it only ends the goroutines
+				w.start()
+			}
+			defer w.close()
+			w.drainNoise()
+			if got := w.total(); got < committed {
+				t.Errorf("crash at step %d: the cloud knows of %d readings, %d were committed", step, got, committed)
+			}
+			if len(w.cloud.gaps) == 0 && !crashed {
+				t.Error("nothing was dropped")
+			}
+		})
+		if !crashed {
+			return
 		}
 	}
 }
