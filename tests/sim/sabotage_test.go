@@ -9,6 +9,8 @@ import (
 	"github.com/atrium-iot/atrium/cloud/history"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/edge/buffer"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
 	"github.com/atrium-iot/atrium/tests/sim"
 )
 
@@ -108,6 +110,18 @@ func TestADeposedOwnersRecordsAreRefused(t *testing.T) { // I3
 		t.Fatalf("%s\n%s", strings.Join(out.Complaints, "\n"), story)
 	}
 	mustComplain(t, plan, sim.Sabotage{Unfenced: true}, "I3", "but the owner is")
+}
+
+// A gateway without a link holds frames in memory and then on disk.
+func TestAGatewayBeyondItsBoundsIsNoticed(t *testing.T) { // I5
+	plan := calm(sim.Event{At: 2 * time.Second, Kind: sim.Blackout, For: 4 * time.Second})
+	tighter := sim.Sabotage{Tighter: plan.Gateways[0].Limit + wire.MaxFrame}
+	mustComplain(t, plan, tighter, "I5", "in memory")
+	mustComplain(t, plan, tighter, "I5", "on disk")
+}
+
+func TestRubbishInALogIsNoticed(t *testing.T) { // I6
+	mustComplain(t, calm(), sim.Sabotage{Stranger: id.Gateway{Site: "hq", Name: "gw0"}}, "I6", "which only sends rubbish")
 }
 
 func TestAReplayThatLacksARecordIsNoticed(t *testing.T) { // I7

@@ -37,6 +37,8 @@ type Sabotage struct {
 	Unfenced bool                                      // owners publish without their fence
 	History  func(*history.Projections)                // changes what is written
 	Replayed func([]journal.Message) []journal.Message // changes what is replayed at the end
+	Tighter  int64                                     // bytes less than their bound is what gateways are held to
+	Stranger id.Gateway                                // also counts as one that only sends rubbish
 }
 
 // Sim is one run of the line.
@@ -133,6 +135,7 @@ func build(plan Plan, sabotage Sabotage, dir string) (*Sim, error) {
 			return nil, err
 		}
 	}
+	s.tap.distrust(sabotage.Stranger)
 	s.stranger, err = newStranger(s, ca)
 	return s, err
 }

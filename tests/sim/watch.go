@@ -56,11 +56,11 @@ func (s *Sim) checkBounds() {
 		}
 		st := p.buf.Stats()
 		// One frame more than the bound may be cut before the committer has it.
-		if st.MemoryBytes > gatewayMemory+wire.MaxFrame {
-			s.trace.complain("I5", "%s holds %d bytes in memory, its bound is %d", g.name, st.MemoryBytes, gatewayMemory)
+		if most := gatewayMemory + wire.MaxFrame - s.sabotage.Tighter; st.MemoryBytes > most {
+			s.trace.complain("I5", "%s holds %d bytes in memory, its bound is %d", g.name, st.MemoryBytes, most)
 		}
-		if st.StoredBytes > g.cfg.Limit+wire.MaxFrame {
-			s.trace.complain("I5", "%s holds %d bytes on disk, its limit is %d", g.name, st.StoredBytes, g.cfg.Limit)
+		if most := g.cfg.Limit + wire.MaxFrame - s.sabotage.Tighter; st.StoredBytes > most {
+			s.trace.complain("I5", "%s holds %d bytes on disk, its limit is %d", g.name, st.StoredBytes, most)
 		}
 	}
 	if n := s.cloud.owner(); n != nil {
