@@ -156,7 +156,8 @@ func (h *records) store(shard int, p *history.Projections, n int) {
 	}
 }
 
-// all returns the rows by run and sequence, and the ledger in journal order.
+// all returns the rows by run and sequence, and the ledger by site in journal
+// order: positions of two shards say nothing about each other.
 func (h *records) all() ([]history.Row, []history.Entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -164,7 +165,7 @@ func (h *records) all() ([]history.Row, []history.Entry) {
 		return cmp.Or(slices.Compare(a.Run[:], b.Run[:]), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.SID, b.SID), cmp.Compare(a.From, b.From))
 	})
 	ledger := slices.SortedFunc(maps.Values(h.ledger), func(a, b history.Entry) int {
-		return cmp.Or(cmp.Compare(a.At.Seq, b.At.Seq), cmp.Compare(a.At.Index, b.At.Index), cmp.Compare(a.At.N, b.At.N))
+		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.At.Seq, b.At.Seq), cmp.Compare(a.At.Index, b.At.Index), cmp.Compare(a.At.N, b.At.N))
 	})
 	return rows, ledger
 }
