@@ -143,18 +143,12 @@ func TestEachEngineHasItsOnePackage(t *testing.T) {
 				if !strings.HasPrefix(im, rule.library) {
 					continue
 				}
-				if !slices.ContainsFunc(rule.dirs, func(d string) bool { return within(f.dir, d) }) && !compositionRoot(f.dir, rule.library) {
+				if !slices.ContainsFunc(rule.dirs, func(d string) bool { return within(f.dir, d) }) {
 					t.Errorf("%s imports %s: only %s may", f.path, im, strings.Join(rule.dirs, ", "))
 				}
 			}
 		}
 	}
-}
-
-// compositionRoot lets the two roots hold the UDP transport that the uplink
-// and the gate share with nobody: a value they create and pass on.
-func compositionRoot(dir, library string) bool {
-	return library == "github.com/quic-go/quic-go" && (dir == "edge/agent" || dir == "cloud/node")
 }
 
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
