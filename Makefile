@@ -1,4 +1,5 @@
-# Every target works in a fresh clone on a machine that has Go 1.26 and nothing else.
+# Every target works in a fresh clone on a machine that has Go 1.26 and nothing
+# else, but test: the race detector needs a C compiler.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/atrium-iot/atrium/shared/ops.version=$(VERSION)
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
