@@ -3,6 +3,18 @@
 // transcript of a real or simulated exchange on the bus. The profiles are
 // embedded, so that a gateway's binary needs no files. The package compiles
 // them on request and keeps nothing.
+//
+// A transcript has one transaction or one outcome a line, bytes in hex. The
+// test of hal/regmap plays it against the profile, to its last line:
+//
+//	# a comment
+//	address 44             the device's
+//	w f7 r 65 5a           written, then read
+//	r 66 66 93             read only
+//	nack 24 00             written, or with no bytes read, and not acknowledged
+//	read a=25 b=-3:out-of-range c=bad
+//	                       the reading's points, in units of their resolution
+//	fail crc mismatch      the reading fails, with that in its error
 package profiles
 
 import (

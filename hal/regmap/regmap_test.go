@@ -5,8 +5,9 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,16 +32,36 @@ func drive(b i2c.Bus, t bus.Task) (time.Duration, error) {
 	}
 }
 
-// transcript is an exchange on the bus and the samples that it must give.
+// transcript is an exchange on the bus and the outcome of each reading; the
+// package comment of firmware-profiles has its form.
 type transcript struct {
+	i2ctest.Playback
 	addr  uint16
-	ops   []i2ctest.IO
-	wants [][]string // "point=value", one list a reading
+	nacks map[int]bool // which transactions are not acknowledged
+	wants []outcome
 }
 
-func parseTranscript(t *testing.T, name string, data []byte) transcript {
+// outcome is what a reading must give: its points, or an error with that text.
+type outcome struct {
+	points []string // "name=value"
+	fail   string
+}
+
+// Tx plays the next transaction back.
+func (tr *transcript) Tx(addr uint16, w, r []byte) error {
+	if !tr.nacks[tr.Count] {
+		return tr.Playback.Tx(addr, w, r)
+	}
+	tr.Ops[tr.Count].R = make([]byte, len(r))
+	if err := tr.Playback.Tx(addr, w, r); err != nil {
+		return err
+	}
+	return errors.New("sysfs-i2c: remote I/O error")
+}
+
+func parseTranscript(t *testing.T, name string, data []byte) *transcript {
 	t.Helper()
-	var tr transcript
+	tr := &transcript{Playback: i2ctest.Playback{DontPanic: true}, nacks: map[int]bool{}}
 	unhex := func(s string) []byte {
 		b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
 		if err != nil {
@@ -59,9 +80,16 @@ func parseTranscript(t *testing.T, name string, data []byte) transcript {
 			tr.addr = uint16(unhex(rest)[0])
 		case "w":
 			w, r, _ := strings.Cut(rest, "r")
-			tr.ops = append(tr.ops, i2ctest.IO{Addr: tr.addr, W: unhex(w), R: unhex(r)})
+			tr.Ops = append(tr.Ops, i2ctest.IO{Addr: tr.addr, W: unhex(w), R: unhex(r)})
+		case "r":
+			tr.Ops = append(tr.Ops, i2ctest.IO{Addr: tr.addr, R: unhex(rest)})
+		case "nack":
+			tr.nacks[len(tr.Ops)] = true
+			tr.Ops = append(tr.Ops, i2ctest.IO{Addr: tr.addr, W: unhex(rest)})
 		case "read":
-			tr.wants = append(tr.wants, strings.Fields(rest))
+			tr.wants = append(tr.wants, outcome{points: strings.Fields(rest)})
+		case "fail":
+			tr.wants = append(tr.wants, outcome{fail: rest})
 		default:
 			t.Fatalf("%s: unknown line %q", name, s.Text())
 		}
@@ -81,16 +109,23 @@ func TestEveryProfileReadsItsTranscriptToTheLastTransaction(t *testing.T) {
 			if !p.Bus.Has(tr.addr) || len(tr.wants) < 2 {
 				t.Fatalf("address %#02x, %d readings: want an address of the type and at least 2", tr.addr, len(tr.wants))
 			}
-			play := &i2ctest.Playback{Ops: tr.ops, DontPanic: true}
 			d := New(p, tr.addr)
 			var s Sample
 			for i, want := range tr.wants {
-				if _, err := drive(play, d.Read(&s)); err != nil {
+				before := Sample{slices.Clone(s.V), s.Q}
+				_, err := drive(tr, d.Read(&s))
+				switch {
+				case want.fail == "" && err == nil:
+					checkSample(t, p, s, want.points)
+				case want.fail == "":
 					t.Fatalf("reading %d: %v", i+1, err)
+				case err == nil || !strings.Contains(err.Error(), want.fail):
+					t.Fatalf("reading %d: %v, want an error with %q", i+1, err, want.fail)
+				case !slices.Equal(s.V, before.V) || s.Q != before.Q:
+					t.Fatalf("reading %d failed and changed the sample to %+v", i+1, s)
 				}
-				checkSample(t, p, s, want)
 			}
-			if err := play.Close(); err != nil {
+			if err := tr.Close(); err != nil {
 				t.Error(err)
 			}
 		})
@@ -99,23 +134,20 @@ func TestEveryProfileReadsItsTranscriptToTheLastTransaction(t *testing.T) {
 
 func checkSample(t *testing.T, p *profile.Profile, s Sample, want []string) {
 	t.Helper()
-	if len(want) != len(p.Points) {
-		t.Errorf("the transcript names %d points of %d", len(want), len(p.Points))
-	}
-	for _, w := range want {
-		name, value, _ := strings.Cut(w, "=")
-		for i, point := range p.Points {
-			if string(point.Name) != name {
-				continue
-			}
-			got := strconv.FormatInt(s.V[i], 10)
-			if wire.QualityOf(s.Q, i) == wire.Bad {
-				got = "bad"
-			}
-			if got != value {
-				t.Errorf("%s = %s, want %s", name, got, value)
-			}
+	var got []string
+	for i, point := range p.Points {
+		one := fmt.Sprintf("%s=%d", point.Name, s.V[i])
+		switch q := wire.QualityOf(s.Q, i); q {
+		case wire.Good:
+		case wire.Bad:
+			one = fmt.Sprintf("%s=bad", point.Name)
+		default:
+			one += ":" + q.String()
 		}
+		got = append(got, one)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("read %s, want %s", strings.Join(got, " "), strings.Join(want, " "))
 	}
 }
 
