@@ -133,8 +133,9 @@ func (c *conn) takeControl(ctx context.Context, msg []byte) (bool, error) {
 
 // admit makes this the gateway's only connection and finds its shard.
 func (c *conn) admit(ctx context.Context) error {
-	if err := c.gate.supersede(ctx, c); err != nil {
-		return err
+	c.gate.supersede(c)
+	if ctx.Err() != nil { // superseded itself, or the node stops
+		return context.Cause(ctx)
 	}
 	shard, err := c.gate.catalog.Assign(ctx, c.gateway.Site)
 	if err != nil {

@@ -211,22 +211,19 @@ func (g *Gate) leave() {
 
 // supersede makes c its gateway's connection and ends the one before. It
 // returns when the older one appends no more: what that appended is ahead of
-// c's hello, as a gateway's records keep their order.
-func (g *Gate) supersede(ctx context.Context, c *conn) error {
+// c's hello, as a gateway's records keep their order. It waits even if c is
+// superseded meanwhile: a third connection waits for c alone, and must not
+// overtake the first.
+func (g *Gate) supersede(c *conn) {
 	g.mu.Lock()
 	older := g.current[c.gateway]
 	g.current[c.gateway] = c
 	g.mu.Unlock()
 	if older == nil {
-		return nil
+		return
 	}
 	older.end(closef(wire.CloseSuperseded, "the gateway has connected again, from %s", c.quic.RemoteAddr()))
-	select {
-	case <-older.ended:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	<-older.ended // soon: it is closed, and whatever it waits for ends with it
 }
 
 func (g *Gate) forget(c *conn) {

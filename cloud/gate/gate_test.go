@@ -34,11 +34,15 @@ type fakeJournal struct {
 	hold  bool
 	busy  int // so many appends are refused
 	fault error
+	stuck chan struct{} // frames are not taken before it is closed
 	recs  []journal.Record
 	dones []func(uint64, error)
 }
 
 func (j *fakeJournal) Append(_ int, key string, rec journal.Record, done func(uint64, error)) error {
+	if j.stuck != nil && rec.Kind == journal.KindFrame {
+		<-j.stuck
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.busy > 0 {
@@ -400,6 +404,31 @@ func TestAnOlderConnectionOfAGatewayIsSuperseded(t *testing.T) {
 		other.want(wire.KindAck)
 		if n := w.gate.Connections(); n != 2 {
 			t.Fatalf("%d connections, want 2", n)
+		}
+	})
+}
+
+// I1: a hello may call a run unclean, so that everything older must be ahead of
+// it. The second connection is closed while it waits for the first; the third
+// must wait for both.
+func TestOfThreeConnectionsTheLastWaitsUntilTheFirstAppendsNoMore(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.journal.stuck = make(chan struct{})
+		first := w.open("hq/gw")
+		first.send(testFrame("a", 1, 1, 1))
+		synctest.Wait() // the frame is being appended
+		second := w.connect("hq/gw")
+		first.wantClose(wire.CloseSuperseded, "connected again")
+		third := w.connect("hq/gw")
+		second.wantClose(wire.CloseSuperseded, "connected again")
+		time.Sleep(time.Second)
+		if got := w.journal.kinds(); got != "hello bind schema clock" {
+			t.Errorf("journaled while the first connection appends: %s", got)
+		}
+		close(w.journal.stuck)
+		third.want(wire.KindWelcome)
+		if got := w.journal.kinds(); got != "hello bind schema clock frame hello bind" {
+			t.Errorf("journaled: %s", got)
 		}
 	})
 }
