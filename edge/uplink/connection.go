@@ -212,17 +212,14 @@ func (c *connection) writeBinds(ctx context.Context) error {
 func (c *connection) watch(ctx context.Context) error {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
-	var heard time.Time
-	var packets uint64
+	var path path
 	for {
 		stats := c.conn.ConnectionStats()
 		c.u.metrics.rtt.Set(stats.SmoothedRTT.Seconds())
 		now := time.Now()
-		if stats.PacketsReceived != packets || heard.IsZero() {
-			packets, heard = stats.PacketsReceived, now
-		}
+		quiet := path.quiet(now, stats.PacketsSent, stats.PacketsReceived)
 		if sent, ok := c.flight.oldest(); ok {
-			if err := lifeless(now, sent, heard, stats.SmoothedRTT); err != nil {
+			if err := lifeless(now.Sub(sent), quiet, stats.SmoothedRTT); err != nil {
 				return err
 			}
 		}
@@ -234,17 +231,35 @@ func (c *connection) watch(ctx context.Context) error {
 	}
 }
 
-// lifeless says whether a connection with a frame unacked since sent, that
-// heard a packet last at heard, is to be given up.
-func lifeless(now, sent, heard time.Time, rtt time.Duration) error {
-	quiet := now.Sub(heard)
-	if sent.After(heard) { // an idle path is silent, too
-		quiet = now.Sub(sent)
+// path notices packets that get no answer. Silence alone says nothing: between
+// the packet that carried a frame and the gate's ack none need travel.
+type path struct {
+	received, sent uint64    // packets, when one was last heard
+	asked          time.Time // when an answer was due since then; zero if none is
+}
+
+// quiet returns for how long an answer has been due, given the packets counted
+// so far.
+func (p *path) quiet(now time.Time, sent, received uint64) time.Duration {
+	switch {
+	case received != p.received:
+		*p = path{received: received, sent: sent}
+	case p.asked.IsZero() && sent >= p.sent+askingPackets:
+		p.asked = now
 	}
+	if p.asked.IsZero() {
+		return 0
+	}
+	return now.Sub(p.asked)
+}
+
+// lifeless says whether a connection is to be given up whose oldest frame
+// without an ack was sent unacked ago, and whose path is quiet.
+func lifeless(unacked, quiet, rtt time.Duration) error {
 	switch {
 	case quiet > silenceRTTs*rtt+silenceMin:
 		return fmt.Errorf("%w for %v", errDead, quiet.Round(time.Millisecond))
-	case now.Sub(sent) > stallLimit:
+	case unacked > stallLimit:
 		return fmt.Errorf("%w for %v", errStalled, stallLimit)
 	}
 	return nil

@@ -105,15 +105,15 @@ func (f *flight) announce(turn context.Context, lane wire.Lane, size uint64) err
 
 // spend waits until allowed says yes and takes size bytes of credit.
 func (f *flight) spend(turn context.Context, lane wire.Lane, size uint64, allowed func(wire.Lane, uint64) bool) error {
-	for turn.Err() == nil && !allowed(lane, size) {
-		if lane == wire.LaneLive {
-			f.waiting++
-		}
-		f.wait(turn)
-		if lane == wire.LaneLive {
+	if lane == wire.LaneLive && !allowed(lane, size) {
+		f.waiting++
+		defer func() {
 			f.waiting--
-			f.wake()
-		}
+			f.wake() // the backlog gave way
+		}()
+	}
+	for turn.Err() == nil && !allowed(lane, size) {
+		f.wait(turn)
 	}
 	if turn.Err() != nil {
 		return context.Cause(turn)

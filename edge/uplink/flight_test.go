@@ -103,6 +103,37 @@ func TestTheBacklogGivesWayToALiveFrameThatWaitsForCredit(t *testing.T) {
 	})
 }
 
+// Two live frames that wait must not wake each other for ever: with a spin the
+// bubble never rests.
+func TestLiveFramesThatWaitForCreditRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlight(0)
+		sent := 0
+		for _, run := range []id.Run{live, old} {
+			turn, _ := f.turn(t.Context(), wire.LaneLive, run)
+			go func() {
+				if err := f.start(turn, run, 1, 100); err != nil {
+					t.Error(err)
+				}
+				sent++
+			}()
+		}
+		synctest.Wait()
+		f.grant(50)
+		synctest.Wait()
+		f.grant(100)
+		synctest.Wait()
+		if sent != 1 || f.waiting != 1 {
+			t.Fatalf("%d sent, %d wait", sent, f.waiting)
+		}
+		f.grant(200)
+		synctest.Wait()
+		if sent != 2 || f.waiting != 0 {
+			t.Fatalf("%d sent, %d wait", sent, f.waiting)
+		}
+	})
+}
+
 // The least window of a gate is one message of any size: with all acked, a
 // message of any size must fit, or the backlog would stand still for ever.
 func TestABacklogMessageOfAnySizeFitsTheLeastCredit(t *testing.T) {
@@ -174,23 +205,43 @@ func TestOnlyRefusalsThatPeopleEndAreRetriedSlowly(t *testing.T) {
 	}
 }
 
-func TestAPathIsDeadOnlyWhenItIsSilentWithDataOutstanding(t *testing.T) {
-	now := time.Now()
-	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+func TestAPathIsDeadOnlyWhenItsQuestionsGetNoAnswer(t *testing.T) {
 	const rtt = 100 * time.Millisecond
 	for _, c := range []struct {
-		name        string
-		sent, heard time.Duration
-		want        error
+		name           string
+		unacked, quiet time.Duration
+		want           error
 	}{
-		{"just sent on a path that was idle", 10 * time.Millisecond, time.Hour, nil},
-		{"within three round trips and a second", 1290 * time.Millisecond, 1290 * time.Millisecond, nil},
+		{"within three round trips and a second", 30 * time.Second, 1300 * time.Millisecond, nil},
 		{"beyond", 1310 * time.Millisecond, 1310 * time.Millisecond, errDead},
-		{"packets come, an ack is late", 50 * time.Second, time.Second, nil},
-		{"packets come, no ack in a minute", stallLimit + 1, time.Second, errStalled},
+		{"answers come, an ack is late", stallLimit, time.Second, nil},
+		{"answers come, no ack in a minute", stallLimit + 1, 0, errStalled},
 	} {
-		if err := lifeless(now, ago(c.sent), ago(c.heard), rtt); !errors.Is(err, c.want) {
+		if err := lifeless(c.unacked, c.quiet, rtt); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
+func TestAQuestionCountsFromWhenItWasAsked(t *testing.T) {
+	var p path
+	start := time.Now()
+	for _, c := range []struct {
+		name           string
+		at             time.Duration
+		sent, received uint64
+		want           time.Duration
+	}{
+		{"the handshake", 0, 10, 10, 0},
+		{"idle, all answered", time.Hour, 10, 10, 0},
+		{"the last answer was acknowledged", 2 * time.Hour, 11, 10, 0},
+		{"a frame after that", 3 * time.Hour, 12, 10, 0},
+		{"a probe", 3*time.Hour + time.Second, 13, 10, time.Second},
+		{"an answer", 3*time.Hour + 2*time.Second, 13, 11, 0},
+		{"idle again", 4 * time.Hour, 13, 11, 0},
+	} {
+		if got := p.quiet(start.Add(c.at), c.sent, c.received); got != c.want {
+			t.Errorf("%s: quiet for %v, want %v", c.name, got, c.want)
 		}
 	}
 }

@@ -135,6 +135,24 @@ func TestAnIdleConnectionIsKept(t *testing.T) {
 	})
 }
 
+// A journal that elects a new leader acks nothing for seconds. On a path with
+// nothing else to send no packet comes meanwhile; giving it up would bring
+// every slow gateway's hello upon the cloud at its worst moment.
+func TestAPathIsKeptWhileTheGateOwesAnAckAndNothingElseIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, settings{gate: func(g *gate) { g.reply = func(received) reply { return reply{} } }})
+		r.start()
+		time.Sleep(time.Second)
+		r.row(1)
+		time.Sleep(10 * time.Second)
+		r.row(1)
+		time.Sleep(20 * time.Second)
+		if n := r.gate.connections(); n != 1 || len(r.gate.taken()) != 2 {
+			t.Fatalf("%d connections, %d frames\n%s", n, len(r.gate.taken()), r.log)
+		}
+	})
+}
+
 // The backlog of an outage drains beside live frames, on a link that it could
 // fill for seconds.
 func TestLiveFramesDoNotWaitBehindTheBacklog(t *testing.T) {
