@@ -50,6 +50,25 @@ func TestDivisionByZeroAndOverflowCannotBeClampedIntoANumber(t *testing.T) {
 	}
 }
 
+// I6: 0/0 says that there is no value, and whatever depends on it has none.
+func TestNoValueCannotBecomeANumber(t *testing.T) {
+	for _, src := range []string{
+		"x > 5", "x <= 5", "x == x", "x != 1", "5 > x", "x ? 1 : 2", "x > 0 ? 1 : y ? 2 : 3", "y + (x ? 1 : 2)*y",
+		"pow(x, 0)", "pow(1, x)", "min(x, y)", "max(y, x)", "0/0 ? 1 : 2", "0/0 == 0/0", "1 + (0/0 ? y : 2)", "-x", "abs(floor(sqrt(x)))",
+	} {
+		p, err := Compile(src, slotOf)
+		if err != nil {
+			t.Errorf("%s: %v", src, err)
+		} else if got := p.Run([]float64{math.NaN(), 4, 5}); !math.IsNaN(got) {
+			t.Errorf("%s = %v, want NaN", src, got)
+		}
+	}
+	p, err := Compile("y > 0 ? 7 : x", slotOf) // the other side is not depended on
+	if err != nil || p.Run([]float64{math.NaN(), 4, 5}) != 7 {
+		t.Errorf("a side that is not taken counts: %v", err)
+	}
+}
+
 func TestErrorsNameTheCharacterAndWhatIsWanted(t *testing.T) {
 	for src, want := range map[string]string{
 		"":                               "at character 1: want a number, a name, - or (, got the end",
@@ -154,19 +173,32 @@ func drawExpr(t *rapid.T, depth int) oracle {
 			return x / y
 		})
 	case 4:
-		return infix("<", func(x, y float64) float64 { return map[bool]float64{true: 1}[x < y] })
+		return infix("<", func(x, y float64) float64 { return truthOrNaN(x, y, x < y) })
 	case 5:
-		return infix(">=", func(x, y float64) float64 { return map[bool]float64{true: 1}[x >= y] })
+		return infix(">=", func(x, y float64) float64 { return truthOrNaN(x, y, x >= y) })
 	case 6:
 		return oracle{"-max(" + a.src + "," + b.src + ")", func(s []float64) float64 { return -math.Max(a.eval(s), b.eval(s)) }}
 	}
 	c := drawExpr(t, depth-1)
 	return oracle{"(" + c.src + " ? " + a.src + " : " + b.src + ")", func(s []float64) float64 {
-		if c.eval(s) != 0 {
+		switch v := c.eval(s); {
+		case math.IsNaN(v):
+			return v
+		case v != 0:
 			return a.eval(s)
 		}
 		return b.eval(s)
 	}}
+}
+
+func truthOrNaN(x, y float64, holds bool) float64 {
+	switch {
+	case math.IsNaN(x) || math.IsNaN(y):
+		return math.NaN()
+	case holds:
+		return 1
+	}
+	return 0
 }
 
 func TestProgramsAgreeWithDirectEvaluation(t *testing.T) {

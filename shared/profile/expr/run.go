@@ -23,7 +23,7 @@ const (
 	opSqrt
 	opPow
 	opJump      // go to arg
-	opJumpFalse // pop; go to arg if it is zero
+	opJumpFalse // pop; go to arg if it is zero; keep NaN and go behind the choice
 )
 
 type instruction struct {
@@ -34,8 +34,9 @@ type instruction struct {
 
 // Run computes the expression over slots, which it only reads. Division by
 // zero and what overflows in pow give NaN, not an infinity, so that min and
-// max around it cannot make an ordinary number of it; NaN compares as false
-// and passes through everything else.
+// max around it cannot make an ordinary number of it. NaN, which says that
+// there is no value, passes through everything: a comparison with it, a choice
+// by it and any function of it are NaN.
 //
 // Each product and sum is converted to float64 by itself: the language forbids
 // the compiler to fuse across such a conversion, which it would do on arm64.
@@ -54,9 +55,14 @@ func (p *Program) Run(slots []float64) float64 {
 		case opJump:
 			pc = in.arg - 1
 		case opJumpFalse:
-			n--
-			if s[n+1] == 0 {
+			switch c := s[n]; {
+			case c != c: // NaN stays: the jump in front of the other side leads behind both
+				pc = p.code[in.arg-1].arg - 1
+			case c == 0:
 				pc = in.arg - 1
+				n--
+			default:
+				n--
 			}
 		case opNeg, opAbs, opFloor, opSqrt:
 			s[n] = unary(in.op, s[n])
@@ -81,6 +87,9 @@ func unary(op opcode, x float64) float64 {
 }
 
 func binary(op opcode, x, y float64) float64 {
+	if x != x || y != y { // comparisons, min, max and pow could make a number of NaN
+		return math.NaN()
+	}
 	switch op {
 	case opAdd:
 		return float64(x + y)

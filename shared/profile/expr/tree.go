@@ -26,10 +26,12 @@ func operation(op opcode, a, b *tree) *tree {
 }
 
 func choose(cond, yes, no *tree) *tree {
-	if !cond.constant() {
+	switch {
+	case !cond.constant():
 		return &tree{choice: true, a: cond, b: yes, c: no}
-	}
-	if cond.value != 0 {
+	case cond.value != cond.value: // NaN
+		return cond
+	case cond.value != 0:
 		return yes
 	}
 	return no
