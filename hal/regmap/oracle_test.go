@@ -4,12 +4,15 @@ import (
 	"encoding/binary"
 	"math"
 	"testing"
+	"testing/synctest"
 
 	"periph.io/x/conn/v3/i2c/i2ctest"
 	"pgregory.net/rapid"
 	tinybme "tinygo.org/x/drivers/bme280"
+	tinysht "tinygo.org/x/drivers/sht3x"
 	tinytmp "tinygo.org/x/drivers/tmp102"
 
+	"github.com/atrium-iot/atrium/shared/profile"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
@@ -122,6 +125,92 @@ func TestTMP102AgreesWithAnIndependentDriver(t *testing.T) {
 		}
 		if got := p.Body().Columns[0].Float(s.V[0]); math.Abs(got*1000-float64(want)) > 1 || s.V[0] != int64(word) {
 			t.Fatalf("register %#04x: %v degC, want %v", uint16(word<<4), got, float64(want)/1000)
+		}
+	}
+}
+
+// words answers every read with two words and their CRCs.
+type words struct {
+	i2ctest.Record
+	temperature, humidity uint16
+}
+
+func (d *words) Tx(_ uint16, _, r []byte) error {
+	var answer []byte
+	for _, w := range []uint16{d.temperature, d.humidity} {
+		b := binary.BigEndian.AppendUint16(nil, w)
+		answer = append(append(answer, b...), crc8(b, profile.CRC{Poly: 0x31, Init: 0xff}))
+	}
+	copy(r, answer)
+	return nil
+}
+
+func TestSHT31AgreesWithAnIndependentDriver(t *testing.T) {
+	p := load(t, "sensirion.sht31")
+	synctest.Test(t, func(t *testing.T) { // the oracle sleeps
+		// From 61357 the oracle's 32 bits overflow.
+		for word := 0; word <= 61356; word += 36 {
+			b := &words{temperature: uint16(word), humidity: uint16(65535 - word)}
+			d := New(p, 0x44)
+			var s Sample
+			if _, err := drive(b, d.Read(&s)); err != nil {
+				t.Fatal(err)
+			}
+			oracle := tinysht.New(b)
+			milli, centi, err := oracle.ReadTemperatureHumidity()
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The oracle cuts where the profile rounds.
+			if off := s.V[0]*10 - int64(milli); off < -6 || off > 6 {
+				t.Fatalf("word %d: %d hundredths of a degree, want %d thousandths", word, s.V[0], milli)
+			}
+			if off := s.V[1] - int64(centi); off < 0 || off > 1 {
+				t.Fatalf("word %d: humidity %d, want %d", 65535-word, s.V[1], centi)
+			}
+		}
+	})
+}
+
+// converter is an ADS1115 that has always finished: only its registers.
+type converter struct {
+	i2ctest.Record
+	config []byte
+	code   uint16
+}
+
+func (d *converter) Tx(_ uint16, w, r []byte) error {
+	switch {
+	case len(w) == 3:
+		d.config = []byte{w[1] | 0x80, w[2]}
+	case w[0] == 1:
+		copy(r, d.config)
+	default:
+		binary.BigEndian.PutUint16(r, d.code)
+	}
+	return nil
+}
+
+func TestAnADS1115sCodeIsItsVoltageAndAClippedOneIsOutOfRange(t *testing.T) {
+	// SBAS444: a step is 4.096 V / 2^15, and the ends of the scale are where
+	// the code clips. Single-ended, an input survives 0.3 V below ground.
+	for id, low := range map[string]float64{"ti.ads1115": -0.3, "ti.ads1115-diff": -4.09599} {
+		p := load(t, id)
+		b := &converter{}
+		d := New(p, 0x48)
+		var s Sample
+		for code := math.MinInt16; code <= math.MaxInt16; code += 15 { // both ends are reached
+			b.code = uint16(code)
+			if _, err := drive(b, d.Read(&s)); err != nil {
+				t.Fatal(err)
+			}
+			volts := float64(code) * 4.096 / 32768
+			for i, c := range p.Body().Columns {
+				got, clipped := wire.QualityOf(s.Q, i), volts < low || code == math.MaxInt16
+				if s.V[i] != int64(code) || math.Abs(c.Float(s.V[i])-volts) > 1e-9 || (got != wire.Good) != clipped || got == wire.Bad {
+					t.Fatalf("%s: code %d reads as %v V (%v), want %v", c.Point, code, c.Float(s.V[i]), got, volts)
+				}
+			}
 		}
 	}
 }
