@@ -48,27 +48,17 @@ type place struct {
 // holds the number that each counter has reached before; absent is 0.
 func New(c *Config, last map[id.Device]uint32) (*Board, error) {
 	b := &Board{buses: map[string]i2c.Bus{}, counters: map[place]id.Device{}}
-	w := world.World{Seed: c.Seed}
-	start := time.Now()
+	p := power{config: c, world: world.World{Seed: c.Seed}, start: time.Now(), last: last}
 	for _, bus := range c.Buses {
 		chips := make(map[uint16]chip.Chip, len(bus.Chips))
 		for _, one := range bus.Chips {
-			room := c.Rooms[one.Room]
-			// The world's time is counted from the start, so that a step of the
-			// wall clock does not make a room jump.
-			probe := func(at time.Time) world.Climate {
-				return w.Climate(one.Room, room, start.Add(at.Sub(start)))
+			made, err := p.on(bus.Name, one)
+			if err != nil {
+				return nil, fmt.Errorf("board: %w", err)
 			}
-			switch one.Type {
-			case "tmp102":
-				chips[one.Address] = chip.NewTMP102(probe, one.Timing)
-			case "bme280":
-				chips[one.Address] = chip.NewBME280(probe, chip.CalibrationOf(c.part(bus.Name, one.Address)), one.Timing)
-			case "counter":
-				chips[one.Address] = chip.NewCounter(last[one.Device])
+			chips[one.Address] = made
+			if one.Device != (id.Device{}) {
 				b.counters[place{bus.Name, one.Address}] = one.Device
-			default:
-				return nil, fmt.Errorf("board: chip type %q is unknown", one.Type)
 			}
 		}
 		cb, err := chip.NewBus(bus.Name, chips)

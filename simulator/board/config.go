@@ -45,12 +45,14 @@ type chipType struct {
 	counter     bool   // has a device and no room
 }
 
-// chipTypes returns the kinds of chips. The address pins give TMP102 four
-// addresses and BME280 two; a counter's are free of both.
+// chipTypes returns the kinds of chips. The address pins give TMP102 and
+// ADS1115 four addresses, BME280 and SHT31 two; a counter's are free of all.
 func chipTypes() map[string]chipType {
 	return map[string]chipType{
 		"tmp102":  {first: 0x48, last: 0x4b},
 		"bme280":  {first: 0x76, last: 0x77},
+		"sht31":   {first: 0x44, last: 0x45},
+		"ads1115": {first: 0x48, last: 0x4b},
 		"counter": {first: 0x20, last: 0x27, counter: true},
 	}
 }

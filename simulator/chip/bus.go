@@ -28,7 +28,7 @@ type Bus struct {
 	name  string
 	chips map[uint16]Chip
 
-	mu sync.Mutex // held for a transaction; chips do not block
+	mu sync.Mutex // held for a transaction; a chip blocks only while it stretches the clock
 }
 
 // NewBus returns a bus named name with chips at their 7-bit addresses.

@@ -52,3 +52,26 @@ func FuzzTxCounter(f *testing.F) {
 		drive(data, NewCounter(0).tx)
 	})
 }
+
+func FuzzTxSHT31(f *testing.F) {
+	f.Add([]byte{10, 2, 0, 0x24, 0, 26, 0, 6, 11, 2, 3, 0xf3, 0x2d, 11, 2, 6, 0x2c, 6, 11, 2, 0, 0x30, 0xa2})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		tx := shtTx(newSHT31(wild, Slowest, time.Unix(1e9, 0)))
+		drive(data, func(now time.Time, w, r []byte) {
+			if err := tx(now, w, r); err != nil && err != error(NACK) {
+				t.Errorf("error %v is not a bus fault", err)
+			}
+		})
+	})
+}
+
+func FuzzTxADS1115(f *testing.F) {
+	f.Add([]byte{0, 3, 0, 1, 0x44, 0xe3, 255, 1, 2, 0, 3, 3, 2, 1, 0xc5, 0x83})
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		inputs := func(at time.Time) [4]float64 {
+			v := wild(at).Celsius
+			return [4]float64{v, -v, v / 1000, 0}
+		}
+		drive(data, NewADS1115(inputs, Slowest).tx)
+	})
+}

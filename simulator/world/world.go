@@ -4,8 +4,9 @@
 // so that two boards with one seed agree and a run can be repeated.
 //
 // Data passes through it in one step: a chip asks a Room for the Climate at the
-// end of its conversion and turns it into register contents. It does not model
-// what people or heaters do, and rooms do not influence each other.
+// end of its conversion and turns it into register contents. Light and a knob
+// are there for what measures voltages. It does not model heaters, of people
+// only who turns the knob, and rooms do not influence each other.
 package world
 
 import (
