@@ -8,9 +8,9 @@
 // change), then takes the written bytes and produces the read ones. Values come
 // from a Probe, which says what the chip's surroundings are like.
 //
-// A transfer itself takes no time, only a stretched clock does, and electrical faults are not here: a fault
-// is a Chip that wraps another. Time is time.Now, so that testing/synctest can
-// fake it.
+// A transfer itself takes no time, only a stretched clock does. Faults are not
+// here: package fault wraps chips in them. Time is time.Now, so that
+// testing/synctest can fake it.
 package chip
 
 import (
