@@ -13,9 +13,12 @@ import (
 const (
 	nanosPerMilli = 1_000_000
 
-	// maxUTC and maxNanos keep all arithmetic with a frame's times within 64
-	// bits: 146 years since boot, 36,000 years of UTC.
-	maxUTC   = math.MaxInt64 / 8
+	// minUTC and maxUTC bound a clock's boot to the years 1019 to 8941, and
+	// maxNanos a row's tick to 146 years around it: all arithmetic stays within
+	// 64 bits, and every time within the four-digit years of RFC 3339, beyond
+	// which no answer with it could be written as JSON.
+	minUTC   = -30_000_000_000 * 1_000_000
+	maxUTC   = 220_000_000_000 * 1_000_000
 	maxNanos = math.MaxInt64 / 2
 )
 

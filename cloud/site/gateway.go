@@ -2,6 +2,8 @@ package site
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/atrium-iot/atrium/cloud/history"
 	"github.com/atrium-iot/atrium/cloud/journal"
@@ -17,6 +19,7 @@ type gateway struct {
 	state  *gatewayState
 	bodies map[id.Schema]*wire.Body // parsed from state.Schemas when first used
 	frame  wire.Frame               // reused
+	ended  bool                     // a run ended in this step
 }
 
 func newGateway(name id.Gateway, s *gatewayState) *gateway {
@@ -57,11 +60,37 @@ type block struct {
 	row   history.Row
 }
 
+// keptValues bounds the integers that a gateway's blocks keep allocated from
+// frame to frame, 1 MiB: many times a usual frame's. Without it frames whose
+// great block is another one each time would hold 17 MB a block.
+const keptValues = 1 << 17
+
 func (o *gatewayOutput) reset(pos journal.Position, now int64) {
+	values := 0
+	for _, b := range o.blocks {
+		values += cap(b.rows.T) + cap(b.rows.Q)
+		for _, v := range b.rows.V[:cap(b.rows.V)] {
+			values += cap(v)
+		}
+	}
+	if values > keptValues {
+		o.blocks = nil
+	}
 	*o = gatewayOutput{
 		pos: pos, now: now,
 		series: o.series[:0], ledger: o.ledger[:0], dead: o.dead[:0], binds: o.binds[:0],
 		blocks: o.blocks,
+	}
+}
+
+// release lets go of the journal message, of which an idle gateway would
+// otherwise hold up to journal.MaxMessage until its next frame. The rows stay:
+// twins take them later in the turn.
+func (o *gatewayOutput) release() {
+	clear(o.series)
+	clear(o.dead)
+	for _, b := range o.blocks {
+		b.row = history.Row{}
 	}
 }
 
@@ -83,6 +112,7 @@ func (g *gateway) Step(now int64, in gatewayInput, out *gatewayOutput) {
 	g.state.SeenAt = now
 	if in.skipped {
 		g.skip(in, out)
+		g.forgetSchemas()
 		return
 	}
 	var err error
@@ -105,6 +135,7 @@ func (g *gateway) Step(now int64, in gatewayInput, out *gatewayOutput) {
 	if err != nil {
 		g.bury(in, out, err.Error())
 	}
+	g.forgetSchemas()
 }
 
 // bury puts the record among the dead letters.
@@ -143,12 +174,16 @@ func (g *gateway) bind(in gatewayInput, out *gatewayOutput) error {
 			return fmt.Errorf("bind: device %s is of another site", d)
 		}
 	}
+	var refused []id.Device
 	for _, d := range m.Devices {
 		if !in.admit(d.Name) {
-			g.bury(in, out, fmt.Sprintf("limit: device %s would be more than %d of the site", d, MaxDevices))
+			refused = append(refused, d)
 			continue
 		}
 		out.binds = append(out.binds, d.Name)
+	}
+	if len(refused) > 0 {
+		return fmt.Errorf("limit: device %s and %d more would be more than %d of the site", refused[0], len(refused)-1, MaxDevices)
 	}
 	return nil
 }
@@ -209,7 +244,8 @@ func (g *gateway) body(schema id.Schema) (*wire.Body, error) {
 	return &b, nil
 }
 
-// clock remembers a mapping of a run. Beyond MaxClocks the oldest is let go.
+// clock remembers a mapping of a run. Beyond MaxClocks the lowest number is let
+// go: the gateway counts up.
 func (g *gateway) clock(in gatewayInput) error {
 	m, err := wire.ParseClock(in.body)
 	if err != nil {
@@ -223,8 +259,8 @@ func (g *gateway) clock(in gatewayInput) error {
 		return fmt.Errorf("clock: unknown run %s", m.Run)
 	case m.Boot != r.Boot:
 		return fmt.Errorf("clock: of boot %s, run %s is of boot %s", m.Boot, m.Run, r.Boot)
-	case m.UTC0 > maxUTC || m.UTC0 < -maxUTC:
-		return fmt.Errorf("clock: utc0 of %d us", m.UTC0)
+	case m.UTC0 > maxUTC || m.UTC0 < minUTC:
+		return fmt.Errorf("clock: utc0 of %d us, want %d to %d", m.UTC0, minUTC, maxUTC)
 	}
 	c := clockState{UTC0: m.UTC0, Uncertainty: m.Uncertainty, Source: m.Source}
 	if had, ok := r.Clks[m.Clk]; ok {
@@ -234,11 +270,7 @@ func (g *gateway) clock(in gatewayInput) error {
 		return nil
 	}
 	if len(r.Clks) >= MaxClocks {
-		oldest := m.Clk
-		for clk := range r.Clks {
-			oldest = min(oldest, clk)
-		}
-		delete(r.Clks, oldest)
+		delete(r.Clks, slices.Min(slices.Collect(maps.Keys(r.Clks))))
 	}
 	r.Clks[m.Clk] = c
 	return nil

@@ -229,6 +229,8 @@ func (a *gatewayActor) Receive(ctx *actor.ContextOf[message]) {
 		send(ctx, a.site.twins[device].ref, message{now: m.now, to: a.gateway.id.Name, in: twin.Input{Kind: twin.Bound, Gateway: a.gateway.id.Name}})
 	}
 	a.site.totals.add(out)
+	out.release()
+	clear(a.gateway.frame.Blocks[:cap(a.gateway.frame.Blocks)])
 }
 
 func (t *totals) add(out *gatewayOutput) {

@@ -3,6 +3,7 @@ package site
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/atrium-iot/atrium/cloud/history"
@@ -18,6 +19,11 @@ func (g *gateway) hello(in gatewayInput, out *gatewayOutput) error {
 	if err != nil {
 		return err
 	}
+	for i := range m.Runs {
+		if m.Runs[i].Last == math.MaxUint64 {
+			return fmt.Errorf("hello: run %s is at the last sequence there is", m.Runs[i].Run)
+		}
+	}
 	ranks := g.rankBoots(m.Boots)
 	s := g.state
 	boot := ranks[len(ranks)-1]
@@ -28,6 +34,7 @@ func (g *gateway) hello(in gatewayInput, out *gatewayOutput) error {
 		s.Board, s.Agent, s.Interval = m.Board, m.Agent, m.Interval
 		s.HelloBoot, s.HelloNow, s.HelloAt = boot, m.Now, out.now
 	}
+	var refused []id.Run
 	for i := range m.Runs {
 		info := &m.Runs[i]
 		if r, ok := s.Runs[info.Run]; ok {
@@ -45,7 +52,7 @@ func (g *gateway) hello(in gatewayInput, out *gatewayOutput) error {
 			continue
 		}
 		if len(s.Runs) >= MaxRuns {
-			g.bury(in, out, fmt.Sprintf("limit: run %s would be more than %d of the gateway", info.Run, MaxRuns))
+			refused = append(refused, info.Run)
 			continue
 		}
 		g.begin(info, &m, ranks[info.Boot], out)
@@ -55,6 +62,9 @@ func (g *gateway) hello(in gatewayInput, out *gatewayOutput) error {
 	}
 	for _, run := range g.sortedRuns() {
 		g.retireIfDone(run, out)
+	}
+	if len(refused) > 0 {
+		return fmt.Errorf("limit: run %s and %d more would be more than %d of the gateway", refused[0], len(refused)-1, MaxRuns)
 	}
 	return nil
 }
@@ -138,11 +148,16 @@ func (g *gateway) retireIfDone(run id.Run, out *gatewayOutput) {
 		s.Tombs = append(s.Tombs[:0], s.Tombs[1:]...)
 	}
 	s.Tombs = append(s.Tombs, tombstone{Run: run, Class: r.Class, Boot: r.Boot, Next: r.Next})
-	g.forgetSchemas()
+	g.ended = true
 }
 
-// forgetSchemas lets go of the schemas that no live run uses.
+// forgetSchemas lets go of the schemas that no live run uses, if a run ended.
+// It looks at all sids of all runs, so that a step does it once at most.
 func (g *gateway) forgetSchemas() {
+	if !g.ended {
+		return
+	}
+	g.ended = false
 	used := make(map[id.Schema]bool, len(g.state.Schemas))
 	for _, r := range g.state.Runs {
 		for _, s := range r.SIDs {
