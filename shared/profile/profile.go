@@ -30,7 +30,8 @@
 //	tx: {w: [0xf7], r: 8, as: b}   write, then read r bytes after a repeated start
 //	delay: 9ms                     let the device work; the bus serves others meanwhile
 //	poll: {w: [0xf3], mask: 0x08, eq: 0, every: 1ms, limit: 50ms}
-//	                               read one byte until byte & mask == eq
+//	                               read one byte until byte & mask == eq; of a
+//	                               wider register it is the first
 //	crc: {poly: 0x31, init: 0xff, xor: 0, word: 2}
 //	                               check the CRC-8 behind each word of the last tx, and remove it
 //
