@@ -39,7 +39,7 @@ func newConn(g *Gate, gw id.Gateway, qc *quic.Conn) *conn {
 		gate: g, gateway: gw, quic: qc,
 		ended:   make(chan struct{}),
 		wake:    make(chan struct{}, 1),
-		session: newSession(gw, claim),
+		session: newSession(gw, claim, &g.scratches),
 	}
 }
 
@@ -203,7 +203,9 @@ func (c *conn) append(ctx context.Context, v verdict, msg []byte) error {
 	rec := journal.Record{Kind: recordKind(v.kind), Origin: c.gateway.String(), Site: c.gateway.Site, Body: msg}
 	came := time.Now()
 	done := func(_ uint64, err error) {
-		c.gate.metrics.durable.Observe(time.Since(came).Seconds())
+		if err == nil {
+			c.gate.metrics.durable.Observe(time.Since(came).Seconds())
+		}
 		c.durable(v.ticket, err)
 	}
 	for {

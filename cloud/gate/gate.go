@@ -73,6 +73,8 @@ type Gate struct {
 	metrics  *metrics
 	quiet    limiter // of the log of failed handshakes
 
+	scratches scratches
+
 	mu      sync.Mutex // guards the fields below
 	open    int
 	current map[id.Gateway]*conn // the latest connection of each gateway

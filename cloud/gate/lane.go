@@ -2,15 +2,35 @@ package gate
 
 import (
 	"errors"
+	"sync"
 
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
-// scratch is the memory that frames are decoded into, one after another.
+// scratch is the memory that a frame is decoded into: 17 MB for the rows and
+// columns that a small frame may have. It is taken for one frame, so that a
+// connection keeps none of it (I5).
 type scratch struct {
 	frame wire.Frame
 	rows  wire.Rows
+}
+
+// scratches are the sessions' common memory for decoding: in use are about as
+// many as there are cores, as a decode waits for nothing.
+type scratches struct{ pool sync.Pool }
+
+func (p *scratches) take() *scratch {
+	if sc, ok := p.pool.Get().(*scratch); ok {
+		return sc
+	}
+	return new(scratch)
+}
+
+// give returns sc, which must not keep the message that it was used for.
+func (p *scratches) give(sc *scratch) {
+	clear(sc.frame.Blocks)
+	p.pool.Put(sc)
 }
 
 // laneStart takes the first message of a lane.
@@ -134,7 +154,7 @@ func (s *session) takeSequenced(kind wire.Kind, msg []byte) (verdict, error) {
 	if r.next != 0 && first > r.next {
 		return verdict{}, closef(wire.CloseProtocol, "run %s: sequence %d after %d", name, first, r.next-1)
 	}
-	if err := s.decode(r, kind, msg); err != nil {
+	if err := s.decode(r, kind, last, msg); err != nil {
 		var bad *wire.Error
 		if !errors.As(err, &bad) {
 			return verdict{}, badMessage(kind, err)
@@ -153,8 +173,10 @@ func (s *session) takeSequenced(kind wire.Kind, msg []byte) (verdict, error) {
 //
 // A gap is taken in a foreign run too: it is what the gateway sends in place of
 // each frame that was rejected there.
-func (s *session) decode(r *run, kind wire.Kind, msg []byte) error {
+func (s *session) decode(r *run, kind wire.Kind, last uint64, msg []byte) error {
 	switch {
+	case last > maxSeq:
+		return refuse(wire.RejectLimit, "seq", "is beyond 2^63-1")
 	case kind == wire.KindGap:
 		_, err := wire.ParseGap(msg)
 		return err
@@ -163,7 +185,9 @@ func (s *session) decode(r *run, kind wire.Kind, msg []byte) error {
 	case r.foreign:
 		return refuse(wire.RejectForeignRun, "run", "is another gateway's")
 	}
-	f := &s.scratch.frame
+	sc := s.scratches.take()
+	defer s.scratches.give(sc)
+	f := &sc.frame
 	if err := f.Parse(msg); err != nil {
 		return err
 	}
@@ -175,7 +199,7 @@ func (s *session) decode(r *run, kind wire.Kind, msg []byte) error {
 		if !ok {
 			return refuse(wire.RejectUnknownSchema, "sid", "is not announced on this connection")
 		}
-		if err := wire.ParseColumns(b.Data, b.N, def.columns, def.grid, 0, &s.scratch.rows); err != nil {
+		if err := wire.ParseColumns(b.Data, b.N, def.columns, def.grid, 0, &sc.rows); err != nil {
 			return err
 		}
 	}

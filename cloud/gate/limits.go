@@ -41,6 +41,10 @@ const (
 	// most: a lane has one message of any size in it. Credit bounds the rest.
 	receiveWindow, maxReceiveWindow = 64 << 10, 2 * wire.MaxFrame
 
+	// maxSeq bounds sequences, so that the one after a last never wraps: a frame
+	// a millisecond takes 300 million years to it.
+	maxSeq = 1<<63 - 1
+
 	// maxRuns bounds the runs of a connection: those of a hello, and as many
 	// that it opens later.
 	maxRuns = 2 * wire.MaxRuns

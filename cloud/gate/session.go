@@ -20,7 +20,6 @@ type session struct {
 	claim   func(id.Run) bool // whether the run is this gateway's; asked once a run
 
 	phase phase
-	hello wire.Hello
 	runs  map[id.Run]*run
 	// entries counts schemas and clocks of all runs.
 	entries int
@@ -31,8 +30,8 @@ type session struct {
 	settled uint64    // of these, durable, rejected or discarded
 	granted uint64    // credit that the gateway was told of
 
-	out     outbox
-	scratch scratch
+	out       outbox
+	scratches *scratches
 }
 
 // phase is how far the greeting is.
@@ -83,8 +82,8 @@ type verdict struct {
 	discarded bool              // it follows a rejected one
 }
 
-func newSession(gw id.Gateway, claim func(id.Run) bool) *session {
-	return &session{gateway: gw, claim: claim, runs: make(map[id.Run]*run), first: 1}
+func newSession(gw id.Gateway, claim func(id.Run) bool, memory *scratches) *session {
+	return &session{gateway: gw, claim: claim, runs: make(map[id.Run]*run), first: 1, scratches: memory}
 }
 
 // control takes a message of the control stream.
@@ -114,8 +113,11 @@ func (s *session) takeHello(msg []byte) (verdict, error) {
 	if hello.Min > wire.Version || hello.Max < wire.Version {
 		return verdict{}, closef(wire.CloseVersion, "the gateway speaks versions %d to %d, this gate speaks %d", hello.Min, hello.Max, wire.Version)
 	}
-	s.hello, s.phase = hello, wantBind
+	s.phase = wantBind
 	for _, info := range hello.Runs {
+		if info.First > maxSeq || info.Last > maxSeq {
+			return verdict{}, closef(wire.CloseProtocol, "hello: run %s: sequences beyond 2^63-1", info.Run)
+		}
 		if _, err := s.run(info.Run); err != nil {
 			return verdict{}, err
 		}

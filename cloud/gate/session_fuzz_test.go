@@ -85,7 +85,7 @@ func (o *oracle) sent() {
 }
 
 func newOracle(t interface{ Fatalf(string, ...any) }) *oracle {
-	s := newSession(id.Gateway{Site: "hq", Name: "gw"}, func(r id.Run) bool { return r != runNamed("z") })
+	s := newSession(id.Gateway{Site: "hq", Name: "gw"}, func(r id.Run) bool { return r != runNamed("z") }, new(scratches))
 	return &oracle{t: t, s: s, last: make(map[id.Run]uint64)}
 }
 

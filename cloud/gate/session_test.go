@@ -22,7 +22,7 @@ type stage struct {
 
 func newStage() *stage {
 	st := &stage{foreign: make(map[id.Run]bool)}
-	st.s = newSession(id.Gateway{Site: "hq", Name: "gw"}, func(r id.Run) bool { return !st.foreign[r] })
+	st.s = newSession(id.Gateway{Site: "hq", Name: "gw"}, func(r id.Run) bool { return !st.foreign[r] }, new(scratches))
 	return st
 }
 
