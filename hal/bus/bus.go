@@ -29,8 +29,8 @@ import (
 	"periph.io/x/conn/v3/i2c"
 )
 
-// Task is work on one device, in steps. It is called by one goroutine at a
-// time and owned by the Owner from Submit until done is called; after
+// Task is work on one device, in steps. Step is called by one goroutine at a
+// time. The task is owned by the Owner from Submit until done is called; after
 // ErrStalled a step of it may still be in the kernel, until a later Submit of
 // any task to the bus is accepted.
 type Task interface {
@@ -38,6 +38,12 @@ type Task interface {
 	// before the next step; with an error the task ends. It must not block
 	// outside b and not keep b.
 	Step(b i2c.Bus) (wait time.Duration, done bool, err error)
+
+	// Abandon says that the step in progress stalls: the task ends now, with
+	// ErrStalled, and what the step brings later must change nothing that the
+	// task's submitter sees. It is called at most once, in the owner's
+	// goroutine, while Step runs in another, and must not wait for it.
+	Abandon()
 }
 
 // Errors of Submit and of the done functions. They come wrapped with the name

@@ -52,6 +52,8 @@ type steps struct {
 	wait  time.Duration
 	at    int
 	trace func(string)
+
+	abandoned bool
 }
 
 func (s *steps) Step(b i2c.Bus) (time.Duration, bool, error) {
@@ -62,6 +64,8 @@ func (s *steps) Step(b i2c.Bus) (time.Duration, bool, error) {
 	s.at++
 	return s.wait, s.at == len(s.took), err
 }
+
+func (s *steps) Abandon() { s.abandoned = true }
 
 type rig struct {
 	t   *testing.T
@@ -147,10 +151,14 @@ func TestAStalledDeviceEndsAtTheDeadlineAndTheBusWhenTheKernelReturns(t *testing
 		began := time.Now()
 		waiting := r.submit(0x20, &steps{addr: 0x20, took: []byte{0, 0}, wait: 10 * time.Second})
 		synctest.Wait()
-		stalled := r.submit(0x10, &steps{addr: 0x10, took: []byte{250}}) // 2.5 s
+		stuck := &steps{addr: 0x10, took: []byte{250}} // 2.5 s
+		stalled := r.submit(0x10, stuck)
 		queued := r.submit(0x30, &steps{addr: 0x30, took: []byte{0}})
 		if err := <-stalled; !errors.Is(err, ErrStalled) || time.Since(began) != time.Second || Kind(err) != KindStall {
 			t.Errorf("stalled: %v after %v", err, time.Since(began))
+		}
+		if !stuck.abandoned {
+			t.Error("the task does not know that it ended")
 		}
 		for _, c := range []<-chan error{waiting, queued} {
 			if err := <-c; !errors.Is(err, ErrQuarantined) {

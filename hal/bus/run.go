@@ -87,22 +87,29 @@ func (o *Owner) begunLocked(addr uint16) bool {
 func (o *Owner) step(j *job, deadline *time.Timer) {
 	o.work <- j.task
 	deadline.Reset(o.cfg.Deadline)
+	var r result
 	select {
-	case r := <-o.results:
-		if r.err == nil && !r.done {
-			j.due = time.Now().Add(max(r.wait, 0))
+	case r = <-o.results:
+	case <-deadline.C:
+		select {
+		case r = <-o.results: // both came while the process stood still: no stall
+		default:
+			o.stall(j)
 			return
 		}
-		o.release(j.addr)
-		o.end(j, r.err)
-	case <-deadline.C:
-		o.stall(j)
 	}
+	if r.err == nil && !r.done {
+		j.due = time.Now().Add(max(r.wait, 0))
+		return
+	}
+	o.release(j.addr)
+	o.end(j, r.err)
 }
 
 // stall gives up on the job, and on all others until the kernel returns.
 func (o *Owner) stall(j *job) {
 	began := time.Now()
+	j.task.Abandon()
 	o.mu.Lock()
 	o.stuck = true
 	o.mu.Unlock()

@@ -53,8 +53,8 @@ func (d *Device) Profile() *profile.Profile { return d.profile }
 
 // Read returns a task that reads the device once into a sample, which is
 // complete when the task is done without an error and unchanged otherwise. The
-// task before must be done, or abandoned by the bus: after bus.ErrStalled a
-// step of it may still be in the kernel, and its late result is then dropped.
+// task before must be done. After bus.ErrStalled a step of it may still be in
+// the kernel; its late result is dropped.
 // In the steady state Read and its steps do not allocate.
 func (d *Device) Read(into *Sample) bus.Task {
 	if !d.reading.rewind(into) {
@@ -108,6 +108,7 @@ func (r *reading) rewind(into *Sample) bool {
 		r.abandoned = true
 		return false
 	}
+	r.abandoned = false
 	if len(into.V) != len(r.profile.Points) {
 		into.V = make([]int64, len(r.profile.Points))
 	}
@@ -145,7 +146,8 @@ func (r *reading) Step(b i2c.Bus) (wait time.Duration, done bool, err error) {
 		}
 		if next.Op == profile.OpCRC {
 			err = checkCRC(r.scratch[next.At:next.At+next.N], next.CRC)
-			r.ready = err != nil // the device answers, so it is still set up
+			// The device answers, so it is still set up, if it was.
+			r.ready = err != nil && r.phase == sampling
 		}
 		if err == nil {
 			wait += next.Wait
@@ -160,6 +162,13 @@ func (r *reading) Step(b i2c.Bus) (wait time.Duration, done bool, err error) {
 		return 0, true, nil
 	}
 	return wait, false, nil
+}
+
+// Abandon implements bus.Task: the sample stays as it is.
+func (r *reading) Abandon() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.abandoned = true
 }
 
 // begin marks a step as in progress and returns the transaction to do, nil if

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"periph.io/x/conn/v3/i2c"
@@ -293,6 +295,70 @@ func TestAPollIsRepeatedUntilItsLimitAndNoLonger(t *testing.T) {
 	waits, err := drive(b, d.Read(&s))
 	if err != nil || polls != 3 || waits != 10*time.Millisecond {
 		t.Errorf("%d polls, %v of waits, %v; want 3 within the limit of 2ms and 10ms", polls, waits, err)
+	}
+}
+
+// A step that outlives its deadline is over for whoever submitted it: the
+// kernel's late answer must not reach the sample, which its owner reads again.
+func TestWhatComesAfterAStallDoesNotChangeTheSample(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &script{answer: func(_ int, w, r []byte) error {
+			if w[0] == 0x03 {
+				time.Sleep(3 * time.Second)
+			}
+			return word(0, w, r)
+		}}
+		owner := bus.New("b", slow, bus.Config{Deadline: time.Second}, slog.New(slog.DiscardHandler), nil)
+		d := New(parse(t, setUp), 0x40)
+		s := Sample{V: []int64{-1}}
+		ended := make(chan error)
+		if err := owner.Submit(0x40, d.Read(&s), func(err error) { ended <- err }); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, bus.ErrStalled) {
+			t.Fatal(err)
+		}
+		if s.V[0] != -1 { // without Abandon this races with the worker
+			t.Errorf("the sample is %d at the stall", s.V[0])
+		}
+		if err := owner.Close(t.Context()); err != nil { // the kernel has returned
+			t.Fatal(err)
+		}
+		if s.V[0] != -1 {
+			t.Errorf("the late result wrote %d", s.V[0])
+		}
+		slow.answer, slow.writes = word, nil
+		if _, err := drive(slow, d.Read(&s)); err != nil || s.V[0] != 0xbeef*2 || strings.Join(slow.writes, " ") != "c0 1001 01 02 03" {
+			t.Errorf("after the stall: %+v, %v, wrote %v", s, err, slow.writes)
+		}
+	})
+}
+
+// I6: a device whose calibration came changed was never set up, although it
+// answers; reading on would compute with a calibration of zeros.
+func TestACRCMismatchInTheCalibrationIsNotTakenForASetUpDevice(t *testing.T) {
+	doc := strings.Replace(setUp,
+		"calib: {steps: [{tx: {w: [0xc0], r: 1}}], raw: {k: {at: 0, type: u8}}}",
+		"calib: {steps: [{tx: {w: [0xc0], r: 3}}, {crc: {poly: 0x31, init: 0xff, word: 2}}], raw: {k: {at: 0, type: u16be}}}", 1)
+	broken := true
+	b := &script{answer: func(_ int, w, r []byte) error {
+		copy(r, []byte{0xbe, 0xef, 0x92}[:len(r)])
+		if w[0] == 0x02 {
+			r[0] = 0
+		}
+		if w[0] == 0xc0 && broken {
+			r[0] ^= 1
+		}
+		return nil
+	}}
+	d := New(parse(t, doc), 0x40)
+	var s Sample
+	if _, err := drive(b, d.Read(&s)); !errors.Is(err, ErrCRC) || !strings.Contains(err.Error(), "calib step 2") {
+		t.Fatal(err)
+	}
+	broken, b.writes = false, nil
+	if _, err := drive(b, d.Read(&s)); err != nil || s.V[0] != 0xbeef*0xbeef || strings.Join(b.writes, " ") != "c0 1001 01 02 03" {
+		t.Errorf("the next reading gave %+v, %v and wrote %v", s, err, b.writes)
 	}
 }
 
