@@ -72,6 +72,9 @@ func newShaper(seed uint64) *shaper {
 	return &shaper{rng: rand.New(rand.NewPCG(seed, 0x11e4))}
 }
 
+// clear empties the lines: what waited is gone.
+func (s *shaper) clear() { s.free = [directions]time.Time{} }
+
 // admit returns when a packet of size bytes that comes at now is due on the
 // other side, or why it is dropped.
 func (s *shaper) admit(c Conditions, d Direction, size int, now time.Time) (time.Time, Reason) {

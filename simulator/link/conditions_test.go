@@ -90,9 +90,7 @@ func TestTheQueueGivesEveryPacketOnceWhenItIsDue(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
 				due := now.Add(time.Duration(rapid.IntRange(0, 50).Draw(t, "delay")))
-				if !q.add(due, Up, nil, []byte{byte(len(model) >> 8), byte(len(model))}) {
-					t.Fatal("full")
-				}
+				q.add(due, Up, nil, []byte{byte(len(model) >> 8), byte(len(model))})
 				model = append(model, due.Sub(t0))
 			},
 			"next": func(t *rapid.T) {
@@ -125,17 +123,38 @@ func TestTheQueueGivesEveryPacketOnceWhenItIsDue(t *testing.T) {
 	})
 }
 
-func TestTheQueueIsBounded(t *testing.T) {
-	q := newQueue()
-	for i := range maxQueued {
-		if !q.add(t0, Up, nil, nil) {
-			t.Fatalf("full at %d of %d", i, maxQueued)
+// I5: what waits is bounded, and what was dropped does not occupy the line: an
+// overload may not delay what comes after it by more than what waits.
+func TestTheQueueIsBoundedAndDroppedPacketsTakeNoTimeOfTheLine(t *testing.T) {
+	r := &Relay{queue: newQueue(), shaper: newShaper(1), conditions: Conditions{Kbps: 8}}
+	c, second := &client{}, make([]byte, 1000) // a second each at 8 kbit/s
+	for range maxQueued {
+		if reason := r.enqueue(Up, c, second, t0); reason != Passed {
+			t.Fatal(reason)
 		}
 	}
-	if q.add(t0, Up, nil, nil) {
-		t.Error("one more was taken")
+	for range 500 {
+		if reason := r.enqueue(Up, c, second, t0); reason != DropQueue {
+			t.Fatal(reason)
+		}
 	}
-	if n := len(q.clear()); n != maxQueued || q.len() != 0 {
-		t.Errorf("cleared %d, left %d", n, q.len())
+	if _, wait := r.queue.next(t0); wait != time.Second {
+		t.Errorf("the first packet is due in %v", wait)
+	}
+	if busy := r.shaper.free[Up].Sub(t0); busy != maxQueued*time.Second {
+		t.Errorf("the line is taken for %v, want %v", busy, maxQueued*time.Second)
+	}
+
+	// A cut takes what waits off the line.
+	r.Set(func(c *Conditions) { c.Cut = true })
+	r.Set(func(c *Conditions) { c.Cut = false })
+	if n := r.count.dropped[Up][DropCut].Load(); n != maxQueued || r.queue.len() != 0 {
+		t.Errorf("the cut dropped %d, left %d", n, r.queue.len())
+	}
+	if reason := r.enqueue(Up, c, second, t0); reason != Passed {
+		t.Fatal(reason)
+	}
+	if _, wait := r.queue.next(t0); wait != time.Second {
+		t.Errorf("after the cut a packet is due in %v, want 1s", wait)
 	}
 }

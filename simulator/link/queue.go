@@ -37,13 +37,13 @@ func newQueue() *queue {
 	return &queue{wake: make(chan struct{}, 1), pool: sync.Pool{New: func() any { return new(packet) }}}
 }
 
-// add takes a copy of data. It reports false when the queue is full.
-func (q *queue) add(due time.Time, d Direction, from *client, data []byte) bool {
+// full says that add must not be called.
+func (q *queue) full() bool { return q.len() >= maxQueued }
+
+// add takes a copy of data. Its callers exclude each other and ask full first.
+func (q *queue) add(due time.Time, d Direction, from *client, data []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.heap) >= maxQueued {
-		return false
-	}
 	p := q.pool.Get().(*packet)
 	q.seq++
 	p.due, p.seq, p.dir, p.from = due, q.seq, d, from
@@ -53,7 +53,6 @@ func (q *queue) add(due time.Time, d Direction, from *client, data []byte) bool 
 	case q.wake <- struct{}{}:
 	default: // it has been told already
 	}
-	return true
 }
 
 // next takes the first packet that is due at now. Without one it returns nil

@@ -105,6 +105,9 @@ func (r *Relay) Set(edit func(*Conditions)) Conditions {
 	r.mu.Lock()
 	edit(&r.conditions)
 	c := r.conditions
+	if c.Cut {
+		r.shaper.clear()
+	}
 	r.mu.Unlock()
 	if c.Cut {
 		r.flush(DropCut) // a cable holds nothing back when it is cut
@@ -190,17 +193,25 @@ func (r *Relay) admit(d Direction, c *client, data []byte) {
 		r.count.drop(d, DropSize)
 		return
 	}
-	now := time.Now()
-	r.mu.Lock()
-	c.seen = now
-	due, reason := r.shaper.admit(r.conditions, d, len(data), now)
-	r.mu.Unlock()
-	if reason == Passed && !r.queue.add(due, d, c, data) {
-		reason = DropQueue
-	}
-	if reason != Passed {
+	if reason := r.enqueue(d, c, data, time.Now()); reason != Passed {
 		r.count.drop(d, reason)
 	}
+}
+
+// enqueue asks the shaper only about packets that the queue takes: one that is
+// dropped does not occupy the line.
+func (r *Relay) enqueue(d Direction, c *client, data []byte, now time.Time) Reason {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.seen = now
+	if r.queue.full() {
+		return DropQueue
+	}
+	due, reason := r.shaper.admit(r.conditions, d, len(data), now)
+	if reason == Passed {
+		r.queue.add(due, d, c, data)
+	}
+	return reason
 }
 
 // send forwards packets when they are due.
