@@ -144,9 +144,13 @@ func (c *client) connect(ctx context.Context) error {
 		conn.Close()
 		return ErrClosed
 	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() }) // ends the exchange
 	c.out = appendOpen(c.out[:0], c.bus)
 	deadline, _ := ctx.Deadline()
 	msg, err := c.exchange(deadline)
+	if !stop() {
+		err = context.Cause(ctx)
+	}
 	if err == nil {
 		if err = parseOpened(msg); err == nil {
 			return nil

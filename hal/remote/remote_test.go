@@ -194,6 +194,36 @@ func TestDialSaysWhichBusesThereAre(t *testing.T) {
 	}
 }
 
+// A board that is stopped still has its connections accepted by the kernel:
+// only the context can end the wait for its answer.
+func TestDialEndsWithItsContext(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "board.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Dial(ctx, l.Addr().String(), "b")
+		ended <- err
+	}()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.ReadFull(conn, make([]byte, len(appendOpen(nil, "b")))); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	cancel()
+	var away *UnreachableError
+	if err := <-ended; !errors.Is(err, context.Canceled) || !errors.As(err, &away) || time.Since(began) > txTimeout/2 {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+}
+
 func TestTheBusComesBackWhenItsBoardIsRestarted(t *testing.T) {
 	d := &memory{}
 	buses := map[string]i2c.Bus{"b": d}
