@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,6 +75,7 @@ type Gate struct {
 	quiet    limiter // of the log of failed handshakes
 
 	scratches scratches
+	alive     atomic.Int64 // QUIC's connections, handshakes included
 
 	mu      sync.Mutex // guards the fields below
 	open    int
@@ -95,10 +97,11 @@ func New(cfg Config, catalog Catalog, appender Appender, log *slog.Logger, reg p
 
 // Serve accepts connections on a transport until ctx ends. It then closes all
 // of them with the code shutdown, waits for their goroutines and returns nil.
-// The transport stays the caller's, but for its ConnContext, which tells the
-// gate of handshakes that fail.
+// The transport stays the caller's, but for the two hooks with which the gate
+// watches and bounds handshakes.
 func (g *Gate) Serve(ctx context.Context, transport *quic.Transport) error {
 	transport.ConnContext = g.watchHandshake
+	transport.VerifySourceAddress = func(net.Addr) bool { return g.handshakes() >= maxUnproven }
 	ln, err := transport.Listen(g.cfg.TLS, quicConfig())
 	if err != nil {
 		return fmt.Errorf("gate: listen: %w", err)
@@ -119,10 +122,23 @@ func (g *Gate) Serve(ctx context.Context, transport *quic.Transport) error {
 	}
 }
 
-// watchHandshake logs why a handshake failed, which Accept never says: another
-// cluster's certificate, an expired one, a wrong ALPN.
+// handshakes is how many of QUIC's connections are not served: not yet, or not
+// any more.
+func (g *Gate) handshakes() int64 { return g.alive.Load() - int64(g.Connections()) }
+
+var errHandshakes = errors.New("too many handshakes at a time")
+
+// watchHandshake bounds the handshakes, and logs why one failed, which Accept
+// never says: another cluster's certificate, an expired one, a wrong ALPN. It
+// is called for each connection before QUIC makes anything for it.
 func (g *Gate) watchHandshake(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+	if g.handshakes() >= maxHandshakes {
+		g.metrics.turnedAway.Inc()
+		return nil, errHandshakes
+	}
+	g.alive.Add(1)
 	context.AfterFunc(ctx, func() {
+		g.alive.Add(-1)
 		err := context.Cause(ctx)
 		var transport *quic.TransportError
 		if !errors.As(err, &transport) || !transport.ErrorCode.IsCryptoError() {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -502,6 +503,67 @@ func TestConnectionsOverTheLimitAreToldThatTheNodeIsBusy(t *testing.T) { // I5
 		time.Sleep(time.Second)
 		w.open("hq/gw-2").send(testFrame("a", 1, 1, 1))
 	})
+}
+
+// deaf is a socket of a stranger that begins handshakes and never answers, as
+// one with an invented address cannot.
+type deaf struct{ *simnet.SimConn }
+
+func (d deaf) ReadFrom(p []byte) (int, net.Addr, error) {
+	for {
+		if n, addr, err := d.SimConn.ReadFrom(p); err != nil {
+			return n, addr, err
+		}
+	}
+}
+
+// I5: a flood from addresses that do not answer takes a bounded number of
+// handshakes, and a gateway gets in meanwhile.
+func TestAFloodOfHandshakesIsBoundedAndAGatewayGetsIn(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		flood := &quic.Transport{Conn: deaf{w.hosts[0]}}
+		w.hosts = w.hosts[1:]
+		ctx, cancel := context.WithCancel(w.ctx)
+		var all sync.WaitGroup
+		w.t.Cleanup(func() { cancel(); all.Wait(); flood.Close() })
+		cfg := w.clientTLS(w.ca, "hq/stranger")
+		for range 2 * maxUnproven {
+			all.Go(func() { flood.Dial(ctx, gateAddr, cfg, nil) })
+		}
+		time.Sleep(time.Second)
+		if n := w.gate.handshakes(); n != maxUnproven {
+			t.Errorf("%d handshakes with strangers, want %d", n, maxUnproven)
+		}
+		e := w.open("hq/gw")
+		e.send(testFrame("a", 1, 1, 1))
+		e.wantAck(1)
+		cancel()
+		time.Sleep(2 * handshakeTimeout)
+		if n := w.gate.handshakes(); n != 0 {
+			t.Errorf("%d handshakes after all timed out", n)
+		}
+	})
+}
+
+func TestHandshakesBeyondTheLimitAreTurnedAway(t *testing.T) { // I5
+	g := New(Config{}, fakeCatalog{}, &fakeJournal{}, slog.New(slog.DiscardHandler), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	for i := range maxHandshakes {
+		if _, err := g.watchHandshake(ctx, &quic.ClientInfo{}); err != nil {
+			t.Fatalf("handshake %d: %v", i, err)
+		}
+	}
+	if _, err := g.watchHandshake(ctx, &quic.ClientInfo{}); err == nil {
+		t.Fatal("one more was taken")
+	}
+	g.enter() // one of them is served now
+	if _, err := g.watchHandshake(ctx, &quic.ClientInfo{}); err != nil {
+		t.Fatalf("after one was served: %v", err)
+	}
+	cancel()
+	for g.alive.Load() != 0 {
+		runtime.Gosched()
+	}
 }
 
 func TestShutdownTellsEveryGateway(t *testing.T) {

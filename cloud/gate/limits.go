@@ -13,6 +13,15 @@ const (
 	// take 770 MB with QUIC's own state.
 	DefaultMaxConnections = 10_000
 
+	// maxHandshakes bounds the connections beyond those that are served:
+	// handshakes, and refusals that are still being said. A stranger's costs as
+	// much as an idle connection until handshakeTimeout; more get one packet.
+	maxHandshakes = 1024
+	// maxUnproven is how many of them there may be before a new one must prove
+	// its address (RFC 9000, 8.1.2), so that a flood from invented addresses
+	// takes no memory and no gateway's place. That costs a round trip.
+	maxUnproven = 64
+
 	// handshakeTimeout bounds TLS: a gateway on a slow radio link needs a few
 	// round trips of 1 s, a stranger that says nothing gets no more.
 	handshakeTimeout = 10 * time.Second

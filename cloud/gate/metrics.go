@@ -11,6 +11,7 @@ type metrics struct {
 	connections prometheus.Gauge
 	accepted    prometheus.Counter
 	handshakes  prometheus.Counter
+	turnedAway  prometheus.Counter
 	failed      prometheus.Counter
 	frames      prometheus.Counter
 	gaps        prometheus.Counter
@@ -41,6 +42,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{Name: "atrium_gate_connections", Help: "Connections with a gateway's certificate."}),
 		accepted:    counter("accepted_total", "Connections that were admitted."),
 		handshakes:  counter("handshake_failures_total", "Handshakes that were refused: certificate or ALPN."),
+		turnedAway:  counter("handshakes_turned_away_total", "Handshakes that were refused because there were too many at a time."),
 		failed:      counter("append_failures_total", "Records that the journal did not take."),
 		frames:      counter("frames_total", "Frames that were given to the journal."),
 		gaps:        counter("gaps_total", "Gap frames that were given to the journal."),
