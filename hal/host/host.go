@@ -17,7 +17,11 @@ import (
 	"periph.io/x/conn/v3/driver/driverreg"
 	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2creg"
-	_ "periph.io/x/host/v3/sysfs" // registers the drivers that driverreg.Init starts
+
+	// These register the drivers that driverreg.Init starts; one of sysfs's
+	// needs that of gpioioctl.
+	_ "periph.io/x/host/v3/gpioioctl"
+	_ "periph.io/x/host/v3/sysfs"
 )
 
 const devices = "/dev"

@@ -8,7 +8,16 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"periph.io/x/conn/v3/driver/driverreg"
 )
+
+// Init fails on any machine if a driver needs one that is not imported.
+func TestTheDriversHaveAllThatTheyNeed(t *testing.T) {
+	if _, err := driverreg.Init(); err != nil {
+		t.Error(err)
+	}
+}
 
 func TestABusThatDoesNotExistIsNamedWithWhatToDo(t *testing.T) {
 	for _, name := range []string{"i2c-65535", "/dev/i2c-65535"} {
