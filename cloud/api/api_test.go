@@ -177,6 +177,35 @@ func TestHistoryPagesSplitAnInstantWithoutLossOrRepetition(t *testing.T) {
 	}
 }
 
+// flood has as many readings in one instant as a read yields.
+type flood struct{ fakeHistory }
+
+func (flood) Read(_ context.Context, _ id.Device, _ id.Point, _, _ time.Time, _ int) iter.Seq2[history.Reading, error] {
+	return func(yield func(history.Reading, error) bool) {
+		for i := range history.MaxReadings {
+			if !yield(history.Reading{Time: t0, Run: run, Seq: 1, SID: uint32(i + 1)}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// A page that ends because the read was cut must not look like the last one.
+func TestAnInstantWithMoreReadingsThanOneReadIsNoSilentEnd(t *testing.T) {
+	base := serve(t, fakeViews{}, flood{})
+	after := func(sid int) string {
+		return fmt.Sprintf("%s/v1/sites/hq/devices/c1/history?point=count&limit=1000&after=%d.%s.1.%d.0", base, t0.UnixMicro(), run, sid)
+	}
+	var page client.Page[client.Reading]
+	if get(t, after(history.MaxReadings-10), http.StatusOK, &page); len(page.Items) != 10 || page.Next == "" {
+		t.Fatalf("%d readings, next %q", len(page.Items), page.Next)
+	}
+	var problem client.Error
+	if get(t, after(history.MaxReadings), http.StatusInternalServerError, &problem); !strings.Contains(problem.Detail, "more than 1000000 readings at 2026-01-31") {
+		t.Fatalf("detail %q", problem.Detail)
+	}
+}
+
 func TestHistoryIsCutByTime(t *testing.T) {
 	c := newClient(t, fakeViews{}, fakeHistory{})
 	n := 0

@@ -41,10 +41,12 @@ func (s *server) history(ctx context.Context, in *historyInput) (*body[client.Pa
 	}
 	out := client.Page[client.Reading]{Items: []client.Reading{}}
 	var last history.Reading
+	looked := 0
 	for r, err := range s.store.Read(ctx, dev, q.point, q.since, q.until, 0) {
 		if err != nil {
 			return nil, answered(err, "history of "+dev.String(), "/v1/sites/"+in.Site+"/devices")
 		}
+		looked++
 		if q.after.covers(r) {
 			continue
 		}
@@ -53,6 +55,12 @@ func (s *server) history(ctx context.Context, in *historyInput) (*body[client.Pa
 			break
 		}
 		out.Items, last = append(out.Items, readingOf(r, in.Raw)), r
+	}
+	if looked == history.MaxReadings && out.Next == "" { // the read was cut, not at its end
+		if len(out.Items) == 0 {
+			return nil, answered(fmt.Errorf("more than %d readings at %s", looked, q.since.UTC().Format(time.RFC3339Nano)), "history of "+dev.String(), "")
+		}
+		out.Next = cursorOf(last).String()
 	}
 	return ok(out), nil
 }
@@ -127,31 +135,34 @@ func readingOf(r history.Reading, raw bool) client.Reading {
 		out.Value = &r.Value
 	}
 	if raw {
-		out.Raw, out.Run, out.Seq, out.Row, out.TickNS, out.ReceivedAt = r.Raw, r.Run.String(), r.Seq, r.Row, r.Tick, r.Received.UTC()
+		out.Raw, out.Run, out.Seq, out.SID, out.Row, out.TickNS, out.ReceivedAt = r.Raw, r.Run.String(), r.Seq, r.SID, r.Row, r.Tick, r.Received.UTC()
 	}
 	return out
 }
 
 // cursor is the place of a reading in the order of history: time, run,
-// sequence, row. The zero cursor is before all.
+// sequence, sid, row. The zero cursor is before all.
 type cursor struct {
 	set    bool
 	micros int64
 	run    id.Run
 	seq    uint64
+	sid    uint32
 	row    int
 }
 
 func cursorOf(r history.Reading) cursor {
-	return cursor{true, r.Time.UnixMicro(), r.Run, r.Seq, r.Row}
+	return cursor{true, r.Time.UnixMicro(), r.Run, r.Seq, r.SID, r.Row}
 }
 
-func (c cursor) String() string { return fmt.Sprintf("%d.%s.%d.%d", c.micros, c.run, c.seq, c.row) }
+func (c cursor) String() string {
+	return fmt.Sprintf("%d.%s.%d.%d.%d", c.micros, c.run, c.seq, c.sid, c.row)
+}
 
 func parseCursor(s string) (cursor, error) {
 	c := cursor{set: true}
 	var run []byte
-	_, err := fmt.Sscanf(s, "%d.%16x.%d.%d", &c.micros, &run, &c.seq, &c.row)
+	_, err := fmt.Sscanf(s, "%d.%16x.%d.%d.%d", &c.micros, &run, &c.seq, &c.sid, &c.row)
 	if err == nil && len(run) == len(c.run) {
 		copy(c.run[:], run)
 	}
@@ -173,6 +184,8 @@ func (c cursor) covers(r history.Reading) bool {
 		return slices.Compare(r.Run[:], c.run[:]) < 0
 	case r.Seq != c.seq:
 		return r.Seq < c.seq
+	case r.SID != c.sid:
+		return r.SID < c.sid
 	}
 	return r.Row <= c.row
 }

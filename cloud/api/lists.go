@@ -107,7 +107,7 @@ func (s *server) device(ctx context.Context, in *DevicePath) (*body[client.Devic
 }
 
 // ledger pages by the number of entries before: the ledger only grows.
-func (s *server) ledger(_ context.Context, in *siteInput) (*body[client.Page[client.LedgerEntry]], error) {
+func (s *server) ledger(ctx context.Context, in *siteInput) (*body[client.Page[client.LedgerEntry]], error) {
 	site, err := parseSite(in.Site)
 	if err != nil {
 		return nil, err
@@ -121,6 +121,9 @@ func (s *server) ledger(_ context.Context, in *siteInput) (*body[client.Page[cli
 	out := client.Page[client.LedgerEntry]{Items: []client.LedgerEntry{}}
 	at := uint64(0)
 	for e, err := range s.store.Ledger(site) {
+		if err == nil {
+			err = ctx.Err() // the entries before the page are many
+		}
 		if err != nil {
 			return nil, answered(err, "ledger of "+in.Site, "/v1/sites")
 		}

@@ -73,69 +73,72 @@ func (s *source) load(to int64) error {
 	return nil
 }
 
-// block is an open block: its rows, and the next one in order of time.
+// block is an open block: the readings of one column that are asked for, and
+// the next one.
 type block struct {
 	row    Row
 	info   *SeriesInfo
 	column int
-	rows   wire.Rows
-	order  []int32 // rows by tick, if they are not so already
+	cells  []cell // by time, then row
 	next   int
 }
 
-func (b *block) decode(s *source) error {
+// cell is one row of a block's column.
+type cell struct {
+	micros  int64 // UTC
+	tick    int64
+	raw     int64
+	row     int32
+	quality wire.Quality
+}
+
+// decode takes the readings with from <= time < to out of the source's block;
+// there may be none. scratch is for the block's other columns.
+func (b *block) decode(s *source, scratch *wire.Rows, from, to int64) error {
 	b.row, b.info, b.column, b.next = s.row, s.info, s.column, 0
 	r := &b.row
-	if err := wire.ParseColumns(r.Data, r.N, len(b.info.Body.Columns), r.Grid, r.First, &b.rows); err != nil {
+	if err := wire.ParseColumns(r.Data, r.N, len(b.info.Body.Columns), r.Grid, r.First, scratch); err != nil {
 		return fmt.Errorf("block of run %s seq %d: %w", r.Run, r.Seq, err)
 	}
 	r.Data = nil // the source's buffer is used again
-	b.order = b.order[:0]
-	if slices.IsSorted(b.rows.T) {
-		return nil
+	b.cells = b.cells[:0]
+	for i, t := range scratch.T {
+		us := r.UTC0 + t*int64(b.info.Body.Tick)/1000
+		if us >= from && us < to {
+			b.cells = append(b.cells, cell{us, t, scratch.V[b.column][i], int32(i), wire.QualityOf(scratch.Q[i], b.column)})
+		}
 	}
-	for i := range b.rows.T {
-		b.order = append(b.order, int32(i))
-	}
-	slices.SortStableFunc(b.order, func(x, y int32) int { return cmp.Compare(b.rows.T[x], b.rows.T[y]) })
+	slices.SortFunc(b.cells, func(x, y cell) int {
+		return cmp.Or(cmp.Compare(x.micros, y.micros), cmp.Compare(x.row, y.row))
+	})
 	return nil
 }
 
-// at is the row that comes next.
-func (b *block) at() int {
-	if len(b.order) > 0 {
-		return int(b.order[b.next])
-	}
-	return b.next
-}
+// time is the UTC of the next reading in microseconds.
+func (b *block) time() int64 { return b.cells[b.next].micros }
 
-// time is the UTC of the next row in microseconds.
-func (b *block) time() int64 {
-	return b.row.UTC0 + b.rows.T[b.at()]*int64(b.info.Body.Tick)/1000
-}
-
-// advance moves to the next row; it is false after the last.
+// advance moves to the next reading; it is false after the last.
 func (b *block) advance() bool {
 	b.next++
-	return b.next < len(b.rows.T)
+	return b.next < len(b.cells)
 }
 
 func (b *block) reading() Reading {
-	i := b.at()
+	x := &b.cells[b.next]
 	col := b.info.Body.Columns[b.column]
-	v := b.rows.V[b.column][i]
 	return Reading{
-		Time:     time.UnixMicro(b.time()).UTC(),
-		Raw:      v,
-		Value:    col.Float(v),
+		Time:     time.UnixMicro(x.micros).UTC(),
+		Raw:      x.raw,
+		Value:    col.Float(x.raw),
 		Unit:     col.Unit,
-		Quality:  wire.QualityOf(b.rows.Q[i], b.column),
+		Quality:  x.quality,
 		Source:   b.row.Source,
 		Received: time.UnixMicro(b.row.Received).UTC(),
 		Run:      b.row.Run,
 		Seq:      b.row.Seq,
-		Row:      i,
-		Tick:     b.rows.T[i] * int64(b.info.Body.Tick),
+		SID:      b.row.SID,
+		Row:      int(x.row),
+		Tick:     x.tick * int64(b.info.Body.Tick),
 	}
 }
 
@@ -148,7 +151,7 @@ func (h blockHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h blockHeap) Less(i, j int) bool {
 	a, b := h[i], h[j]
 	return cmp.Or(cmp.Compare(a.time(), b.time()), bytes.Compare(a.row.Run[:], b.row.Run[:]),
-		cmp.Compare(a.row.Seq, b.row.Seq), bytes.Compare(a.info.Schema[:], b.info.Schema[:])) < 0
+		cmp.Compare(a.row.Seq, b.row.Seq), cmp.Compare(a.row.SID, b.row.SID)) < 0
 }
 
 // Push adds a block.

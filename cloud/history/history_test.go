@@ -114,8 +114,8 @@ func TestWhatIsWrittenIsReadWithItsIdentityTimeAndBothValues(t *testing.T) {
 	write(t, s, 1, history.Projections{Series: []history.Series{a}, Rows: []history.Row{row(a, 1, 7, 10, 23)}})
 	got := read(t, s, "count", 0, 100, 0)
 	want := []history.Reading{
-		{Time: epoch.Add(10 * time.Millisecond), Raw: 10, Value: 1, Unit: "1", Source: wire.ClockSystem, Received: epoch.Add(23*time.Millisecond + 5*time.Microsecond), Run: id.Run{1}, Seq: 7, Row: 0, Tick: 10 * tickNanos},
-		{Time: epoch.Add(23 * time.Millisecond), Raw: 23, Value: 2.3, Unit: "1", Quality: wire.Bad, Source: wire.ClockSystem, Received: epoch.Add(23*time.Millisecond + 5*time.Microsecond), Run: id.Run{1}, Seq: 7, Row: 1, Tick: 23 * tickNanos},
+		{Time: epoch.Add(10 * time.Millisecond), Raw: 10, Value: 1, Unit: "1", Source: wire.ClockSystem, Received: epoch.Add(23*time.Millisecond + 5*time.Microsecond), Run: id.Run{1}, Seq: 7, SID: 1, Row: 0, Tick: 10 * tickNanos},
+		{Time: epoch.Add(23 * time.Millisecond), Raw: 23, Value: 2.3, Unit: "1", Quality: wire.Bad, Source: wire.ClockSystem, Received: epoch.Add(23*time.Millisecond + 5*time.Microsecond), Run: id.Run{1}, Seq: 7, SID: 1, Row: 1, Tick: 23 * tickNanos},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatal(diff)
@@ -463,5 +463,62 @@ func TestAWriteThatFailsLeavesNeitherRowsNorPosition(t *testing.T) {
 	}
 	if got := read(t, s, "count", 0, 100, 0); len(got) != 2 {
 		t.Errorf("%d readings, want the 2 of the first write", len(got))
+	}
+}
+
+// The order that pages rely on: strictly rising by time, run, sequence, sid
+// and row, also where ticks within one microsecond fall and where a frame has
+// two blocks of one series.
+func TestReadingsOfOneInstantHaveOneOrder(t *testing.T) {
+	s := opened(t)
+	b := wire.Body{Profile: "p", Version: 1, Tick: 1, Columns: []wire.Column{{Point: "count", Unit: "1", Mantissa: 1}}}
+	body := b.Append(nil)
+	a := history.Series{Device: dev, Schema: wire.HashBody(body), Body: body}
+	p := history.Projections{Series: []history.Series{a}}
+	for sid := uint32(1); sid <= 3; sid++ {
+		var rows wire.Rows
+		for _, tick := range []int64{1900, 1500, 1100, 2500, 1300} {
+			rows.Append(tick, 0, []int64{tick})
+		}
+		p.Rows = append(p.Rows, history.Row{
+			Device: dev, Schema: a.Schema, Run: id.Run{1}, Seq: 1, SID: sid, UTC0: epoch.UnixMicro(), N: rows.Len(), First: 1900,
+			From: epoch.UnixMicro() + 1, To: epoch.UnixMicro() + 2, Data: wire.AppendColumns(nil, &rows, 0),
+		})
+	}
+	write(t, s, 1, p)
+	var got []string
+	for _, r := range read(t, s, "count", 0, 100, 0) {
+		got = append(got, fmt.Sprint(r.Time.Sub(epoch), " ", r.SID, " ", r.Row))
+	}
+	if len(got) != 15 || !slices.IsSorted(got) {
+		t.Fatalf("%d readings: %q", len(got), got)
+	}
+}
+
+// I5: a device decides itself how its blocks overlap, and not how much memory
+// a request takes.
+func TestBlocksThatAllOverlapEndAReadAndNotTheMemory(t *testing.T) {
+	s := opened(t)
+	a := series(0)
+	all := make([]int64, wire.MaxRows)
+	for i := range all {
+		all[i] = int64(i)
+	}
+	p := history.Projections{Series: []history.Series{a}}
+	great := row(a, 1, 1, all...)
+	for range 40 {
+		p.Rows = append(p.Rows, great)
+		great.Seq++
+	}
+	write(t, s, 1, p)
+	var failed error
+	for _, err := range s.Read(t.Context(), dev, "count", time.Time{}, time.Unix(1<<60, 0), 10) {
+		failed = err
+	}
+	if failed == nil || !strings.Contains(failed.Error(), "overlap at 2026-01-01T00:00:00Z") {
+		t.Fatalf("err %v", failed)
+	}
+	if got := read(t, s, "count", 1000, 1010, 0); len(got) != 400 { // a narrow range is still answered
+		t.Fatalf("%d readings, want 400", len(got))
 	}
 }

@@ -26,7 +26,8 @@ type Reading struct {
 	Received time.Time        // journal time
 	Run      id.Run
 	Seq      uint64
-	Row      int   // of the block: (Run, Seq, Row) is the reading's identity in its device
+	SID      uint32
+	Row      int   // of the block: (Run, Seq, SID, Row) is the reading's identity
 	Tick     int64 // nanoseconds since the gateway's boot
 }
 
@@ -34,9 +35,16 @@ type Reading struct {
 // for fits, and a reader that forgets its limit does not walk the whole store.
 const MaxReadings = 1_000_000
 
+// maxOpen bounds the readings of blocks that are open at once, 80 MB: in time
+// order, blocks that overlap must be in memory together, and a device may say
+// that all of its blocks do.
+const maxOpen = 1 << 21
+
 // Read yields the readings of a device's point with from <= Time < to in
 // order of time, at most limit of them (0 or more than MaxReadings:
-// MaxReadings). Readings of one time come in order of run, sequence and row.
+// MaxReadings). Readings of one time come in order of run, sequence, sid and
+// row. More than maxOpen readings in blocks that overlap at one time are an
+// error.
 // After an error it yields nothing more. It sees the store as it was at its
 // first reading.
 func (s *Store) Read(ctx context.Context, dev id.Device, point id.Point, from, to time.Time, limit int) iter.Seq2[Reading, error] {
@@ -45,7 +53,7 @@ func (s *Store) Read(ctx context.Context, dev id.Device, point id.Point, from, t
 	}
 	return func(yield func(Reading, error) bool) {
 		err := s.db.View(func(txn *badger.Txn) error {
-			m := merge{store: s, from: micros(from), to: micros(to)}
+			m := merge{ctx: ctx, store: s, from: micros(from), to: micros(to)}
 			defer m.close()
 			if err := m.open(txn, dev, point); err != nil {
 				return err
@@ -125,11 +133,14 @@ func (s *Store) open(key, value []byte) ([]byte, error) {
 // yields readings by time. A block is decoded when its first time is reached
 // and let go after its last reading.
 type merge struct {
+	ctx      context.Context
 	store    *Store
 	from, to int64 // microseconds
 	sources  []*source
 	pending  blockHeap
+	waiting  int // readings in pending
 	free     []*block
+	scratch  wire.Rows
 }
 
 func (m *merge) open(txn *badger.Txn, dev id.Device, point id.Point) error {
@@ -160,43 +171,58 @@ func (m *merge) close() {
 
 // next returns the earliest reading that is left.
 func (m *merge) next() (Reading, bool, error) {
-	for {
-		if err := m.admit(); err != nil {
-			return Reading{}, false, err
-		}
-		if len(m.pending) == 0 {
-			return Reading{}, false, nil
-		}
-		b := m.pending[0]
-		r := b.reading()
-		if b.advance() {
-			heap.Fix(&m.pending, 0)
-		} else {
-			heap.Pop(&m.pending)
-			m.free = append(m.free, b)
-		}
-		if us := r.Time.UnixMicro(); us >= m.from && us < m.to {
-			return r, true, nil
-		}
+	if err := m.admit(); err != nil {
+		return Reading{}, false, err
 	}
+	if len(m.pending) == 0 {
+		return Reading{}, false, nil
+	}
+	b := m.pending[0]
+	r := b.reading()
+	if b.advance() {
+		heap.Fix(&m.pending, 0)
+	} else {
+		heap.Pop(&m.pending)
+		m.waiting -= len(b.cells)
+		m.free = append(m.free, b)
+	}
+	return r, true, nil
 }
 
 // admit opens every block that begins at or before the earliest open reading.
 func (m *merge) admit() error {
 	for _, s := range m.sources {
 		for s.ok && (len(m.pending) == 0 || s.row.From <= m.pending[0].time()) {
-			b := new(block)
-			if n := len(m.free); n > 0 {
-				b, m.free = m.free[n-1], m.free[:n-1]
-			}
-			if err := b.decode(s); err != nil {
+			if err := m.ctx.Err(); err != nil { // many blocks may end before from
 				return err
 			}
-			heap.Push(&m.pending, b)
+			if err := m.take(s); err != nil {
+				return err
+			}
 			if err := s.load(m.to); err != nil {
 				return err
 			}
 		}
 	}
+	return nil
+}
+
+// take opens the source's block, if a reading of it is asked for.
+func (m *merge) take(s *source) error {
+	b := new(block)
+	if n := len(m.free); n > 0 {
+		b, m.free = m.free[n-1], m.free[:n-1]
+	}
+	if err := b.decode(s, &m.scratch, m.from, m.to); err != nil {
+		return err
+	}
+	if len(b.cells) == 0 {
+		m.free = append(m.free, b)
+		return nil
+	}
+	if m.waiting += len(b.cells); m.waiting > maxOpen {
+		return fmt.Errorf("more than %d readings in blocks that overlap at %s", maxOpen, time.UnixMicro(m.pending[0].time()).UTC().Format(time.RFC3339))
+	}
+	heap.Push(&m.pending, b)
 	return nil
 }

@@ -77,7 +77,8 @@ type Reading struct {
 	Raw        int64     `json:"raw,omitempty"`
 	Run        string    `json:"run,omitempty"`
 	Seq        uint64    `json:"seq,omitempty"`
-	Row        int       `json:"row,omitempty" doc:"(run, seq, row) is the reading's identity in its device."`
+	SID        uint32    `json:"sid,omitempty" doc:"The series' number in its run."`
+	Row        int       `json:"row,omitempty" doc:"(run, seq, sid, row) is the reading's identity."`
 	TickNS     int64     `json:"tick_ns,omitempty" doc:"Sample time since the gateway's boot."`
 	ReceivedAt time.Time `json:"received_at,omitzero"`
 }
