@@ -208,17 +208,26 @@ func readLimit(path string) (int64, error) {
 }
 
 // writeLimit renames a synced file over the old: after a power cut there is
-// one or the other, whole.
+// one or the other, whole. It is there before the first stream is: without it
+// the next start would measure a disk on which the streams no longer fit.
 func writeLimit(path string, n int64) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "limit-")
+	next := path + ".new" // what a crash leaves is written over
+	f, err := os.Create(next)
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteString(strconv.FormatInt(n, 10))
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+		return errors.Join(err, os.Remove(next))
 	}
-	return os.Rename(f.Name(), path)
+	if err := os.Rename(next, path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func measure(dir string) (int64, error) {
