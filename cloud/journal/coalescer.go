@@ -75,6 +75,7 @@ func (c CoalescerConfig) withDefaults() CoalescerConfig {
 type Coalescer struct {
 	shards [][]*flusher
 	queued atomic.Int64
+	gaveUp atomic.Bool // records whose done got ErrClosed, since the last Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
@@ -88,7 +89,7 @@ func NewCoalescer(logs []Publisher, cfg CoalescerConfig, log *slog.Logger, reg p
 		m := newCoalescerMetrics(reg, shard)
 		for i := range cfg.Flushers {
 			f := &flusher{
-				to: p, metrics: m, total: &c.queued,
+				to: p, metrics: m, total: &c.queued, gaveUp: &c.gaveUp,
 				log:        log.With("shard", shard, "flusher", i),
 				batchBytes: cfg.BatchBytes,
 				maxBytes:   cfg.QueueBytes / int64(cfg.Flushers),
@@ -130,7 +131,8 @@ func (c *Coalescer) Lag() int64 { return c.queued.Load() }
 
 // Close refuses further records and publishes what is queued. When ctx ends
 // first, what is left is given up: its done gets ErrClosed. It returns when
-// every done was called, with ctx's error if anything was given up.
+// every done was called, with an error if anything was given up: ctx's, or
+// ErrClosed where the log was closed before. A second Close does nothing.
 func (c *Coalescer) Close(ctx context.Context) error {
 	for _, flushers := range c.shards {
 		for _, f := range flushers {
@@ -139,11 +141,16 @@ func (c *Coalescer) Close(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, c.cancel)
 	c.wg.Wait()
+	stop()
 	c.cancel()
-	if !stop() {
-		return fmt.Errorf("journal: close coalescer: %w", context.Cause(ctx))
+	if !c.gaveUp.Swap(false) {
+		return nil
 	}
-	return nil
+	err := context.Cause(ctx)
+	if err == nil {
+		err = ErrClosed
+	}
+	return fmt.Errorf("journal: close coalescer: records were given up: %w", err)
 }
 
 // batch is one message while it fills. Its first maxMessageHead bytes are kept
@@ -173,6 +180,7 @@ type flusher struct {
 	metrics    *coalescerMetrics
 	log        *slog.Logger
 	total      *atomic.Int64
+	gaveUp     *atomic.Bool
 	batchBytes int
 	maxBytes   int64
 	maxRecords int
@@ -244,8 +252,11 @@ func (f *flusher) close() {
 	f.signal()
 }
 
-// run publishes batch after batch until it is closed and empty.
+// run publishes batch after batch until it is closed and empty. After a batch
+// that was given up nothing is published: it would be ahead of it for ever.
 func (f *flusher) run(ctx context.Context) {
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	for {
 		b, closed := f.take()
 		if b == nil {
@@ -256,6 +267,10 @@ func (f *flusher) run(ctx context.Context) {
 			continue
 		}
 		seq, err := f.flush(ctx, b.message(), len(b.entries))
+		if err != nil {
+			f.gaveUp.Store(true)
+			giveUp()
+		}
 		now := time.Now()
 		for _, e := range b.entries {
 			if err == nil {

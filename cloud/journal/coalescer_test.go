@@ -307,6 +307,51 @@ func TestCloseGivesUpWhenItsTimeIsOver(t *testing.T) {
 	})
 }
 
+func TestCloseOfAnEmptyCoalescerNeedsNoTime(t *testing.T) {
+	m := memWithBarrier(t, journaltest.Config{})
+	c := journal.NewCoalescer([]journal.Publisher{m.Log(0)}, journal.CoalescerConfig{}, quiet(), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Close(ctx); err != nil {
+		t.Fatalf("nothing was given up: %v", err)
+	}
+}
+
+// publisher is a log that answers as it is told.
+type publisher func(msg []byte) error
+
+func (p publisher) PublishMessage(_ context.Context, msg []byte) (uint64, error) { return 1, p(msg) }
+
+// A record behind one that was given up would be ahead of it when that comes
+// again.
+func TestNothingFollowsABatchThatWasGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		published := 0
+		c := journal.NewCoalescer([]journal.Publisher{publisher(func([]byte) error {
+			if published++; published == 1 {
+				return journal.ErrClosed
+			}
+			return nil
+		})}, journal.CoalescerConfig{Flushers: 1, BatchBytes: 1}, quiet(), nil)
+		var errs []error
+		for range 3 {
+			if err := c.Append(0, "gw", gateway("gw", "a"), func(_ uint64, err error) { errs = append(errs, err) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if published != 1 || len(errs) != 3 || !errors.Is(errs[2], journal.ErrClosed) {
+			t.Errorf("%d published, done with %v", published, errs)
+		}
+		if err := c.Close(t.Context()); !errors.Is(err, journal.ErrClosed) {
+			t.Errorf("close = %v, though records were given up", err)
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Errorf("second close = %v", err)
+		}
+	})
+}
+
 func TestABadRecordIsRefusedAtOnce(t *testing.T) {
 	m := memWithBarrier(t, journaltest.Config{})
 	c := journal.NewCoalescer([]journal.Publisher{m.Log(0)}, journal.CoalescerConfig{}, quiet(), nil)
