@@ -316,6 +316,7 @@ func (a *actorOf[M]) end(reason error) {
 	a.mu.Lock()
 	a.status = dead
 	a.gone.Store(true)
+	a.receiver, a.box = nil, mailbox[M]{} // a Ref may be kept for long, what it refers to need not
 	if reason != nil {
 		a.coldLocked().reason = reason
 	}

@@ -48,12 +48,13 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 	if err := ctx.Err(); err != nil {
 		return none, fmt.Errorf("actor: ask %s: %w", to, err)
 	}
-	p := &pending[R]{answer: make(chan R, 1)}
-	p.waiting.Store(true)
-	if to.actor != nil {
-		p.stats = to.actor.kind.stats
+	if to.actor == nil {
+		return none, fmt.Errorf("actor: ask %s: %w", to, ErrStopped)
 	}
+	p := &pending[R]{answer: make(chan R, 1), stats: to.actor.kind.stats}
+	p.waiting.Store(true)
 	if err := to.Tell(build(Reply[R]{p})); err != nil {
+		p.waiting.Store(false) // build may have handed the Reply on
 		return none, fmt.Errorf("actor: ask %s: %w", to, err)
 	}
 	var err error

@@ -57,11 +57,12 @@ func Spawn[M any](e *Engine, props *PropsTyped[M], id string) (Ref[M], error) {
 		return Ref[M]{}, fmt.Errorf("actor: spawn %q: %w", id, err)
 	}
 	a.kind = kindOf[M](e, a.receiver, d)
+	_, starts := a.receiver.(Starter[M])
 	if err := e.admit(id, a); err != nil {
 		return Ref[M]{}, fmt.Errorf("actor: spawn %q: %w", id, err)
 	}
 	a.kind.stats.actors.Inc()
-	if _, starts := a.receiver.(Starter[M]); starts {
+	if starts {
 		a.mu.Lock()
 		a.wakeAndUnlock()
 	}

@@ -117,9 +117,9 @@ func (s *ActorSystem) Engine() *Engine { return s.engine }
 // send to one another meanwhile is refused and counted. Stop in an order of
 // your own first where that matters.
 //
-// When ctx ends before that, the rest is abandoned: messages become dead
-// letters, Stopped hooks do not run, and a worker that is inside a Receive
-// ends when it returns. The error then says how many actors were left.
+// When ctx ends before that, the rest is abandoned: no turn begins any more,
+// messages become dead letters, Stopped hooks do not run. A worker that is
+// inside a turn finishes it, up to Throughput messages, and ends. The error then says how many actors were left.
 // Groups belong to their callers and are not touched. Calling Stop again waits
 // again. An actor must not call it: it would wait for itself.
 func (s *ActorSystem) Stop(ctx context.Context) error {

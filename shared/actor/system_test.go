@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/atrium-iot/atrium/shared/actor"
 )
@@ -218,6 +219,58 @@ func TestAPanicInAWatchsWrapHurtsNobody(t *testing.T) {
 			t.Fatalf("%d panics counted", n)
 		}
 	})
+}
+
+// What a Ref keeps of an actor that has stopped is small (I5): a table of Refs
+// must not keep the state of all actors that ever were.
+func TestARefToAStoppedActorDoesNotKeepItsReceiver(t *testing.T) {
+	s, _ := newSystem(t)
+	var state weak.Pointer[funcOf[int]]
+	ref := spawn(t, s, actor.PropsOf(func() actor.ReceiverOf[int] {
+		f := &funcOf[int]{receive: func(*actor.ContextOf[int]) {}}
+		state = weak.Make(f)
+		return f
+	}), "a")
+	for i := range 20 { // past the inline slots
+		if err := ref.Tell(i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ref.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	<-ref.Stopped()
+	deadline := time.Now().Add(patience)
+	for state.Value() != nil { // the worker may still be leaving the turn
+		if time.Now().After(deadline) {
+			t.Fatal("the receiver of a stopped actor is still held")
+		}
+		runtime.GC()
+	}
+	if err := ref.Tell(1); !errors.Is(err, actor.ErrStopped) {
+		t.Error(err)
+	}
+}
+
+func TestTheReplyOfAQuestionThatWasRefusedReachesNobody(t *testing.T) {
+	s, _ := newSystem(t)
+	stopped := spawn(t, s, on(func(*actor.ContextOf[actor.Reply[int]]) {}), "a")
+	if err := stopped.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []actor.Ref[actor.Reply[int]]{stopped, {}} {
+		var kept actor.Reply[int]
+		_, err := actor.Ask(t.Context(), ref, func(r actor.Reply[int]) actor.Reply[int] {
+			kept = r
+			return r
+		})
+		if !errors.Is(err, actor.ErrStopped) {
+			t.Errorf("%s: %v", ref, err)
+		}
+		if kept.Send(1) || kept.Send(2) {
+			t.Errorf("%s: an answer was taken that nobody waits for", ref)
+		}
+	}
 }
 
 func TestAskEndsWithItsContextAndTheLateReplyIsCounted(t *testing.T) {
