@@ -86,7 +86,7 @@ func TestTheCallersOwnFaultsArePlacedByPath(t *testing.T) {
 }
 
 func TestTheTreeKeepsNeitherOrderNorCommentsNorSpelling(t *testing.T) {
-	a, err := Parse("a", []byte("# one\nn: 0x10\nlist: [1.5, \"x\", true, null, -3, 18446744073709551615]\nm: {a: 1, b: 2}\n"))
+	a, err := Parse("a", []byte("# one\nn: 16.0\nlist: [1.5, \"x\", true, null, -3, 18446744073709551615]\nm: {a: 1, b: 2}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

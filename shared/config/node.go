@@ -182,7 +182,7 @@ func (d *Document) errorAt(n *node, format string, args ...any) error {
 
 // Tree returns the document as plain values: map[string]any, []any, string,
 // bool, nil, and for numbers int64, uint64 or float64, the first that holds
-// the value. It carries no comments, places or order of keys.
+// the value however it is written: 1.0 is the int64 1. It carries no comments, places or order of keys.
 func (d *Document) Tree() any { return d.root.tree() }
 
 func (n *node) tree() any {
@@ -216,8 +216,12 @@ func (n *node) number() any {
 	if v, err := parseUint(n.text, 64); err == nil {
 		return v
 	}
-	if v, err := parseFloat(n.text); err == nil {
-		return v
+	v, err := parseFloat(n.text)
+	switch {
+	case err != nil:
+		return math.NaN()
+	case v == math.Trunc(v) && math.Abs(v) <= 1<<53:
+		return int64(v) // 1.0 is 1
 	}
-	return math.NaN()
+	return v
 }

@@ -214,6 +214,7 @@ func TestTheDigestIgnoresCommentsSpellingAndOrderAndNothingElse(t *testing.T) {
 	for name, doc := range map[string]string{
 		"comment":  "# a comment\n" + whole,
 		"spelling": strings.ReplaceAll(strings.Replace(whole, "version: 3", "version: 0x3", 1), "title: a probe", `title: "a probe"`),
+		"fraction": strings.Replace(whole, "range: [0, 4294967295]", "range: [0.0, 4.294967295e9]", 1),
 		"order":    strings.Replace(strings.Replace(whole, "version: 3\n", "", 1), "every: 2s\n", "every: 2s\nversion: 3\n", 1),
 	} {
 		if parse(t, doc).Digest != base {
