@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,12 +17,15 @@ import (
 
 const (
 	// headerTimeout bounds how long a client may take to send its request
-	// line and headers, so that idle connections cannot pile up.
+	// line and headers, so that half requests cannot pile up.
 	headerTimeout = 5 * time.Second
 	// maxHeader is ample for a health probe and small for a 512 MB board.
 	maxHeader = 16 << 10
 	// shutdownTimeout is how long requests in flight get at a stop.
 	shutdownTimeout = 3 * time.Second
+	// idleTimeout is how long a connection is kept between requests: longer
+	// than the pause between two scrapes, so that they share one.
+	idleTimeout = 2 * time.Minute
 )
 
 // Check reports nil when a part of the program makes progress. It must not block.
@@ -50,8 +55,8 @@ func Handle(mux *http.ServeMux, reg prometheus.Gatherer, checks Checks) {
 func probe(checks map[string]Check) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		var failed error
-		for name, check := range checks {
-			if err := check(); err != nil {
+		for _, name := range slices.Sorted(maps.Keys(checks)) {
+			if err := checks[name](); err != nil {
 				failed = errors.Join(failed, fmt.Errorf("%s: %w", name, err))
 			}
 		}
@@ -86,7 +91,7 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 
 // ServeOn is Serve on a listener, which it closes.
 func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: maxHeader}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	select {

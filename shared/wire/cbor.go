@@ -71,7 +71,7 @@ type cursor struct {
 	err error
 }
 
-// open checks a message's array length (n < 0 takes any), version and kind.
+// open checks a message's array length, version and kind.
 func open(b []byte, n int, want Kind) cursor {
 	c := cursor{b: b}
 	length := c.head(majorArray, "message")
