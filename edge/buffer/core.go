@@ -38,6 +38,14 @@ const (
 	// commit interval has passed, so that the fsync ends within the interval,
 	// which hello promises as the bound of what a crash takes.
 	commitParts = 4
+	// letGoAfter is how long acked segments wait for a commit to be deleted
+	// with: a deletion of its own is an fsync more, and costs nothing to put
+	// off but duplicates after a crash.
+	letGoAfter = 10 * time.Second
+	// maxRuns is how many runs a new connection may leave behind: each has
+	// schemas and clocks of its own, and hello names wire.MaxRuns, the rest of
+	// which is for restarts. Beyond it live frames wait behind the backlog.
+	maxRuns = wire.MaxRuns / 4
 	// maxQuarantine bounds the frames kept for people to look at.
 	maxQuarantine = 64
 	// maxDropBatch bounds the segments that one plan drops.
@@ -101,7 +109,7 @@ func (c *core) commitDue() (at time.Duration, ok bool) {
 			sooner(r.mem[0].at + c.commitAge())
 		}
 		if r.ackedSegments() > 0 || c.removable(r) {
-			sooner(r.ackedAt + c.commitAge())
+			sooner(r.ackedAt + max(letGoAfter, 2*c.cfg.CommitInterval))
 		}
 	}
 	return at, ok
@@ -172,6 +180,10 @@ func (c *core) closeRun(p *planner, r *run) {
 	p.append(c, d, r.mem)
 	p.close(d)
 }
+
+// rotates says whether a new connection begins a new run, so that live frames
+// need not wait behind those in the store.
+func (c *core) rotates() bool { return c.current().backlog() && len(c.runs) < maxRuns }
 
 // committed notes that segments of a run are durable.
 func (c *core) committed(r *run, segs []segment) {
@@ -280,10 +292,13 @@ func (c *core) ack(now time.Duration, name id.Run, seq uint64) bool {
 	if seq <= r.acked {
 		return true
 	}
-	r.acked, r.ackedAt = seq, now
+	if r.ackedSegments() == 0 { // of the first that waits, or acks that go on would put it off
+		r.ackedAt = now
+	}
+	r.acked = seq
 	for _, it := range r.trim(seq) {
 		c.memory -= it.size()
-		if !it.gap {
+		if !it.gap && it.first > r.writing { // what is being written counts when its segment goes
 			c.count.acked += it.readings
 		}
 	}
@@ -303,7 +318,7 @@ func (c *core) dropOldest(reason DropReason, want int64) *plan {
 	left := maxDropBatch
 	for _, r := range c.runs {
 		d := p.draft(r)
-		p.release(c, d)
+		want -= p.release(c, d)
 		for i := r.ackedSegments(); i < len(r.segs) && want > 0 && left > 0; {
 			if r.segs[i].gap {
 				i++

@@ -132,6 +132,7 @@ func (c *Cursor) look() (look, error) {
 		l.seg = &seg
 		return l, nil
 	}
+	c.items = nil // the uplink keeps cursors to the connection's end
 	if it := r.itemOf(c.pos); it != nil && b.cfg.Mode != Always {
 		ready := *it
 		l.it = &ready
@@ -259,8 +260,16 @@ func (b *Buffer) readSegment(run id.Run, seg *segment) ([]item, error) {
 	return parseSegment(run, seg, value)
 }
 
-// get reads a value and checks its CRC.
+// get reads a value and checks its CRC. Close waits for it, or it fails.
 func (b *Buffer) get(key []byte) ([]byte, error) {
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil, ErrClosed
+	}
+	b.running.Add(1)
+	b.mu.Unlock()
+	defer b.running.Done()
 	value, err := b.store.Get(key)
 	if err != nil {
 		return nil, err

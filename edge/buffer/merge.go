@@ -1,5 +1,7 @@
 package buffer
 
+import "errors"
+
 // A gateway that is offline for days commits a few hundred bytes a second. As
 // one segment each they would fill the index long before the disk, so runs of
 // small ones are written again as one.
@@ -12,11 +14,9 @@ const (
 )
 
 // mergeable returns the run that ends in mergeCount small segments of frames,
-// nil if there is none. While a link drains the store it is not worth it.
+// nil if there is none. A link that takes frames and acks none counts as an
+// outage: one that acks never leaves so many.
 func (c *core) mergeable() *run {
-	if c.online {
-		return nil
-	}
 	for _, r := range c.runs {
 		n := len(r.segs) - mergeCount
 		if n < 0 || r.segs[n].first <= r.acked {
@@ -47,6 +47,9 @@ func (b *Buffer) merge() error {
 	var items []item
 	for i := range old {
 		part, err := b.readSegment(r.id, &old[i])
+		if errors.Is(err, ErrClosed) {
+			return nil
+		}
 		if err != nil {
 			return b.condemn(r, &old[i], err)
 		}

@@ -1,6 +1,8 @@
 package buffer
 
 import (
+	"slices"
+
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -95,11 +97,12 @@ type draft struct {
 
 func (p *planner) draft(r *run) *draft { return &draft{r, r.record()} }
 
-// release plans the deletion of the acked segments of a run.
-func (p *planner) release(c *core, d *draft) {
+// release plans the deletion of the acked segments of a run, and returns their
+// bytes.
+func (p *planner) release(c *core, d *draft) (bytes int64) {
 	n := d.r.ackedSegments()
 	if n == 0 {
-		return
+		return 0
 	}
 	for i := range n {
 		s := &d.r.segs[i]
@@ -107,8 +110,10 @@ func (p *planner) release(c *core, d *draft) {
 		p.cur.Delete(s.key(d.r.id))
 		d.rec.first = s.last + 1
 		p.touch(d.r.id, d.rec)
+		bytes += s.bytes
 	}
 	p.then(func() { c.released(d.r, n) })
+	return bytes
 }
 
 // messages plans the schemas and clocks that items use and the store lacks.
@@ -180,12 +185,17 @@ func (p *planner) segment(run id.Run, items []item, size int) segment {
 func (p *planner) close(d *draft) {
 	d.rec.state = wire.RunClosed
 	p.touch(d.r.id, d.rec)
-	p.then(func() { d.r.state = wire.RunClosed })
+	p.then(func() {
+		d.r.state = wire.RunClosed
+		d.r.sids, d.r.schemas, d.r.clocks = nil, nil, nil // in the store, if a frame needs them
+	})
 }
 
 // remove plans the end of a run of which nothing is held any more; keys are
 // its schemas and clocks.
 func (p *planner) remove(c *core, r *run, keys [][]byte) {
+	p.order = slices.DeleteFunc(p.order, func(run id.Run) bool { return run == r.id })
+	delete(p.records, r.id)
 	for _, key := range append(keys, runKey(r.id)) {
 		p.room(1, len(key)+indexEntry, 0)
 		p.cur.Delete(key)

@@ -30,9 +30,10 @@ type run struct {
 	ackedAt   time.Duration
 	retired   bool // the gate has been told that it is closed or unclean
 
+	// Of a run of this process that is not closed; then the store has all.
 	sids    map[*Series]uint32
-	schemas []message // of sid i+1; only for a run of this process
-	clocks  []message // of clk i+1; likewise
+	schemas []message // of sid i+1
+	clocks  []message // of clk i+1
 	clock   clockMapping
 }
 

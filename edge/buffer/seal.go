@@ -17,9 +17,9 @@ func (b *Buffer) Seal(ctx context.Context) error {
 	}
 	b.cutLocked()
 	b.sealed = true
-	b.mu.Unlock()
 	done := make(chan error, 1)
-	b.running.Go(func() { done <- b.finish() })
+	b.running.Go(func() { done <- b.finish() }) // before a Close waits
+	b.mu.Unlock()
 	return finished(ctx, done, "seal")
 }
 

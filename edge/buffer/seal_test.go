@@ -2,6 +2,7 @@ package buffer_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"strings"
 	"testing"
@@ -125,6 +126,51 @@ func TestRunsWithoutFramesAreForgottenBeforeHelloOverflows(t *testing.T) {
 		settle(time.Minute)
 		if st := w.buf.Stats(); st.Runs != 1 {
 			t.Fatalf("%d runs are left", st.Runs)
+		}
+	})
+}
+
+// The record of a run that is forgotten in the start that finds it unclean does
+// not come back with the batch that deletes it.
+func TestAForgottenRunLeavesNoRecord(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newBench(t, nil)
+		w.close()
+		store, err := w.disk.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range uint64(wire.MaxRuns + 5) { // without frames; the oldest was not closed
+			state := wire.RunClosed
+			if n == 0 {
+				state = wire.RunOpen
+			}
+			key := binary.BigEndian.AppendUint64([]byte{'r'}, n+1)
+			value := append(binary.BigEndian.AppendUint64(nil, n+10), byte(wire.Telemetry), byte(state))
+			value = append(value, make([]byte, 16)...)
+			value = binary.BigEndian.AppendUint64(value, 1)
+			value = binary.BigEndian.AppendUint64(value, 0)
+			var b buffer.Batch
+			b.Put(key, buffer.Seal(key, value))
+			if err := store.Commit(&b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		defer w.close()
+		runs := 0
+		s, err := w.buf.Connect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for w.disk.Lose(kind('r')) {
+			runs++
+		}
+		if runs != len(s.Hello.Runs) {
+			t.Fatalf("%d records of runs are stored, hello names %d", runs, len(s.Hello.Runs))
 		}
 	})
 }

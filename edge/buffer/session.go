@@ -28,15 +28,15 @@ var (
 
 // Connect begins a connection: frames are cut by Linger from now on. If the
 // store holds unacked frames of the open run, that run is closed and becomes
-// backlog, so that live frames need not wait behind it. The error is ErrClosed
-// or that of Config.Rand.
+// backlog, so that live frames need not wait behind it, unless there are
+// maxRuns. The error is ErrClosed or that of Config.Rand.
 func (b *Buffer) Connect() (Session, error) {
 	name, err := id.NewRun(b.cfg.Rand)
 	if err != nil {
 		return Session{}, fmt.Errorf("buffer: connect: %w", err)
 	}
 	err = b.grow(b.cfg.Reserve, func() (*plan, error) {
-		if b.sealed || !b.core.current().backlog() {
+		if b.sealed || !b.core.rotates() {
 			return nil, nil
 		}
 		b.cutLocked()

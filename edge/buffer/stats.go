@@ -57,7 +57,7 @@ type counters struct {
 // Stats is what the buffer holds and has done since Open.
 type Stats struct {
 	Runs          int    // in the store or in memory
-	Frames        uint64 // cut, not yet let go
+	Frames        uint64 // cut and not acked
 	Readings      uint64 // in those frames
 	OpenRows      int    // in the frame that is not cut yet
 	MemoryBytes   int64  // of frames that are not committed
@@ -104,7 +104,7 @@ func (c *core) stats(now time.Duration) Stats {
 	oldest := now.Milliseconds()
 	for _, r := range c.runs {
 		s.Segments += len(r.segs)
-		for i := range r.segs {
+		for i := r.ackedSegments(); i < len(r.segs); i++ {
 			if g := &r.segs[i]; !g.gap {
 				s.Frames += g.last - g.first + 1
 				s.Readings += g.readings
@@ -121,7 +121,9 @@ func (c *core) stats(now time.Duration) Stats {
 			}
 		}
 	}
-	s.OldestAge = max(0, now-time.Duration(oldest)*time.Millisecond)
+	if s.Frames > 0 {
+		s.OldestAge = max(0, now-time.Duration(oldest)*time.Millisecond)
+	}
 	for r := range dropReasons {
 		s.Dropped[r] = n.dropped[r]
 	}
