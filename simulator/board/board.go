@@ -7,7 +7,8 @@
 // file get a line for a counter's number: what the line says, a host was given.
 // What the host does with it is what a verification finds out.
 //
-// The package injects no faults and knows neither profiles nor gateways.
+// Faults are package fault's, which wraps the chips if it is asked to. The
+// package knows neither profiles nor gateways.
 package board
 
 import (
@@ -23,6 +24,7 @@ import (
 	"github.com/atrium-iot/atrium/hal/remote"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/simulator/chip"
+	"github.com/atrium-iot/atrium/simulator/fault"
 	"github.com/atrium-iot/atrium/simulator/world"
 )
 
@@ -30,6 +32,8 @@ import (
 type Options struct {
 	Socket string // path of the unix socket
 	Truth  string // path of the truth file; empty keeps none
+	// Faults are those of the configuration's targets; nil leaves the chips whole.
+	Faults *fault.Set
 }
 
 // Board is the chips of a configuration, powered on.
@@ -45,18 +49,23 @@ type place struct {
 }
 
 // New powers on the chips of a configuration that ParseConfig accepted. last
-// holds the number that each counter has reached before; absent is 0.
-func New(c *Config, last map[id.Device]uint32) (*Board, error) {
+// holds the number that each counter has reached before; absent is 0. faults may
+// be nil.
+func New(c *Config, last map[id.Device]uint32, faults *fault.Set) (*Board, error) {
 	b := &Board{buses: map[string]i2c.Bus{}, counters: map[place]id.Device{}}
 	p := power{config: c, world: world.World{Seed: c.Seed}, start: time.Now(), last: last}
 	for _, bus := range c.Buses {
 		chips := make(map[uint16]chip.Chip, len(bus.Chips))
 		for _, one := range bus.Chips {
-			made, err := p.on(bus.Name, one)
-			if err != nil {
+			powerOn, err := p.on(bus.Name, one)
+			switch {
+			case err != nil:
 				return nil, fmt.Errorf("board: %w", err)
+			case faults != nil:
+				chips[one.Address] = faults.Wrap(fault.Place{Bus: bus.Name, Address: one.Address}, powerOn)
+			default:
+				chips[one.Address] = powerOn()
 			}
-			chips[one.Address] = made
 			if one.Device != (id.Device{}) {
 				b.counters[place{bus.Name, one.Address}] = one.Device
 			}
@@ -103,7 +112,7 @@ func Run(ctx context.Context, c *Config, o Options, ready func(), log *slog.Logg
 		}
 		defer func() { err = errors.Join(err, t.close()) }()
 	}
-	b, err := New(c, last)
+	b, err := New(c, last, o.Faults)
 	if err != nil {
 		return err
 	}

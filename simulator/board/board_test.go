@@ -101,7 +101,7 @@ func expectFile(t *testing.T, path string, lines ...string) {
 // were given, each time that they were, and nothing else.
 func TestTheTruthHoldsTheNumbersThatWereDelivered(t *testing.T) {
 	dir := t.TempDir()
-	o := Options{filepath.Join(dir, "board.sock"), filepath.Join(dir, "truth.jsonl")}
+	o := Options{Socket: filepath.Join(dir, "board.sock"), Truth: filepath.Join(dir, "truth.jsonl")}
 	stop := start(t, o)
 	b := dial(t, o.Socket)
 	count(t, b, 0x20)
@@ -226,7 +226,7 @@ func TestABoardEndsWhenItsTruthCannotBeWritten(t *testing.T) {
 		t.Skip(err)
 	}
 	defer full.Close()
-	b, err := New(parsed(t), nil)
+	b, err := New(parsed(t), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ buses:
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := New(c, nil)
+	b, err := New(c, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

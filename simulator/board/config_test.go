@@ -54,7 +54,7 @@ func FuzzParseConfig(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := New(c, nil); err != nil {
+		if _, err := New(c, nil, nil); err != nil {
 			t.Errorf("an accepted configuration makes no board: %v", err)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/simulator/chip"
+	"github.com/atrium-iot/atrium/simulator/fault"
 	"github.com/atrium-iot/atrium/simulator/world"
 )
 
@@ -17,22 +18,25 @@ type power struct {
 	last   map[id.Device]uint32 // by counter: the number that it continues above
 }
 
-// on returns a chip that was powered on just now.
-func (p *power) on(bus string, c Chip) (chip.Chip, error) {
+// on returns what powers a chip on: a new one each time, but of a counter the
+// same, because its numbers must not repeat.
+func (p *power) on(bus string, c Chip) (func() chip.Chip, error) {
 	probe := func(at time.Time) world.Climate {
 		return p.world.Climate(c.Room, p.config.Rooms[c.Room], p.at(at))
 	}
 	switch c.Type {
 	case "tmp102":
-		return chip.NewTMP102(probe, c.Timing), nil
+		return func() chip.Chip { return chip.NewTMP102(probe, c.Timing) }, nil
 	case "bme280":
-		return chip.NewBME280(probe, chip.CalibrationOf(p.config.part(bus, c.Address)), c.Timing), nil
+		cal := chip.CalibrationOf(p.config.part(bus, c.Address))
+		return func() chip.Chip { return chip.NewBME280(probe, cal, c.Timing) }, nil
 	case "sht31":
-		return chip.NewSHT31(probe, c.Timing), nil
+		return func() chip.Chip { return chip.NewSHT31(probe, c.Timing) }, nil
 	case "ads1115":
-		return chip.NewADS1115(p.inputs(c.Room), c.Timing), nil
+		return func() chip.Chip { return chip.NewADS1115(p.inputs(c.Room), c.Timing) }, nil
 	case "counter":
-		return chip.NewCounter(p.last[c.Device]), nil
+		counter := chip.NewCounter(p.last[c.Device])
+		return func() chip.Chip { return counter }, nil
 	}
 	return nil, fmt.Errorf("chip type %q is unknown", c.Type)
 }
@@ -61,4 +65,16 @@ func (p *power) inputs(room string) chip.Inputs {
 			0,
 		}
 	}
+}
+
+// Targets returns the board's chips for a fault.Set.
+func (c *Config) Targets() []fault.Target {
+	var all []fault.Target
+	for _, bus := range c.Buses {
+		for _, one := range bus.Chips {
+			at := fault.Place{Bus: bus.Name, Address: one.Address}
+			all = append(all, fault.Target{Place: at, Exact: one.Device != id.Device{}})
+		}
+	}
+	return all
 }

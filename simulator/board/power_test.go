@@ -18,7 +18,7 @@ buses: [{name: b, chips: [{type: ads1115, address: 0x48, room: lobby}, {type: sh
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := New(c, nil)
+		b, err := New(c, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
