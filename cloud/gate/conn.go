@@ -89,7 +89,7 @@ func ended(quicErr, cause error) error {
 // serveControl reads the control stream, and starts the writer and the lanes.
 func (c *conn) serveControl(ctx context.Context, all *sync.WaitGroup, fail func(error)) error {
 	greet := time.AfterFunc(greetTimeout, func() {
-		fail(closef(wire.CloseProtocol, "no hello and bind within %s", greetTimeout))
+		fail(closef(wire.CloseProtocol, "no hello or bind within %s", greetTimeout))
 	})
 	defer greet.Stop()
 	stream, err := c.quic.AcceptStream(ctx)
@@ -104,12 +104,13 @@ func (c *conn) serveControl(ctx context.Context, all *sync.WaitGroup, fail func(
 		if err != nil {
 			return streamError("control", err)
 		}
-		opening, err := c.takeControl(ctx, msg)
+		greet.Stop() // a journal that is full is not the gateway's silence
+		greeted, err := c.takeControl(ctx, msg)
 		if err != nil {
 			return err
 		}
-		if opening {
-			greet.Stop()
+		if !greeted {
+			greet.Reset(greetTimeout)
 		}
 	}
 }

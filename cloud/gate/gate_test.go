@@ -380,6 +380,17 @@ func TestAFullJournalSlowsALaneAndLosesNothing(t *testing.T) { // I5
 	})
 }
 
+func TestAFullJournalIsNotTheGatewaysSilence(t *testing.T) { // I6
+	inWorld(t, nil, func(w *world) {
+		w.journal.busy = int(greetTimeout/busyRetry) * 4 / 3
+		begin := time.Now()
+		w.connect("hq/gw").want(wire.KindWelcome)
+		if took := time.Since(begin); took < greetTimeout {
+			t.Fatalf("welcome after %s: the journal was not full for long enough", took)
+		}
+	})
+}
+
 func TestAJournalThatFailsEndsTheConnectionWithoutAnAck(t *testing.T) { // I2
 	inWorld(t, nil, func(w *world) {
 		e := w.open("hq/gw")

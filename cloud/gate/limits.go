@@ -25,7 +25,7 @@ const (
 	// handshakeTimeout bounds TLS: a gateway on a slow radio link needs a few
 	// round trips of 1 s, a stranger that says nothing gets no more.
 	handshakeTimeout = 10 * time.Second
-	// greetTimeout bounds the time from the handshake to bind.
+	// greetTimeout bounds the wait for hello, and then for bind.
 	greetTimeout = 15 * time.Second
 	// idleTimeout is how long a connection without a packet lives; gateways
 	// send a keep-alive every 20 to 25 s.
@@ -62,7 +62,7 @@ const (
 	maxEntries = 64 << 10
 
 	// claimed bounds the runs whose gateway is remembered after its connection:
-	// some days of a cluster of thousands of gateways, 3 MB.
+	// some days of a cluster of thousands of gateways, 9 MB.
 	claimed = 64 << 10
 
 	// ackDelay is how long durable frames are gathered into one ack: small
