@@ -102,6 +102,9 @@ func (b *block) decode(s *source, scratch *wire.Rows, from, to int64) error {
 	}
 	r.Data = nil // the source's buffer is used again
 	b.cells = b.cells[:0]
+	if r.From >= from && r.To < to {
+		b.cells = slices.Grow(b.cells, r.N)
+	}
 	for i, t := range scratch.T {
 		us := r.UTC0 + t*int64(b.info.Body.Tick)/1000
 		if us >= from && us < to {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -56,12 +57,12 @@ func (s *Store) Write(shard int, seq uint64, p *Projections) error {
 	for id, span := range w.spans {
 		s.spans[id] = max(s.spans[id], span)
 	}
-	over := sh.dead - MaxDeadLetters
+	over := sh.dead > MaxDeadLetters
 	s.mu.Unlock()
 	s.metrics.rows.Add(float64(len(p.Rows)))
 	s.metrics.write.Observe(time.Since(begin).Seconds())
-	if over > 0 {
-		return s.giveUp(shard, over)
+	if over {
+		return s.giveUp(shard)
 	}
 	return nil
 }
@@ -205,20 +206,18 @@ func (w *writer) letter(key []byte, d *DeadLetter) error {
 	return w.encoded(key, d)
 }
 
-// giveUp removes the shard's oldest n dead letters.
-func (s *Store) giveUp(shard, n int) error {
+// giveUp removes the shard's oldest dead letters beyond MaxDeadLetters. It
+// counts again, since those that aged away were not counted when they did.
+func (s *Store) giveUp(shard int) error {
 	var keys [][]byte
 	err := s.db.View(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: deadShard(shard)})
-		defer it.Close()
-		for it.Rewind(); it.Valid() && len(keys) < n; it.Next() {
-			keys = append(keys, it.Item().KeyCopy(nil))
-		}
-		return nil
+		return scanKeys(txn, deadShard(shard), func(key []byte) { keys = append(keys, slices.Clone(key)) })
 	})
 	if err != nil {
 		return fmt.Errorf("history: dead letters of shard %d: %w", shard, err)
 	}
+	kept := min(len(keys), MaxDeadLetters)
+	keys = keys[:len(keys)-kept]
 	batch := s.db.NewWriteBatch()
 	defer batch.Cancel()
 	for _, key := range keys {
@@ -230,7 +229,7 @@ func (s *Store) giveUp(shard, n int) error {
 		return fmt.Errorf("history: remove dead letters of shard %d: %w", shard, err)
 	}
 	s.mu.Lock()
-	s.shards[shard].dead -= len(keys)
+	s.shards[shard].dead = kept
 	s.mu.Unlock()
 	s.metrics.given.Add(float64(len(keys)))
 	return nil

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +22,8 @@ type snapshotJob struct {
 	objects  []object
 	size     int
 	begin    time.Time
-	err      error
+	kept     bool  // all of it is durable; what followed may have failed
+	err      error // of any of it
 }
 
 type object struct {
@@ -40,8 +42,8 @@ type keeper struct {
 	records []journal.Record
 	job     *snapshotJob
 	applied uint64
-	measured,
-	wanted time.Time
+	wanted  bool // the lag
+	asked   time.Time
 
 	// Of run's goroutine.
 	manifests []*manifest // the durable ones it knows, oldest first, at most two
@@ -75,9 +77,9 @@ func (k *keeper) store(job *snapshotJob) {
 func (k *keeper) measure(applied uint64) {
 	now := time.Now()
 	k.mu.Lock()
-	due := now.Sub(k.measured) >= measureEvery
+	due := now.Sub(k.asked) >= measureEvery
 	if due {
-		k.measured, k.wanted, k.applied = now, now, applied
+		k.asked, k.wanted, k.applied = now, true, applied
 	}
 	k.mu.Unlock()
 	if due {
@@ -103,13 +105,11 @@ func (k *keeper) run(ctx context.Context) error {
 		case <-k.signal:
 		}
 		k.mu.Lock()
-		recs, job, measure, applied := k.records, k.job, !k.wanted.IsZero(), k.applied
-		k.records, k.job, k.wanted = nil, nil, time.Time{}
+		job, measure, applied := k.job, k.wanted, k.applied
+		k.job, k.wanted = nil, false
 		k.mu.Unlock()
-		for part := range slices.Chunk(recs, journal.MaxRecords) {
-			if _, err := k.s.owner.Publish(ctx, part); err != nil {
-				return fmt.Errorf("publish %s records: %w", part[0].Kind, err)
-			}
+		if err := k.publish(ctx); err != nil {
+			return err
 		}
 		if measure {
 			k.lag(ctx, applied)
@@ -122,6 +122,22 @@ func (k *keeper) run(ctx context.Context) error {
 		}
 		k.stored <- job
 	}
+}
+
+// publish writes the queued records to the log. After an error they are queued
+// still: run meets it again.
+func (k *keeper) publish(ctx context.Context) error {
+	k.mu.Lock()
+	recs := k.records
+	k.records = nil
+	k.mu.Unlock()
+	for part := range slices.Chunk(recs, journal.MaxRecords) {
+		if _, err := k.s.owner.Publish(ctx, part); err != nil {
+			k.add(recs...)
+			return fmt.Errorf("publish %s records: %w", part[0].Kind, err)
+		}
+	}
+	return nil
 }
 
 func (k *keeper) lag(ctx context.Context, applied uint64) {
@@ -142,6 +158,9 @@ func (k *keeper) keep(ctx context.Context, job *snapshotJob) error {
 		if err := s.objects.Put(ctx, o.entry.Object, o.data); err != nil {
 			return err
 		}
+		if err := k.publish(ctx); err != nil { // a tick must not wait for thousands of sites
+			return err
+		}
 	}
 	data, err := s.codec.encodeManifest(job.manifest)
 	if err != nil {
@@ -150,6 +169,7 @@ func (k *keeper) keep(ctx context.Context, job *snapshotJob) error {
 	if err := s.objects.Put(ctx, manifestName(job.manifest.Seq), data); err != nil {
 		return err
 	}
+	job.kept = true
 	k.manifests = append(k.manifests, job.manifest)
 	if len(k.manifests) > 2 {
 		k.manifests = k.manifests[1:]
@@ -258,13 +278,15 @@ func (s *Shard) snapshot(now time.Time) (*snapshotJob, error) {
 	return job, nil
 }
 
-// stored takes the keeper's result: the snapshot is the last, or its sites
-// are to be written again.
+// stored takes the keeper's result: the snapshot is the last, also if the
+// purge after it failed, or its sites are to be written again.
 func (s *Shard) stored(job *snapshotJob) {
 	s.storing = nil
 	if job.err != nil {
 		s.metrics.snapshotErrors.Inc()
-		s.log.Error("snapshot not kept, the next one tries again", "seq", job.manifest.Seq, "err", job.err)
+		s.log.Error("snapshot failed, the next one tries again", "seq", job.manifest.Seq, "kept", job.kept, "err", job.err)
+	}
+	if !job.kept {
 		for _, o := range job.objects {
 			if st := s.sites[o.entry.Site]; st != nil {
 				st.dirty = true
@@ -273,6 +295,7 @@ func (s *Shard) stored(job *snapshotJob) {
 		return
 	}
 	s.last = job.manifest
+	maps.DeleteFunc(s.skips, func(k skipKey, _ bool) bool { return k.pos.Seq <= s.last.Seq }) // no reload goes below
 	for _, o := range job.objects {
 		if st := s.sites[o.entry.Site]; st != nil {
 			st.object = o.entry

@@ -13,6 +13,9 @@ import (
 // purged under it: each time a newer snapshot exists.
 const maxRecoveries = 3
 
+// errUnread says that an object is there and could not be read.
+var errUnread = errors.New("can't be read")
+
 // recoverAgain recovers, from a newer snapshot where the log was purged while
 // the one before was read.
 func (s *Shard) recoverAgain(ctx context.Context) error {
@@ -58,7 +61,9 @@ func (s *Shard) recover(ctx context.Context) error {
 
 // load restores the newest manifest that is whole. One above what history
 // holds is used only if there is none below: history would lack what lies
-// between.
+// between. Where none can be used, one could not be read and the log was
+// purged, that is an error: a store that does not answer in time is no reason
+// to begin from nothing, and a new start of the shard reads again.
 func (s *Shard) load(ctx context.Context, token uint64) error {
 	objects, err := s.objects.List(ctx)
 	if err != nil {
@@ -83,6 +88,7 @@ func (s *Shard) load(ctx context.Context, token uint64) error {
 		}
 		return 1
 	})
+	var unread error
 	for _, seq := range seqs {
 		err := s.loadManifest(ctx, seq)
 		if err == nil {
@@ -98,12 +104,32 @@ func (s *Shard) load(ctx context.Context, token uint64) error {
 		s.metrics.badSnapshots.Inc()
 		s.log.Error("snapshot is of no use, an older one is tried", "manifest", seq, "err", err)
 		s.closeSites()
+		if errors.Is(err, errUnread) {
+			unread = errors.Join(unread, err)
+		}
 	}
-	return nil
+	if unread == nil {
+		return nil
+	}
+	first, _, err := s.journal.Bounds(ctx)
+	if err == nil && first <= 1 {
+		return nil // the log itself holds everything
+	}
+	return errors.Join(unread, err)
+}
+
+// get reads an object. An error other than its absence says nothing about what
+// the object holds.
+func (s *Shard) get(ctx context.Context, name string) ([]byte, error) {
+	data, err := s.objects.Get(ctx, name)
+	if err != nil && !errors.Is(err, journal.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %w", errUnread, err)
+	}
+	return data, err
 }
 
 func (s *Shard) loadManifest(ctx context.Context, seq uint64) error {
-	data, err := s.objects.Get(ctx, manifestName(seq))
+	data, err := s.get(ctx, manifestName(seq))
 	if err != nil {
 		return err
 	}
@@ -115,7 +141,7 @@ func (s *Shard) loadManifest(ctx context.Context, seq uint64) error {
 		return fmt.Errorf("%s: is of shard %d at %d", manifestName(seq), m.Shard, m.Seq)
 	}
 	for _, e := range m.Sites {
-		data, err := s.objects.Get(ctx, e.Object)
+		data, err := s.get(ctx, e.Object)
 		if err != nil {
 			return err
 		}
