@@ -48,9 +48,6 @@ func New(p *profile.Profile, addr uint16) *Device {
 // Address returns the device's address on its bus.
 func (d *Device) Address() uint16 { return d.addr }
 
-// Profile returns the device's type.
-func (d *Device) Profile() *profile.Profile { return d.profile }
-
 // Read returns a task that reads the device once into a sample, which is
 // complete when the task is done without an error and unchanged otherwise. The
 // task before must be done. After bus.ErrStalled a step of it may still be in

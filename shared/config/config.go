@@ -64,15 +64,6 @@ func (e *Error) Error() string {
 	return s.String()
 }
 
-// Decode is Parse and Document.Decode in one.
-func Decode(file string, data []byte, into any) error {
-	d, err := Parse(file, data)
-	if err != nil {
-		return err
-	}
-	return d.Decode(into)
-}
-
 // Document is a parsed YAML document. It never changes.
 type Document struct {
 	file   string

@@ -47,7 +47,7 @@ type sample struct {
 func TestEveryErrorNamesThePlaceTheKeyAndWhatIsWanted(t *testing.T) {
 	datadriven.RunTest(t, "testdata/decode", func(t *testing.T, d *datadriven.TestData) string {
 		s := sample{Name: "default", Total: 7}
-		if err := Decode("f.yaml", []byte(d.Input), &s); err != nil {
+		if err := decode("f.yaml", []byte(d.Input), &s); err != nil {
 			var e *Error
 			if !errors.As(err, &e) {
 				d.Fatalf(t, "%T is not an *Error: %v", err, err)
@@ -83,6 +83,14 @@ func TestTheCallersOwnFaultsArePlacedByPath(t *testing.T) {
 	if !d.Has("$.devices[0].id") || d.Has("$.devices[0].address") {
 		t.Error("Has does not follow the document")
 	}
+}
+
+func decode(file string, data []byte, into any) error {
+	d, err := Parse(file, data)
+	if err != nil {
+		return err
+	}
+	return d.Decode(into)
 }
 
 func TestTheTreeKeepsNeitherOrderNorCommentsNorSpelling(t *testing.T) {
@@ -128,17 +136,17 @@ func TestOversizedAndBinaryInputIsRefusedBeforeItIsParsed(t *testing.T) {
 
 func TestASizeRoundTripsAndOverflowIsRefused(t *testing.T) {
 	for in, want := range map[string]Size{"0": 0, "1": 1, "64KiB": 65536, "20MiB": 20 << 20, "3 GiB": 3 << 30} {
-		s, err := ParseSize(in)
+		s, err := parseSize(in)
 		if err != nil || s != want {
-			t.Errorf("ParseSize(%q) = %d, %v", in, s, err)
+			t.Errorf("parseSize(%q) = %d, %v", in, s, err)
 		}
-		if back, err := ParseSize(s.String()); err != nil || back != s {
+		if back, err := parseSize(s.String()); err != nil || back != s {
 			t.Errorf("%q came back as %d, %v", s.String(), back, err)
 		}
 	}
 	for _, in := range []string{"", "KiB", "-1", "+1", "1.5MiB", "1MB", "9007199254740992KiB", "9223372036854775808"} {
-		if s, err := ParseSize(in); err == nil {
-			t.Errorf("ParseSize(%q) = %d, want an error", in, s)
+		if s, err := parseSize(in); err == nil {
+			t.Errorf("parseSize(%q) = %d, want an error", in, s)
 		}
 	}
 }
@@ -153,7 +161,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		before := bytes.Clone(data)
 		var s sample
-		err := Decode("f.yaml", data, &s)
+		err := decode("f.yaml", data, &s)
 		if !bytes.Equal(before, data) {
 			t.Fatal("the input was changed")
 		}

@@ -198,7 +198,7 @@ func scan(n *node, v reflect.Value) error {
 		v.SetInt(int64(t))
 		return err
 	case v.Type() == sizeType:
-		s, err := ParseSize(n.text)
+		s, err := parseSize(n.text)
 		v.SetInt(int64(s))
 		return err
 	}

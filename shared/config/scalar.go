@@ -17,9 +17,9 @@ var units = []struct {
 	bytes int64
 }{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
 
-// ParseSize reads "20MiB". It does not accept fractions, signs or decimal
+// parseSize reads "20MiB". It does not accept fractions, signs or decimal
 // units, because "20MB" is read differently by different people.
-func ParseSize(s string) (Size, error) {
+func parseSize(s string) (Size, error) {
 	digits, factor := s, int64(1)
 	for _, u := range units {
 		if d, ok := strings.CutSuffix(s, u.name); ok {

@@ -51,15 +51,6 @@ func ParseRun(s string) (Run, error) {
 	return r, nil
 }
 
-// ParseSchema reads what Schema.String wrote.
-func ParseSchema(s string) (Schema, error) {
-	var h Schema
-	if err := parseHex(h[:], s); err != nil {
-		return Schema{}, fmt.Errorf("schema %q: %w", s, err)
-	}
-	return h, nil
-}
-
 // ParseBoot reads 32 hexadecimal digits, with or without the hyphens of a UUID.
 func ParseBoot(s string) (Boot, error) {
 	var b Boot
