@@ -7,10 +7,10 @@ TOOL    := go tool -modfile=.ci/tools.mod
 EDGE    := ./edge/cmd/atrium-edge ./simulator/cmd/atrium-sim
 CLOUD   := ./cloud/cmd/atrium-cloud ./cloud/cmd/atrium
 
-.PHONY: help build test lint bench demo-check mutants clean
+.PHONY: help build test lint bench demo-check board-rpi3 mutants clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
 
 build: ## all programs for amd64, arm64 and armv6 into bin/
 	GOOS=linux GOARCH=amd64 $(GOBUILD) -o bin/linux-amd64/ $(EDGE) $(CLOUD)
@@ -31,6 +31,9 @@ bench: ## every benchmark; docs/BENCHMARKS.md says how to read them
 
 demo-check: ## one cloud node, two boards, two gateways, cuts and kills, then verify
 	scripts/demo-check
+
+board-rpi3: ## the agent on an emulated Raspberry Pi 3 with Debian's kernel, its values in the cloud
+	scripts/board-rpi3
 
 mutants: ## apply each deliberate fault and see that its test fails
 	go run ./tests/mutants

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// network brings up the loopback and the first USB or Ethernet interface, with
+// the first address that QEMU's user networking gives a guest. The host is
+// 10.0.2.2 on the same link, so that no route is needed.
+func network() error {
+	if err := up("lo", [4]byte{127, 0, 0, 1}, [4]byte{255, 0, 0, 0}); err != nil {
+		return err
+	}
+	device, err := waitFor("/sys/class/net/[eu]*") // eth0 or usb0
+	if err != nil {
+		return err
+	}
+	return up(filepath.Base(device), [4]byte{10, 0, 2, 15}, [4]byte{255, 255, 255, 0})
+}
+
+// up gives an interface its address and starts it (netdevice(7)).
+func up(name string, address, mask [4]byte) error {
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	err = errors.Join(
+		setAddress(socket, name, unix.SIOCSIFADDR, address),
+		setAddress(socket, name, unix.SIOCSIFNETMASK, mask),
+		start(socket, name),
+		unix.Close(socket),
+	)
+	if err != nil {
+		return fmt.Errorf("network: %s: %w", name, err)
+	}
+	return nil
+}
+
+func setAddress(socket int, name string, request uint, address [4]byte) error {
+	r, err := unix.NewIfreq(name)
+	if err != nil {
+		return err
+	}
+	if err := r.SetInet4Addr(address[:]); err != nil {
+		return err
+	}
+	return unix.IoctlIfreq(socket, request, r)
+}
+
+func start(socket int, name string) error {
+	r, err := unix.NewIfreq(name)
+	if err != nil {
+		return err
+	}
+	r.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, r)
+}
