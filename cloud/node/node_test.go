@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/cloud/cluster"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/ops"
@@ -269,6 +270,47 @@ func TestAStopDuringTheStartIsClean(t *testing.T) {
 	cfg := Config{Data: filepath.Join(t.TempDir(), "data"), Listen: "127.0.0.1:0", HTTP: "127.0.0.1:0", Name: "n1", Shards: 2}
 	if err := Run(ctx, cfg, slog.New(slog.DiscardHandler)); err != nil {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A node with a part that failed would take frames that nobody applies, or
+// serve what nobody updates: it ends, and cleanly, so that it can start again.
+func TestTheFirstPartThatFailsEndsTheNode(t *testing.T) {
+	for name, c := range map[string]struct {
+		fail func(n *node) error
+		want string
+	}{
+		"a shard is lost": {func(n *node) error {
+			kv, err := journal.OpenKV(t.Context(), n.server.JetStream(), ownersBucket, 1)
+			if err == nil {
+				_, err = cluster.Claim(t.Context(), cluster.Config{Node: "n2", Shard: 1, Incarnation: 1}, kv, n.shards[1].log, n.log, nil)
+			}
+			return err
+		}, "site: shard 1: the shard belongs to another owner: n2"},
+		"HTTP": {func(n *node) error { return n.http.Close() }, "http: "},
+		"UDP":  {func(n *node) error { return n.socket.Close() }, "gate: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := start(t, filepath.Join(t.TempDir(), "data"))
+			l.journal(append(opening(), frame(1))...)
+			l.reports(1)
+			http.DefaultClient.CloseIdleConnections()
+			if err := c.fail(l.node); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case err := <-l.served:
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("serve ended with %v, want %q", err, c.want)
+				}
+			case <-time.After(patience):
+				t.Fatal("the node goes on")
+			}
+			l.cancel()
+			if err := l.node.release(); err != nil && name != "UDP" { // which is closed twice
+				t.Errorf("release: %v", err)
+			}
+		})
 	}
 }
 
