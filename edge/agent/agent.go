@@ -28,7 +28,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,8 +42,9 @@ import (
 	"github.com/atrium-iot/atrium/shared/ops"
 )
 
-// stopTimeout bounds what a stop waits for beside the drain: reads in flight
-// (a bus's deadline is 1 s) and the last commit. systemd's default is 90 s.
+// stopTimeout bounds each step of a stop beside the drain: reads in flight (a
+// bus's deadline is 1 s), the last commit, the rest. systemd's default for all
+// of it is 90 s.
 const stopTimeout = 15 * time.Second
 
 // agent is a running gateway.
@@ -59,7 +59,7 @@ type agent struct {
 	http   net.Listener // nil without an address
 	socket net.PacketConn
 	uplink *uplink.Uplink
-	stall  atomic.Int64 // nanoseconds without a reading that are too many
+	moving *progress // of the sampler
 }
 
 // Run is a gateway from its start to its clean end: it returns nil when ctx
@@ -98,6 +98,7 @@ func (a *agent) open(ctx context.Context) error {
 			return err
 		}
 	}
+	a.moving = &progress{read: func() uint64 { return a.buf.Stats().Sampled }}
 	a.clock = &clockKeeper{set: a.buf.SetClock}
 	a.clock.offer(systemClock())
 	if a.socket, err = net.ListenPacket("udp", ":0"); err != nil {
@@ -126,7 +127,7 @@ func (a *agent) open(ctx context.Context) error {
 // fieldChanged tells the parts that depend on which devices run.
 func (a *agent) fieldChanged() {
 	a.uplink.SetDevices(a.field.names())
-	a.stall.Store(int64(stallAfter(a.field.devices)))
+	a.moving.expect(time.Now(), stallAfter(a.field.devices))
 }
 
 func (a *agent) openBuffer(ctx context.Context) error {
@@ -247,6 +248,9 @@ func (a *agent) drain(ctx context.Context) error {
 	defer cancel()
 	err := a.field.close(stop)
 	a.field = nil
+	// A bus that hangs must not take the commit's time.
+	stop, cancel = context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
 	err = errors.Join(err, a.buf.Seal(stop))
 	wait, cancel := context.WithTimeout(ctx, a.cfg.Drain)
 	defer cancel()
@@ -286,11 +290,10 @@ func (a *agent) serve(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	moving := newProgress(func() uint64 { return a.buf.Stats().Sampled }, time.Now())
 	mux := http.NewServeMux()
 	ops.Handle(mux, a.reg, ops.Checks{
 		// A link that is down is not unhealthy: the buffer is there for that.
-		Health: map[string]ops.Check{"sampler": func() error { return moving.check(time.Now(), time.Duration(a.stall.Load())) }},
+		Health: map[string]ops.Check{"sampler": func() error { return a.moving.check(time.Now()) }},
 		Ready:  map[string]ops.Check{},
 	})
 	a.log.Info("serving health and metrics", "http", a.http.Addr().String())

@@ -68,8 +68,8 @@ func systemClock() utcMapping {
 }
 
 const (
-	// clockEvery is how often the system's clock is looked at: at a slew of
-	// 500 ppm (adjtimex(2)) it is 30 ms off after a minute.
+	// clockEvery is how often the system's clock is looked at, for steps: a
+	// slew moves CLOCK_BOOTTIME and UTC alike (clock_gettime(2)).
 	clockEvery = time.Minute
 	// clockStep is the least difference that makes a new mapping. Each one
 	// cuts a frame and is a record in the cloud for good; samples are stamped

@@ -83,10 +83,12 @@ type document struct {
 		Mode   string        `yaml:"mode"`
 		Commit time.Duration `yaml:"commit-interval" range:"100ms..1m"`
 		// Beyond a second a live view is no longer live.
-		Linger  time.Duration `yaml:"linger" range:"1ms..1s"`
-		Limit   config.Size   `yaml:"limit" range:"1MiB..1024GiB"`
-		Reserve config.Size   `yaml:"reserve" range:"0..1024GiB"`
-		Memory  config.Size   `yaml:"memory" range:"64KiB..64MiB"`
+		Linger time.Duration `yaml:"linger" range:"1ms..1s"`
+		Limit  config.Size   `yaml:"limit" range:"1MiB..1024GiB"`
+		// A value log file: a full file system is a SIGBUS inside Badger.
+		Reserve config.Size `yaml:"reserve" range:"8MiB..1024GiB"`
+		// buffer.MinMaxMemory, rounded up.
+		Memory config.Size `yaml:"memory" range:"1MiB..64MiB"`
 	} `yaml:"buffer"`
 	Buses []struct {
 		Name     string `yaml:"name,required"`
@@ -148,6 +150,9 @@ func ParseConfig(file string, data []byte) (*Config, error) {
 	mode, err := buffer.ParseMode(d.Buffer.Mode)
 	if err != nil {
 		return nil, doc.Errorf("$.buffer.mode", "%v", err)
+	}
+	if d.Buffer.Limit < d.Buffer.Memory {
+		return nil, doc.Errorf("$.buffer.limit", "want at least memory, %v, got %v", d.Buffer.Memory, d.Buffer.Limit)
 	}
 	beside := func(path string) string {
 		if path == "" || filepath.IsAbs(path) {

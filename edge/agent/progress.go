@@ -31,14 +31,19 @@ type progress struct {
 	mu    sync.Mutex
 	value uint64
 	since time.Time
+	limit time.Duration
 }
 
-func newProgress(read func() uint64, now time.Time) *progress {
-	return &progress{read: read, value: read(), since: now}
+// expect says how long the counter may stand still from now on: what it did
+// under another field of devices says nothing about this one.
+func (p *progress) expect(now time.Time, limit time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.since, p.limit = now, limit
 }
 
-// check reports a counter that has not moved for limit.
-func (p *progress) check(now time.Time, limit time.Duration) error {
+// check reports a counter that has not moved for too long.
+func (p *progress) check(now time.Time) error {
 	v := p.read()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -46,7 +51,7 @@ func (p *progress) check(now time.Time, limit time.Duration) error {
 		p.value, p.since = v, now
 		return nil
 	}
-	if still := now.Sub(p.since); still > limit {
+	if still := now.Sub(p.since); still > p.limit {
 		return fmt.Errorf("no reading for %s", still.Round(time.Second))
 	}
 	return nil

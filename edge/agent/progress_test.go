@@ -11,10 +11,11 @@ import (
 func TestACounterThatStandsStillForTooLongIsReported(t *testing.T) {
 	start := time.Unix(1_000_000, 0)
 	var n uint64
-	p := newProgress(func() uint64 { return n }, start)
+	p := &progress{read: func() uint64 { return n }}
+	p.expect(start, 2*time.Minute)
 	check := func(after time.Duration, want string) {
 		t.Helper()
-		err := p.check(start.Add(after), 2*time.Minute)
+		err := p.check(start.Add(after))
 		switch {
 		case want == "" && err != nil:
 			t.Errorf("after %v: %v", after, err)
@@ -28,6 +29,12 @@ func TestACounterThatStandsStillForTooLongIsReported(t *testing.T) {
 	check(3*time.Minute, "")
 	check(5*time.Minute, "")
 	check(6*time.Minute, "no reading for 3m0s")
+
+	// A reload that brings devices to a gateway that had none, or none that
+	// worked: theirs is the time from now on.
+	p.expect(start.Add(24*time.Hour), 2*time.Minute)
+	check(24*time.Hour+time.Minute, "")
+	check(24*time.Hour+3*time.Minute, "no reading for 3m0s")
 }
 
 func TestHowLongNoReadingIsTooLongFollowsTheDevices(t *testing.T) {

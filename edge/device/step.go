@@ -145,7 +145,7 @@ func (s *State) read(send bool, health Health) Effects {
 func (s *State) sample(v []int64, q uint64) (send bool) {
 	send = s.wanted() || q != s.q
 	for i := range s.v {
-		if wire.QualityOf(q, i) != wire.Bad && moved(s.v[i], v[i]) >= s.rules.Deadband[i] {
+		if wire.QualityOf(q, i) != wire.Bad && moved(s.v[i], v[i]) >= uint64(s.rules.Deadband[i]) {
 			send = true
 		}
 	}
@@ -187,9 +187,10 @@ func (s *State) wanted() bool {
 	return false
 }
 
-func moved(from, to int64) int64 {
+// moved is the distance of two values, which may be more than an int64 holds.
+func moved(from, to int64) uint64 {
 	if to < from {
-		return from - to
+		from, to = to, from
 	}
-	return to - from
+	return uint64(to) - uint64(from)
 }
