@@ -206,6 +206,20 @@ func TestAnInstantWithMoreReadingsThanOneReadIsNoSilentEnd(t *testing.T) {
 	}
 }
 
+func TestAPageThatIsFollowedByItselfEndsTheClient(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"items":[{"site":"hq"}],"next":"hq"}`)
+	}))
+	defer srv.Close()
+	c, err := client.New(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Sites(t.Context()); err == nil || !strings.Contains(err.Error(), "followed by itself") {
+		t.Fatalf("err %v", err)
+	}
+}
+
 func TestHistoryIsCutByTime(t *testing.T) {
 	c := newClient(t, fakeViews{}, fakeHistory{})
 	n := 0

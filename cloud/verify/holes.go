@@ -192,7 +192,8 @@ func uncommittedLimit(interval, period time.Duration) int {
 	if period <= 0 {
 		return 1
 	}
-	return int((interval+commitSlack)/period) + 1
+	interval = min(max(interval, 0), maxInterval)
+	return int(min((interval+commitSlack)/period, maxHole)) + 1
 }
 
 // period is the usual time between two numbers of a device: the median over

@@ -45,7 +45,7 @@ func newComparison(in Input) *comparison {
 			c.gaps = append(c.gaps, entry{e, e.Readings})
 		case Crash:
 			c.crashes = append(c.crashes, entry{Entry: e})
-			c.report.UncommittedWithin += e.Interval
+			c.report.UncommittedWithin += min(max(e.Interval, 0), maxInterval)
 		case Missing:
 			c.find(Finding{Kind: FindingMissing, Run: e.Run, Seq: e.A, Text: "sequences to " + strconv.FormatUint(e.B, 10) + " of " + e.Gateway.String() + " were never declared"})
 		}
@@ -144,7 +144,7 @@ func sortedByValue(rows []Reading) []Reading {
 	return out
 }
 
-// reordered counts the readings whose number is lower than that of a reading
+// reordered counts the readings whose number is lower than that of the reading
 // before them: along the sequence within a run, or along sample time.
 func (c *comparison) reordered(rows []Reading) {
 	flagged := make(map[rowKey]bool)
@@ -167,12 +167,19 @@ func (c *comparison) reordered(rows []Reading) {
 	}
 	byTime := slices.Clone(rows)
 	slices.SortFunc(byTime, compareTime)
-	for i := 1; i < len(byTime); i++ {
-		if !byTime[i].Time.Equal(byTime[i-1].Time) {
-			check(byTime[i-1], byTime[i], "sample time")
+	for from := 0; from < len(byTime); {
+		to := from + 1
+		for to < len(byTime) && byTime[to].Time.Equal(byTime[from].Time) {
+			to++
 		}
+		if to < len(byTime) { // readings of one instant have no order by time
+			check(slices.MaxFunc(byTime[from:to], compareValues), byTime[to], "sample time")
+		}
+		from = to
 	}
 }
+
+func compareValues(a, b Reading) int { return cmp.Compare(a.Value, b.Value) }
 
 // compareTime orders by sample time in UTC, the only time that all boots share.
 func compareTime(a, b Reading) int {

@@ -88,6 +88,10 @@ type Run struct {
 // linger of a cut and one fsync that is under way before it.
 const commitSlack = 500 * time.Millisecond
 
+// maxInterval bounds what is believed of a commit interval: a gateway may say
+// anything.
+const maxInterval = 24 * time.Hour
+
 // Compare makes the report.
 func Compare(in Input) Report {
 	c := newComparison(in)

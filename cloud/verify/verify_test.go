@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"encoding/json"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -174,6 +175,28 @@ func TestWhatACrashCutOffIsUncommittedWithinTheInterval(t *testing.T) { // I1
 	in.Ledger = []verify.Entry{crash(time.Second)}
 	in.Ledger[0].Gateway = id.Gateway{Site: "hq", Name: "gw-2"}
 	check(t, in, "verify: 76 readings: 4 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 0)", false)
+}
+
+// I6: a gateway may say anything of its interval.
+func TestAnIntervalBeyondAllSenseIsNoPanic(t *testing.T) {
+	for _, interval := range []time.Duration{math.MinInt64, -1, math.MaxInt64} {
+		in := without(world(), 19, 20)
+		in.Ledger = []verify.Entry{crash(interval)}
+		if r := verify.Compare(in); r.Uncommitted+r.Lost != 2 || r.UncommittedWithin < 0 {
+			t.Errorf("interval %d: %s, within %s", interval, r, r.UncommittedWithin)
+		}
+	}
+}
+
+// I4: of two readings of one instant both come before the next instant.
+func TestAReadingAfterAnInstantOfTwoIsReordered(t *testing.T) {
+	in := world()
+	a, b := at(in, 9), at(in, 12) // one instant, in runs of their own, and 10 after it
+	b.Time, b.Run, b.Seq = a.Time, id.Run{}, 1
+	r := verify.Compare(in)
+	if r.Reordered != 1 || len(r.Findings) != 1 || r.Findings[0].Value != 10 {
+		t.Fatalf("%s: %v", r, r.Findings)
+	}
 }
 
 func TestRetiredRunsAreKnownByTheirReadingsAndTheLedger(t *testing.T) { // I1

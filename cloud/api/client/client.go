@@ -141,6 +141,10 @@ func list[T any](ctx context.Context, c *Client, q url.Values, path ...string) i
 			if page.Next == "" {
 				return
 			}
+			if page.Next == next.Get("after") {
+				yield(none, fmt.Errorf("GET %s: the page after %q is followed by itself", c.base.JoinPath(path...), page.Next))
+				return
+			}
 			next.Set("after", page.Next)
 		}
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/verify"
@@ -113,13 +114,16 @@ func addRuns(g Gateway, in *verify.Input) error {
 	return nil
 }
 
+// maxMillis is the most milliseconds that a time.Duration holds.
+const maxMillis = uint64(math.MaxInt64 / time.Millisecond)
+
 // entryOf reads a ledger entry. An open end is a crash; ranges that a gateway
 // declared are gaps; everything else explains nothing.
 func entryOf(e LedgerEntry) (verify.Entry, error) {
 	out := verify.Entry{
 		A: e.A, B: e.B, Readings: e.Readings, Cause: verify.Missing,
 		From: time.Duration(e.FirstMS) * time.Millisecond, To: time.Duration(e.LastMS) * time.Millisecond,
-		Interval: time.Duration(e.IntervalMS) * time.Millisecond, Found: e.FoundAt,
+		Interval: time.Duration(min(e.IntervalMS, maxMillis)) * time.Millisecond, Found: e.FoundAt,
 	}
 	switch {
 	case e.Reason == "crash" && e.B == 0:
