@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -28,7 +29,7 @@ func TestTheCommandLine(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
-			for _, name := range []string{"LISTEN", "TO", "CONTROL"} {
+			for _, name := range []string{"LISTEN", "TO", "CONTROL", "FAULTS"} {
 				at, err := freePort()
 				if err != nil {
 					return err
@@ -38,7 +39,7 @@ func TestTheCommandLine(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await": await, "http": request, "count": count,
+			"await": await, "http": request, "count": count, "tx": tx,
 		},
 	})
 }
@@ -90,25 +91,30 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// request prints the answer, after its status if that is an error.
+// request prints the answer, after its status if that is an error. As with
+// curl, -d is before the body.
 func request(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 2 {
-		ts.Fatalf("usage: http METHOD URL")
+	body := ""
+	if len(args) == 4 && args[1] == "-d" {
+		args, body = []string{args[0], args[3]}, args[2]
 	}
-	req, err := http.NewRequest(args[0], args[1], nil)
+	if len(args) != 2 {
+		ts.Fatalf("usage: http METHOD [-d BODY] URL")
+	}
+	req, err := http.NewRequest(args[0], args[1], strings.NewReader(body))
 	ts.Check(err)
 	resp, err := http.DefaultClient.Do(req)
 	ts.Check(err)
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	answer, err := io.ReadAll(resp.Body)
 	ts.Check(err)
 	failed := resp.StatusCode != http.StatusOK
 	if failed {
 		fmt.Fprintf(ts.Stdout(), "%d ", resp.StatusCode)
 	}
-	fmt.Fprintf(ts.Stdout(), "%s", body)
+	fmt.Fprintf(ts.Stdout(), "%s", answer)
 	if failed != neg {
-		ts.Fatalf("%s %s: %s %s", args[0], args[1], resp.Status, body)
+		ts.Fatalf("%s %s: %s %s", args[0], args[1], resp.Status, answer)
 	}
 }
 
@@ -134,6 +140,33 @@ func count(ts *testscript.TestScript, neg bool, args []string) {
 	fmt.Fprintln(ts.Stdout(), binary.BigEndian.Uint32(n[:]))
 }
 
+// tx does one transaction and prints what was read, or the bus's error.
+func tx(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 5 {
+		ts.Fatalf("usage: tx SOCKET BUS ADDRESS HEX N")
+	}
+	var addr uint16
+	var n int
+	_, err := fmt.Sscanf(args[2]+" "+args[4], "0x%x %d", &addr, &n)
+	ts.Check(err)
+	w, err := hex.DecodeString(args[3])
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	b, err := remote.Dial(ctx, ts.MkAbs(args[0]), args[1])
+	ts.Check(err)
+	defer b.Close()
+	r := make([]byte, n)
+	if err = b.Tx(addr, w, r); err != nil {
+		fmt.Fprintln(ts.Stdout(), err)
+	} else {
+		fmt.Fprintf(ts.Stdout(), "% x\n", r)
+	}
+	if (err != nil) != neg {
+		ts.Fatalf("tx: % x, %v", r, err)
+	}
+}
+
 // What the README tells a user to type and to write is what the scripts run.
 func TestTheReadmesCommandsAreRun(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
@@ -152,7 +185,7 @@ func TestTheReadmesCommandsAreRun(t *testing.T) {
 		}
 		scripts.Write(b)
 	}
-	run := strings.NewReplacer("$TO", "127.0.0.1:7000", "$LISTEN", "127.0.0.1:7001", "$CONTROL", "127.0.0.1:7002").Replace(scripts.String())
+	run := strings.NewReplacer("$TO", "127.0.0.1:7000", "$LISTEN", "127.0.0.1:7001", "$CONTROL", "127.0.0.1:7002", "$FAULTS", "127.0.0.1:7003").Replace(scripts.String())
 	found := 0
 	for _, block := range regexp.MustCompile("(?s)```(sh|yaml)\n(.*?)```").FindAllStringSubmatch(string(readme), -1) {
 		if block[1] == "yaml" {
@@ -165,7 +198,7 @@ func TestTheReadmesCommandsAreRun(t *testing.T) {
 		for line := range strings.Lines(block[2]) {
 			line, _, _ = strings.Cut(strings.TrimSpace(line), " #")
 			line = strings.TrimSpace(line)
-			for typed, scripted := range map[string]string{"atrium-sim ": "exec atrium-sim ", "curl -X POST ": "http POST ", "curl 'http": "http GET 'http"} {
+			for typed, scripted := range map[string]string{"atrium-sim ": "exec atrium-sim ", "curl -X ": "http ", "curl 'http": "http GET 'http"} {
 				if rest, ok := strings.CutPrefix(line, typed); ok {
 					line = scripted + rest
 					break
@@ -177,7 +210,7 @@ func TestTheReadmesCommandsAreRun(t *testing.T) {
 			}
 		}
 	}
-	if found < 9 {
+	if found < 15 {
 		t.Errorf("found %d commands and files in the README", found)
 	}
 }
