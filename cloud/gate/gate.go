@@ -73,6 +73,7 @@ type Gate struct {
 	log      *slog.Logger
 	metrics  *metrics
 	quiet    limiter // of the log of failed handshakes
+	turned   limiter // of the log of connections beyond the limit
 
 	scratches scratches
 	alive     atomic.Int64 // QUIC's connections, handshakes included
@@ -152,7 +153,8 @@ func (g *Gate) watchHandshake(ctx context.Context, info *quic.ClientInfo) (conte
 	return ctx, nil
 }
 
-// limiter allows one log line a second: strangers must not fill the log.
+// limiter allows one log line a second: neither strangers nor gateways that
+// try again and again must fill the log. The metrics count them all.
 type limiter struct{ last atomic.Int64 }
 
 func (l *limiter) allow(now time.Time) bool {
@@ -183,7 +185,9 @@ func (g *Gate) serve(ctx context.Context, qc *quic.Conn) {
 		return
 	}
 	if !g.enter() {
-		g.log.Warn("connection refused: too many", "gateway", gw.String(), "limit", g.cfg.MaxConnections)
+		if g.turned.allow(time.Now()) {
+			g.log.Warn("connection refused: too many", "gateway", gw.String(), "limit", g.cfg.MaxConnections)
+		}
 		g.refuse(qc, wire.CloseBusy, fmt.Sprintf("this node serves %d connections, its limit: try another or later", g.cfg.MaxConnections))
 		return
 	}
