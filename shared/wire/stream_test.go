@@ -75,8 +75,8 @@ func TestTheStreamsOwnErrorIsReturnedAfterTheItemsBeforeIt(t *testing.T) {
 // I5: an announced length takes no memory: only bytes that came do.
 func TestAReaderHoldsNoMoreThanItWasSent(t *testing.T) {
 	announced := []byte{0x5a, 0, 3, 0xff, 0xff} // 256 KiB less one
-	r := wire.NewReader(bytes.NewReader(announced), wire.MaxFrame)
 	if n := allocated(func() {
+		r := wire.NewReader(bytes.NewReader(announced), wire.MaxFrame)
 		if _, err := r.Next(); err != io.ErrUnexpectedEOF {
 			t.Errorf("want an unexpected end, got %v", err)
 		}
