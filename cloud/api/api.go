@@ -25,12 +25,8 @@ import (
 	"github.com/atrium-iot/atrium/shared/id"
 )
 
-const (
-	// MaxBody bounds a request's body, in bytes: nothing here reads one.
-	MaxBody = 4 << 10
-	// DefaultLimit and MaxLimit bound a page of a list: a page is built in memory.
-	DefaultLimit, MaxLimit = 1000, 1000
-)
+// maxBody bounds a request's body, in bytes: nothing here reads one.
+const maxBody = 4 << 10
 
 // ErrNotFound is what Views return for a site, gateway or device that does not
 // exist.
@@ -72,7 +68,7 @@ func Register(mux *http.ServeMux, version string, views Views, store History) {
 
 func add[I, O any](a huma.API, name, path, summary string, f func(context.Context, *I) (*O, error)) {
 	huma.Register(a, huma.Operation{
-		OperationID: name, Method: http.MethodGet, Path: path, Summary: summary, MaxBodyBytes: MaxBody,
+		OperationID: name, Method: http.MethodGet, Path: path, Summary: summary, MaxBodyBytes: maxBody,
 		Errors: []int{http.StatusBadRequest, http.StatusNotFound, http.StatusInternalServerError},
 	}, f)
 }

@@ -152,15 +152,11 @@ func (g *gateway) bury(in gatewayInput, out *gatewayOutput, reason string) {
 	})
 }
 
-// enter writes a ledger entry, to history and to the latest in the state.
+// enter writes a ledger entry.
 func (g *gateway) enter(out *gatewayOutput, e history.Entry) {
 	e.At = history.At{Seq: out.pos.Seq, Index: uint32(out.pos.Index), N: uint32(len(out.ledger))}
 	e.Site, e.Gateway, e.Time = g.id.Site, g.id.Name, out.now
 	out.ledger = append(out.ledger, e)
-	if len(g.state.Ledger) >= MaxLedger {
-		g.state.Ledger = append(g.state.Ledger[:0], g.state.Ledger[1:]...)
-	}
-	g.state.Ledger = append(g.state.Ledger, e)
 }
 
 // bind tells the devices' twins; their answers bring the ranks.

@@ -1,7 +1,6 @@
 package site
 
 import (
-	"github.com/atrium-iot/atrium/cloud/history"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -25,7 +24,6 @@ type gatewayState struct {
 	Tombs     []tombstone // oldest first
 	Schemas   map[id.Schema][]byte
 	Binds     map[string]uint64 // device name to the rank that this gateway holds
-	Ledger    []history.Entry   // the latest
 	Count     counts
 }
 

@@ -27,7 +27,4 @@ const (
 	MaxTombstones = 1024
 	// MaxBoots is how many boots of a gateway keep their rank.
 	MaxBoots = 2 * wire.MaxBoots
-	// MaxLedger is how many ledger entries of a gateway its state shows; all
-	// of them are in history.
-	MaxLedger = 64
 )

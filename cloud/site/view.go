@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/atrium-iot/atrium/cloud/history"
 	"github.com/atrium-iot/atrium/cloud/twin"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
@@ -41,7 +40,6 @@ type Gateway struct {
 	SeenAt   time.Time     // of the newest record
 	Runs     []Run         // live ones, in the order in which they were first seen
 	Count    Count
-	Ledger   []history.Entry // the latest MaxLedger, oldest first
 }
 
 // Run is a live run of a gateway.
@@ -180,20 +178,6 @@ func (s *Shard) Device(ctx context.Context, dev id.Device) (Device, error) {
 	})
 }
 
-// Ledger returns the latest ledger entries of a site's gateways in journal
-// order; all of them are in history. ErrUnknown.
-func (s *Shard) Ledger(ctx context.Context, name id.Site) ([]history.Entry, error) {
-	return askSite(ctx, s, name, func(st *site) (all []history.Entry, err error) {
-		for _, g := range st.gateways {
-			all = append(all, g.gateway.state.Ledger...)
-		}
-		slices.SortFunc(all, func(a, b history.Entry) int {
-			return cmp.Or(cmp.Compare(a.At.Seq, b.At.Seq), cmp.Compare(a.At.Index, b.At.Index), cmp.Compare(a.At.N, b.At.N))
-		})
-		return all, nil
-	})
-}
-
 func (s *site) summary() Summary {
 	v := Summary{Site: s.id, Gateways: len(s.gateways), Devices: len(s.twins)}
 	for _, t := range s.twins {
@@ -217,7 +201,6 @@ func (a *gatewayActor) view() Gateway {
 			s.Count.Frames, s.Count.Readings, s.Count.Suppressed, s.Count.Duplicates, s.Count.Late,
 			s.Count.Missing, s.Count.Gaps, s.Count.Dead, s.Count.Retired,
 		},
-		Ledger: slices.Clone(s.Ledger),
 	}
 	runs := a.gateway.sortedRuns()
 	slices.SortFunc(runs, func(x, y id.Run) int { return cmp.Compare(s.Runs[x].Order, s.Runs[y].Order) })

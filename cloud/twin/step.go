@@ -49,11 +49,9 @@ type Batch struct {
 type Output struct {
 	Bind     uint64 // after Bound: the rank that the gateway now holds
 	Readings int    // values looked at
-	Changed  int    // points whose value changed hands
 	Suspect  int    // points that took a clock-suspect reading
 	Refused  int    // points beyond MaxPoints
 	Silenced bool   // the device became silent
-	Woken    bool   // the device became live
 }
 
 // Step applies one input. now is the site's time in Unix microseconds, which
@@ -80,7 +78,7 @@ func (s *State) Step(now int64, in Input) Output {
 }
 
 func (s *State) readings(now int64, b *Batch) Output {
-	out := Output{Readings: b.Rows.Len() * len(b.Columns), Woken: s.Liveness != Live}
+	out := Output{Readings: b.Rows.Len() * len(b.Columns)}
 	s.Liveness = Live
 	s.LastAt = now
 	s.Silence = silence(b.Grid, b.Tick)
@@ -122,7 +120,6 @@ func (p *Point) take(now int64, b *Batch, i int, out *Output) {
 		c := &b.Columns[i]
 		p.Column = Column{Point: c.Point, Unit: c.Unit, Kind: c.Kind, Mantissa: c.Mantissa, Exponent: c.Exponent}
 		p.Value, p.Held, p.At = b.Rows.V[i][value], true, at
-		out.Changed++
 		if at.Suspect {
 			out.Suspect++
 		}
