@@ -149,7 +149,7 @@ func TestANACKedTransactionDoesNotReachTheChip(t *testing.T) {
 		b.wantNACK()
 		time.Sleep(2*time.Second - 1)
 		b.wantNACK()
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		b.want(2)
 		b.wantInjections(NACK, 2)
 		if n := len(b.set.Faults()); n != 0 {
