@@ -142,6 +142,20 @@ func TestRecoveryStopsAtASnapshotThatCanNotBeRead(t *testing.T) {
 	if err := again.load(t.Context(), 1); !errors.Is(err, silent) {
 		t.Fatalf("load = %v with %d sites", err, len(again.sites))
 	}
+	newer := *s.keeper.manifests[0]
+	newer.Version++
+	data, err := s.codec.encodeManifest(&newer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := journaltest.NewMem(journaltest.Config{}).Objects(0)
+	if err := other.Put(t.Context(), manifestName(1), data); err != nil {
+		t.Fatal(err)
+	}
+	again.objects = other
+	if err := again.load(t.Context(), 1); !errors.Is(err, errUnread) {
+		t.Fatalf("load of a newer version = %v", err)
+	}
 	again.objects = mem.Objects(0)
 	if err := again.load(t.Context(), 1); err != nil || again.applied != 1 || again.sites["hq"].gateways["gw1"].gateway.state.Runs[run(1)].Class != wire.Telemetry {
 		t.Fatalf("load = %v at %d", err, again.applied)

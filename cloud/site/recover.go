@@ -13,7 +13,8 @@ import (
 // purged under it: each time a newer snapshot exists.
 const maxRecoveries = 3
 
-// errUnread says that an object is there and could not be read.
+// errUnread says that an object is there and could not be read, or is whole and
+// of another program's format: it is no damage.
 var errUnread = errors.New("can't be read")
 
 // recoverAgain recovers, from a newer snapshot where the log was purged while
@@ -62,8 +63,8 @@ func (s *Shard) recover(ctx context.Context) error {
 // load restores the newest manifest that is whole. One above what history
 // holds is used only if there is none below: history would lack what lies
 // between. Where none can be used, one could not be read and the log was
-// purged, that is an error: a store that does not answer in time is no reason
-// to begin from nothing, and a new start of the shard reads again.
+// purged, that is an error: a store that does not answer in time, or a newer
+// program's snapshot, is no reason to begin from nothing.
 func (s *Shard) load(ctx context.Context, token uint64) error {
 	objects, err := s.objects.List(ctx)
 	if err != nil {

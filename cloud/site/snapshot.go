@@ -100,10 +100,10 @@ func (c codec) restore(e manifestEntry, data []byte, system *actor.ActorSystem) 
 	}
 	var snap siteSnapshot
 	if err := c.dec.Unmarshal(data, &snap); err != nil {
-		return nil, fmt.Errorf("object %s: %w", e.Object, err)
+		return nil, fmt.Errorf("object %s: %w: %w", e.Object, errUnread, err)
 	}
 	if snap.Version != snapshotVersion {
-		return nil, fmt.Errorf("object %s: version %d, this program reads %d", e.Object, snap.Version, snapshotVersion)
+		return nil, fmt.Errorf("object %s: %w: version %d, this program reads %d", e.Object, errUnread, snap.Version, snapshotVersion)
 	}
 	if snap.Site != e.Site || snap.Seq != e.Seq {
 		return nil, fmt.Errorf("object %s: is site %q at %d, the manifest says %q at %d", e.Object, snap.Site, snap.Seq, e.Site, e.Seq)
@@ -223,10 +223,10 @@ func (c codec) decodeManifest(data []byte) (*manifest, error) {
 	}
 	var m manifest
 	if err := c.dec.Unmarshal(data[:at], &m); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errUnread, err)
 	}
 	if m.Version != snapshotVersion {
-		return nil, fmt.Errorf("version %d, this program reads %d", m.Version, snapshotVersion)
+		return nil, fmt.Errorf("%w: version %d, this program reads %d", errUnread, m.Version, snapshotVersion)
 	}
 	return &m, nil
 }
