@@ -314,6 +314,31 @@ func TestDeletedObjectsLeaveNothingBehind(t *testing.T) {
 	}
 }
 
+// I5: on a slow disk a snapshot's time may be over again and again; what the
+// tries leave must not fill the bucket until the node starts again.
+func TestAPutThatTimedOutLeavesNothingBehind(t *testing.T) {
+	s := startAt(t, t.TempDir())
+	o := openAt(t, s).Objects
+	for within := 10 * time.Millisecond; objectMessages(t, s) < 2; within *= 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		err := o.Put(ctx, "site.hq.1", make([]byte, 30<<20))
+		cancel()
+		if err == nil {
+			t.Skip("this disk takes everything in time")
+		}
+		// When this is stored, so is all that was sent before it.
+		if _, err := s.JetStream().Publish(t.Context(), "$O.snap_0.C.orphan", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := o.Put(t.Context(), "site.hq.2", []byte("small")); err != nil {
+		t.Fatal(err)
+	}
+	if n := objectMessages(t, s); n != 2 { // one chunk and the description
+		t.Fatalf("%d messages in a bucket of one small object", n)
+	}
+}
+
 func objectMessages(t *testing.T, s *journal.Server) uint64 {
 	t.Helper()
 	st, err := s.JetStream().Stream(t.Context(), "OBJ_snap_0")

@@ -30,6 +30,9 @@ type Objects struct {
 	stream jetstream.Stream // beneath the store, to remove without a trace
 	bucket string
 	shard  int
+
+	turn  chan struct{} // holds one token: a sweep must not take a Put's chunks
+	dirty bool          // under turn: a Put failed, its chunks may be left
 }
 
 // OpenObjects makes or opens the bucket of a shard, of at most maxBytes.
@@ -37,7 +40,7 @@ func OpenObjects(ctx context.Context, js jetstream.JetStream, shard int, maxByte
 	if maxBytes <= 0 {
 		return nil, fmt.Errorf("journal: open objects: shard %d: maxBytes must be set: an unbounded bucket fills the disk", shard)
 	}
-	o := &Objects{shard: shard, bucket: fmt.Sprintf("snap_%d", shard)}
+	o := &Objects{shard: shard, bucket: fmt.Sprintf("snap_%d", shard), turn: make(chan struct{}, 1)}
 	err := untilAnswered(ctx, func(ctx context.Context) (err error) {
 		o.store, err = js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
 			Bucket: o.bucket, Storage: jetstream.FileStorage,
@@ -65,7 +68,8 @@ func (o *Objects) description(name string) string {
 }
 
 // sweep removes chunks that no object names: a crash in Put or Delete leaves
-// them, and they would fill the bucket in time.
+// them, and so does a Put whose time is over. They would fill the bucket in
+// time, and on a slow disk soon.
 func (o *Objects) sweep(ctx context.Context) error {
 	ctx, cancel := bounded(ctx, objectTimeout)
 	defer cancel()
@@ -93,14 +97,28 @@ func (o *Objects) sweep(ctx context.Context) error {
 }
 
 // Put stores data under name, whole or not at all; it is durable when Put
-// returns nil. An object of that name is replaced.
+// returns nil. An object of that name is replaced. One Put runs at a time; the
+// one after a failed one first removes what that left.
 func (o *Objects) Put(ctx context.Context, name string, data []byte) error {
 	if len(data) > MaxObject {
 		return fmt.Errorf("journal: put %s: %d bytes, at most %d are allowed", name, len(data), MaxObject)
 	}
 	ctx, cancel := bounded(ctx, objectTimeout)
 	defer cancel()
+	select {
+	case o.turn <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("journal: put %s: shard %d: %w", name, o.shard, ctx.Err())
+	}
+	defer func() { <-o.turn }()
+	if o.dirty {
+		if err := o.sweep(ctx); err != nil {
+			return fmt.Errorf("journal: put %s: shard %d: sweep: %w", name, o.shard, err)
+		}
+		o.dirty = false
+	}
 	if _, err := o.store.PutBytes(ctx, name, data); err != nil {
+		o.dirty = true
 		return fmt.Errorf("journal: put %s: shard %d: %w", name, o.shard, err)
 	}
 	return nil
