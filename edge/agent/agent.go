@@ -159,6 +159,7 @@ func (a *agent) openBuffer(ctx context.Context) error {
 
 // run serves until ctx ends, then stops.
 func (a *agent) run(ctx context.Context, hup <-chan os.Signal) error {
+	a.log.Info("running", "gateway", a.cfg.Gateway.String(), "devices", len(a.field.devices), "mode", a.cfg.Buffer.Mode.String(), "version", ops.Version())
 	// The parts outlive ctx: what they hold is drained first.
 	parts, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -167,7 +168,6 @@ func (a *agent) run(ctx context.Context, hup <-chan os.Signal) error {
 	go func() { ended <- a.serve(parts) }()
 	clockEnded := make(chan struct{})
 	go func() { defer close(clockEnded); a.clock.run(parts) }()
-	a.log.Info("running", "gateway", a.cfg.Gateway.String(), "devices", len(a.field.devices), "mode", a.cfg.Buffer.Mode.String(), "version", ops.Version())
 
 	err := a.await(ctx, hup, ended)
 	running := cap(ended)
