@@ -26,20 +26,24 @@ func TestTheReadmesCommandsRunAndTheMetricsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tcp, err := line.FreePorts("tcp", 3)
+	tcp, err := line.FreePorts("tcp", 4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	gate, relay, api, control, edge := udp[0], udp[1], tcp[0], tcp[1], tcp[2]
+	gate, relay, api, control, edge, faults := udp[0], udp[1], tcp[0], tcp[1], tcp[2], tcp[3]
 	adapt := strings.NewReplacer(
-		"127.0.0.1:7000", gate, "127.0.0.1:7001", relay, "127.0.0.1:7002", control, "127.0.0.1:7480", api,
+		"127.0.0.1:7000", gate, "127.0.0.1:7001", relay, "127.0.0.1:7002", control, "127.0.0.1:7003", faults, "127.0.0.1:7480", api,
 		"cloud.example:7443", relay, "/var/lib/atrium", "state", "/etc/atrium/identity", "gw-1",
 		"device: /dev/i2c-1", "board: board.sock, board-bus: sim-i2c-1",
 	)
 	defer s.stop()
 	for _, b := range blocks(t, root+"simulator/README.md") {
 		if b.kind == "yaml" {
-			s.write("board.yaml", b.text)
+			name := "board.yaml"
+			if strings.HasPrefix(b.text, "faults:") {
+				name = "faults.yaml"
+			}
+			s.write(name, b.text)
 			continue
 		}
 		for _, l := range b.lines() {
@@ -57,10 +61,10 @@ func TestTheReadmesCommandsRunAndTheMetricsAreDocumented(t *testing.T) {
 			s.readme(adapt.Replace(l), gate, api, edge)
 		}
 	}
-	if s.ran < 15 {
+	if s.ran < 20 {
 		t.Errorf("only %d commands were found and run", s.ran)
 	}
-	documented(t, s, "http://"+api, "http://"+edge, "http://"+control)
+	documented(t, s, "http://"+api, "http://"+edge, "http://"+control, "http://"+faults)
 }
 
 // simulator types a line of simulator/README.md.
@@ -72,7 +76,11 @@ func (s *session) simulator(l string) {
 		s.until("ready: "+l, func() bool { return strings.HasPrefix(p.out.String(), "ready ") })
 	case strings.HasPrefix(l, "curl "):
 		s.ran++
-		if status, body := s.curl(l); status != http.StatusOK || !strings.Contains(body, `"cut":`) {
+		want := `"cut":`
+		if strings.Contains(l, "/faults") {
+			want = `{"faults":[`
+		}
+		if status, body := s.curl(l); status != http.StatusOK || !strings.Contains(body, want) {
 			s.t.Errorf("%s: %d %s", l, status, body)
 		}
 	default:

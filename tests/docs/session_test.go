@@ -160,7 +160,7 @@ func (s *session) until(what string, holds func() bool) {
 // curl does what the line says, without curl, and returns the answer.
 func (s *session) curl(line string) (status int, body string) {
 	s.t.Helper()
-	method, url := http.MethodGet, ""
+	method, url, data := http.MethodGet, "", ""
 	words := strings.Fields(strings.ReplaceAll(line, "'", ""))
 	for i := 1; i < len(words); i++ {
 		switch words[i] {
@@ -168,11 +168,14 @@ func (s *session) curl(line string) (status int, body string) {
 		case "-X":
 			i++
 			method = words[i]
+		case "-d":
+			i++
+			data = words[i]
 		default:
 			url = words[i]
 		}
 	}
-	req, err := http.NewRequest(method, url, nil)
+	req, err := http.NewRequest(method, url, strings.NewReader(data))
 	if err != nil {
 		s.t.Fatalf("%s: %v", line, err)
 	}
