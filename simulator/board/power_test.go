@@ -5,6 +5,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/atrium-iot/atrium/simulator/chip"
+	"github.com/atrium-iot/atrium/simulator/fault"
 )
 
 // The four inputs are what the README says is wired to them.
@@ -54,6 +57,45 @@ buses: [{name: b, chips: [{type: ads1115, address: 0x48, room: lobby}, {type: sh
 		}
 		if turned := measure(1); turned == knob {
 			t.Errorf("nobody turned the knob in 12 hours: %v V", turned)
+		}
+	})
+}
+
+// I1 is checked against a counter's numbers: no fault may make one repeat.
+func TestACounterThatWasUnpluggedCountsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := parsed(t)
+		faults := fault.New(c.Targets(), c.Seed, nil)
+		if err := faults.Plan("f", []byte("faults: [{at: 1s, for: 1s, bus: sim-i2c-1, address: 0x20, kind: unplugged}]")); err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range []string{"crc", "stuck"} {
+			if err := faults.Plan("f", []byte("faults: [{bus: sim-i2c-1, address: 0x20, kind: "+kind+"}]")); err == nil {
+				t.Errorf("a counter takes %s", kind)
+			}
+		}
+		b, err := New(c, nil, faults)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bus := b.Buses()["sim-i2c-1"]
+		next := func() (n [4]byte, err error) {
+			if err := bus.Tx(0x20, []byte{chip.CounterStart}, nil); err != nil {
+				return n, err
+			}
+			time.Sleep(chip.CounterConversion)
+			return n, bus.Tx(0x20, []byte{chip.CounterNumber}, n[:])
+		}
+		if n, err := next(); err != nil || n != [4]byte{3: 1} {
+			t.Errorf("% x, %v", n, err)
+		}
+		time.Sleep(time.Second)
+		if n, err := next(); err == nil {
+			t.Errorf("an absent counter said % x", n)
+		}
+		time.Sleep(time.Second)
+		if n, err := next(); err != nil || n != [4]byte{3: 2} {
+			t.Errorf("% x, %v, want 2", n, err)
 		}
 	})
 }
