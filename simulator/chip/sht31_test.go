@@ -154,6 +154,14 @@ func TestABreakEndsAnSHT31sMeasurement(t *testing.T) {
 	b.read(room20...)
 }
 
+func TestACommandDropsAnSHT31sUnreadResult(t *testing.T) {
+	b := shtBench(t)
+	b.write(0x24, 0x00)
+	b.wait(15 * time.Millisecond)
+	b.write(0x30, 0x66)
+	b.nack(nil, 6)
+}
+
 func TestAnSHT31sHeaterWarmsAndDriesTheAir(t *testing.T) {
 	b := shtBench(t)
 	b.write(0x30, 0x6d)

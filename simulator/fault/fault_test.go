@@ -241,6 +241,20 @@ func TestAStuckChipRepeatsItsLastReplyToEachRequest(t *testing.T) {
 	})
 }
 
+func TestAChipThatIsPluggedInAgainHasForgottenWhereItWasStuck(t *testing.T) {
+	in(t, func(t *testing.T) {
+		b := newBench(t, 1)
+		b.want(1)
+		b.want(2)
+		b.add(Fault{Kind: Stuck})
+		b.want(2)
+		b.add(Fault{Kind: Unplugged, End: time.Second})
+		time.Sleep(time.Second)
+		b.want(1)
+		b.want(1)
+	})
+}
+
 // A chip that was unplugged has lost its registers, also if no host looked
 // while it was away.
 func TestAChipThatIsPluggedInAgainIsPoweredOnAnew(t *testing.T) {
