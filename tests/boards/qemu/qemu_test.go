@@ -37,6 +37,9 @@ func talk(t *testing.T, greeting string, answers ...string) (*Control, func() []
 				return
 			}
 		}
+		if len(answers) > 0 {
+			in.Scan() // the end comes with the next command, or with Close
+		}
 	}()
 	c, err := NewControl(here)
 	end := func() []string {
