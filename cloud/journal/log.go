@@ -274,7 +274,7 @@ func (l *Log) LastBarrier(ctx context.Context) (Barrier, uint64, error) {
 	defer cancel()
 	raw, err := l.stream.GetLastMsgForSubject(ctx, l.epochSubject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Barrier{}, 0, l.noBarrier(ctx)
+		raw, err = l.barrierAfterAll(ctx)
 	}
 	if err != nil {
 		return Barrier{}, 0, fmt.Errorf("journal: last barrier: shard %d: %w", l.shard, err)
@@ -294,15 +294,22 @@ func (l *Log) LastBarrier(ctx context.Context) (Barrier, uint64, error) {
 	return b, raw.Sequence, nil
 }
 
-func (l *Log) noBarrier(ctx context.Context) error {
+// barrierAfterAll says why there was no barrier. A log that holds messages by
+// now may have got its first barrier since: only a second look says that it is
+// lost.
+func (l *Log) barrierAfterAll(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 	_, last, err := l.Bounds(ctx)
-	switch {
-	case err != nil:
-		return err
-	case last == 0:
-		return fmt.Errorf("journal: last barrier: shard %d: %w", l.shard, ErrNoBarrier)
+	if err != nil {
+		return nil, err
 	}
-	return fmt.Errorf("journal: last barrier: shard %d: last message %d: %w", l.shard, last, ErrBarrierLost)
+	if last == 0 {
+		return nil, ErrNoBarrier
+	}
+	raw, err := l.stream.GetLastMsgForSubject(ctx, l.epochSubject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, fmt.Errorf("last message %d: %w", last, ErrBarrierLost)
+	}
+	return raw, err
 }
 
 // Bounds returns the first and last sequence that the log holds. first is
