@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Run names a FIFO of frames: 64 random bits (shared/wire/PROTOCOL.md,
@@ -20,6 +21,10 @@ type Schema [16]byte
 
 // Board names the hardware that a gateway runs on.
 type Board [16]byte
+
+// Command names one command to a device: 128 random bits, drawn by whoever
+// asks for it, so that asking twice is one command.
+type Command [16]byte
 
 // NewRun draws a run's name from r, which is crypto/rand.Reader outside tests.
 func NewRun(r io.Reader) (Run, error) {
@@ -42,6 +47,19 @@ func (s Schema) String() string { return hex.EncodeToString(s[:]) }
 // String returns 32 hexadecimal digits.
 func (b Board) String() string { return hex.EncodeToString(b[:]) }
 
+// String returns 32 hexadecimal digits.
+func (c Command) String() string { return hex.EncodeToString(c[:]) }
+
+// ParseCommand reads 32 hexadecimal digits, with or without the hyphens of a
+// UUID.
+func ParseCommand(s string) (Command, error) {
+	var c Command
+	if err := parseHex(c[:], strings.ReplaceAll(s, "-", "")); err != nil {
+		return Command{}, fmt.Errorf("command %q: %w", s, err)
+	}
+	return c, nil
+}
+
 // ParseRun reads what Run.String wrote.
 func ParseRun(s string) (Run, error) {
 	var r Run
@@ -54,13 +72,7 @@ func ParseRun(s string) (Run, error) {
 // ParseBoot reads 32 hexadecimal digits, with or without the hyphens of a UUID.
 func ParseBoot(s string) (Boot, error) {
 	var b Boot
-	plain := make([]byte, 0, 32)
-	for i := range len(s) {
-		if s[i] != '-' {
-			plain = append(plain, s[i])
-		}
-	}
-	if err := parseHex(b[:], string(plain)); err != nil {
+	if err := parseHex(b[:], strings.ReplaceAll(s, "-", "")); err != nil {
 		return Boot{}, fmt.Errorf("boot %q: %w", s, err)
 	}
 	return b, nil

@@ -25,6 +25,17 @@ func TestNamesOutsideTheGrammarAreRefusedWithThePlace(t *testing.T) {
 			t.Errorf("ParseDevice(%q) was accepted", bad)
 		}
 	}
+	deep := "hq" + strings.Repeat("/a", id.MaxDepth+1)
+	for _, bad := range []string{"hq", "hq/", "/r", "hq//r", "hq/r/", "hq/R", deep} {
+		if _, err := id.ParseRoom(bad); err == nil {
+			t.Errorf("ParseRoom(%q) was accepted", bad)
+		}
+	}
+	for _, bad := range []string{"hq", "hq/p/q", "hq/P"} {
+		if _, err := id.ParsePipeline(bad); err == nil {
+			t.Errorf("ParsePipeline(%q) was accepted", bad)
+		}
+	}
 	for _, bad := range []string{"", "1a", "_a", "Temp", "a-b", long} {
 		if _, err := id.ParsePoint(bad); err == nil {
 			t.Errorf("ParsePoint(%q) was accepted", bad)
@@ -53,6 +64,18 @@ func TestNamesRoundTrip(t *testing.T) {
 	}
 	if _, err := id.ParseBoot("7f0f7f6c-0b4e-4c8e-9a52-0d3a4c0e2f11"); err != nil {
 		t.Fatal(err)
+	}
+	if r, err := id.ParseRoom("hq/floor-1/kitchen"); err != nil || r.Name != "floor-1/kitchen" || r.String() != "hq/floor-1/kitchen" {
+		t.Fatalf("room: %v, %v", r, err)
+	}
+	if p, err := id.ParsePipeline("hq/heat"); err != nil || p.String() != "hq/heat" {
+		t.Fatalf("pipeline: %v, %v", p, err)
+	}
+	if c, err := id.ParseCommand("7f0f7f6c-0b4e-4c8e-9a52-0d3a4c0e2f11"); err != nil || c.String() != "7f0f7f6c0b4e4c8e9a520d3a4c0e2f11" {
+		t.Fatalf("command: %v, %v", c, err)
+	}
+	if _, err := id.ParseCommand("7f0f"); err == nil {
+		t.Fatal("a short command id was accepted")
 	}
 	if _, err := id.ParseBoot("7f0f"); err == nil {
 		t.Fatal("a short boot id was accepted")

@@ -32,6 +32,29 @@ type Device struct {
 	Name string
 }
 
+// Room is a group of devices of a site. Name is a path of at most MaxDepth
+// labels: "floor-1/kitchen" lies in "floor-1".
+type Room struct {
+	Site Site
+	Name string
+}
+
+// MaxDepth bounds the labels of a room's name: campus, building, wing, floor,
+// zone, room, shelf and place are eight.
+const MaxDepth = 8
+
+// Pipeline is a named chain of stages over a site's readings.
+type Pipeline struct {
+	Site Site
+	Name string
+}
+
+// String returns "site/room", where room may have slashes.
+func (r Room) String() string { return string(r.Site) + "/" + r.Name }
+
+// String returns "site/pipeline".
+func (p Pipeline) String() string { return string(p.Site) + "/" + p.Name }
+
 // String returns "site/gateway".
 func (g Gateway) String() string { return string(g.Site) + "/" + g.Name }
 
@@ -63,6 +86,30 @@ func ParseDevice(s string) (Device, error) {
 		return Device{}, fmt.Errorf("device %q: %w", s, err)
 	}
 	return Device{site, name}, nil
+}
+
+// ParsePipeline accepts "site/pipeline", each part as ParseSite does.
+func ParsePipeline(s string) (Pipeline, error) {
+	site, name, err := pair(s)
+	if err != nil {
+		return Pipeline{}, fmt.Errorf("pipeline %q: %w", s, err)
+	}
+	return Pipeline{site, name}, nil
+}
+
+// ParseRoom accepts "site/label/label...", each part as ParseSite does.
+func ParseRoom(s string) (Room, error) {
+	labels := strings.Split(s, "/")
+	if n := len(labels) - 1; n < 1 || n > MaxDepth {
+		return Room{}, fmt.Errorf("room %q: want SITE/ROOM, with at most %d names in ROOM", s, MaxDepth)
+	}
+	for i, l := range labels {
+		if err := checkLabel(l); err != nil {
+			return Room{}, fmt.Errorf("room %q: part %d: %w", s, i+1, err)
+		}
+	}
+	site, name, _ := strings.Cut(s, "/")
+	return Room{Site(site), name}, nil
 }
 
 // ParsePoint accepts lower-case letters, digits and underscores, beginning

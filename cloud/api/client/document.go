@@ -28,6 +28,19 @@ type Gateway struct {
 	IntervalMS uint64    `json:"interval_ms" doc:"The commit interval: what a crash may leave uncommitted."`
 	SeenAt     time.Time `json:"seen_at" doc:"When its latest record was journaled."`
 	Runs       []Run     `json:"runs" doc:"Oldest first; those that were retired may be absent."`
+	Count      Count     `json:"count"`
+}
+
+// Count are a gateway's totals since it was first seen.
+type Count struct {
+	Frames     uint64 `json:"frames" doc:"Applied."`
+	Readings   uint64 `json:"readings" doc:"Applied."`
+	Suppressed uint64 `json:"suppressed" doc:"Rows that the sampler withheld."`
+	Duplicates uint64 `json:"duplicates" doc:"Frames that came again and were dropped."`
+	Late       uint64 `json:"late"`
+	Missing    uint64 `json:"missing" doc:"Sequences skipped without a reason."`
+	Gaps       uint64 `json:"gaps" doc:"Sequences lost with a reason: see the ledger."`
+	Dead       uint64 `json:"dead" doc:"Records that could not be applied."`
 }
 
 // Run is a run of a gateway.
@@ -44,6 +57,7 @@ type Run struct {
 type Device struct {
 	Device   string    `json:"device" example:"hq/t1"`
 	Gateway  string    `json:"gateway,omitempty" doc:"That it hangs on; absent while unbound."`
+	Profile  string    `json:"profile,omitempty" doc:"The firmware profile that its newest readings came by."`
 	Liveness string    `json:"liveness" doc:"unknown, live or silent"`
 	LastAt   time.Time `json:"last_at,omitzero" doc:"When its latest reading arrived."`
 	Points   []Point   `json:"points"`
