@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/atrium-iot/atrium/cloud/demo/process"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 )
 
@@ -22,11 +23,11 @@ func TestTheReadmesCommandsRunAndTheMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &session{t: t, dir: t.TempDir(), bin: bin}
-	udp, err := line.FreePorts("udp", 2)
+	udp, err := process.FreePorts("udp", 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tcp, err := line.FreePorts("tcp", 4)
+	tcp, err := process.FreePorts("tcp", 4)
 	if err != nil {
 		t.Fatal(err)
 	}

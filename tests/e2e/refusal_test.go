@@ -21,13 +21,13 @@ import (
 
 	"github.com/quic-go/quic-go"
 
+	"github.com/atrium-iot/atrium/cloud/demo/process"
 	cloudid "github.com/atrium-iot/atrium/cloud/identity"
 	"github.com/atrium-iot/atrium/cloud/node"
 	"github.com/atrium-iot/atrium/edge/agent"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/identity"
 	"github.com/atrium-iot/atrium/shared/wire"
-	"github.com/atrium-iot/atrium/tests/e2e/line"
 )
 
 var gateway = id.Gateway{Site: "hq", Name: "gw-1"}
@@ -89,7 +89,7 @@ type cloud struct {
 
 func startCloud(t *testing.T) *cloud {
 	t.Helper()
-	udp, err := line.FreePorts("udp", 1)
+	udp, err := process.FreePorts("udp", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/atrium-iot/atrium/cloud/demo/process"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 )
 
@@ -96,7 +97,7 @@ type step struct {
 // disturb does to a running line what happens to one in the field.
 func disturb(ctx context.Context, l *line.Line, say func(string, ...any)) error {
 	hq, lab := l.Sites[0], l.Sites[1]
-	restart := func(p *line.Process) func() error {
+	restart := func(p *process.Process) func() error {
 		return func() error {
 			if err := p.Kill(); err != nil {
 				return err

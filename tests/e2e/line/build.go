@@ -26,18 +26,3 @@ func Build(ctx context.Context) (folder string, err error) {
 	}
 	return folder, nil
 }
-
-// FreePorts returns n addresses on loopback that nobody listens on, of "tcp" or
-// "udp". They may be taken before they are used; a program that finds one so
-// says so.
-func FreePorts(network string, n int) ([]string, error) {
-	ports := make([]string, 0, n)
-	for range n {
-		p, err := freePort(network)
-		if err != nil {
-			return nil, err
-		}
-		ports = append(ports, p)
-	}
-	return ports, nil
-}

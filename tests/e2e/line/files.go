@@ -2,6 +2,8 @@ package line
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -79,4 +81,11 @@ buffer: {mode: %s}
 		fmt.Fprintf(&b, "  - %s\n", d)
 	}
 	return b.String()
+}
+
+func write(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(text), 0o600)
 }

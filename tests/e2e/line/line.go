@@ -1,3 +1,7 @@
+// Package line raises the whole line of Atrium as real processes on this
+// machine: a cloud node, simulated boards, link relays and gateways, each with
+// its own folder and log, and waits until they say that they are ready. What is
+// then done to them and asked of them is its callers' affair.
 package line
 
 import (
@@ -6,11 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/atrium-iot/atrium/cloud/demo/process"
 	"github.com/atrium-iot/atrium/cloud/verify"
 )
 
@@ -33,7 +39,7 @@ type Gateway struct {
 
 // Line is a raised line.
 type Line struct {
-	Cloud *Process
+	Cloud *process.Process
 	Sites []*Site
 	Gate  string // the cloud node's UDP address for gateways
 	cfg   Config
@@ -42,9 +48,9 @@ type Line struct {
 // Site is what stands in one site.
 type Site struct {
 	Name    string
-	Board   *Process
-	Link    *Process
-	Gateway *Process
+	Board   *process.Process
+	Link    *process.Process
+	Gateway *process.Process
 	Truth   string
 	control string
 }
@@ -52,19 +58,20 @@ type Site struct {
 // Start raises the cloud node, then each site's board, link and gateway.
 func Start(ctx context.Context, cfg Config) (*Line, error) {
 	l := &Line{cfg: cfg}
-	udp, err := freePort("udp")
+	udp, err := process.FreePorts("udp", 1)
 	if err != nil {
 		return nil, err
 	}
-	httpAddr, err := freePort("tcp")
+	tcp, err := process.FreePorts("tcp", 1)
 	if err != nil {
 		return nil, err
 	}
-	l.Gate = udp
+	httpAddr := tcp[0]
+	l.Gate = udp[0]
 	data := l.data()
-	l.Cloud = l.process("cloud", "atrium-cloud", httpAddr, "run", "--data", data, "--listen", udp, "--http", httpAddr)
-	if err := write(l.Cloud.log, ""); err != nil {
-		return nil, err
+	l.Cloud = l.process("cloud", l.bin("atrium-cloud"), httpAddr, "run", "--data", data, "--listen", l.Gate, "--http", httpAddr)
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("line: %w", err)
 	}
 	if err := l.Cloud.Start(ctx); err != nil {
 		return l, err
@@ -79,13 +86,16 @@ func Start(ctx context.Context, cfg Config) (*Line, error) {
 	return l, nil
 }
 
-func (l *Line) process(name, bin, httpAddr string, args ...string) *Process {
-	p := &Process{Name: name, bin: filepath.Join(l.cfg.Bin, bin), args: args, log: filepath.Join(l.cfg.Dir, name+".log")}
+func (l *Line) process(name string, program []string, httpAddr string, args ...string) *process.Process {
+	cfg := process.Config{Name: name, Args: slices.Concat(program, args), Log: filepath.Join(l.cfg.Dir, name+".log")}
 	if httpAddr != "" {
-		p.url = "http://" + httpAddr
+		cfg.HTTP = "http://" + httpAddr
 	}
-	return p
+	return process.New(cfg)
 }
+
+// bin is one of the programs.
+func (l *Line) bin(name string) []string { return []string{filepath.Join(l.cfg.Bin, name)} }
 
 func (l *Line) data() string { return filepath.Join(l.cfg.Dir, "cloud") }
 
@@ -97,14 +107,15 @@ func (l *Line) Issue(ctx context.Context, gateway, folder string) error {
 func (l *Line) raise(ctx context.Context, g Gateway) (*Site, error) {
 	dir := filepath.Join(l.cfg.Dir, g.Site)
 	s := &Site{Name: g.Site, Truth: filepath.Join(dir, "truth.jsonl")}
-	ports := [3]string{}
-	for i, network := range []string{"udp", "tcp", "tcp"} {
-		var err error
-		if ports[i], err = freePort(network); err != nil {
-			return s, err
-		}
+	udp, err := process.FreePorts("udp", 1)
+	if err != nil {
+		return s, err
 	}
-	linkUDP, control, edgeHTTP := ports[0], ports[1], ports[2]
+	tcp, err := process.FreePorts("tcp", 2)
+	if err != nil {
+		return s, err
+	}
+	linkUDP, control, edgeHTTP := udp[0], tcp[0], tcp[1]
 	s.control = "http://" + control
 	socket := filepath.Join(dir, "board.sock")
 	boardFile, edgeFile := filepath.Join(dir, "board.yaml"), filepath.Join(dir, "edge.yaml")
@@ -118,13 +129,14 @@ func (l *Line) raise(ctx context.Context, g Gateway) (*Site, error) {
 	if err := l.Issue(ctx, g.Site+"/gw-1", certs); err != nil {
 		return s, err
 	}
-	s.Board = l.process(g.Site+"-board", "atrium-sim", "", "board", "--socket", socket, "--config", boardFile, "--truth", s.Truth)
-	s.Link = l.process(g.Site+"-link", "atrium-sim", "", "link", "--listen", linkUDP, "--to", l.Gate, "--control", control)
-	s.Gateway = l.process(g.Site+"-gateway", "atrium-edge", edgeHTTP, "run", "--config", edgeFile)
-	if edge := l.cfg.Edge; len(edge) > 0 {
-		s.Gateway.bin, s.Gateway.args = edge[0], append(slices.Clone(edge[1:]), s.Gateway.args...)
+	edge := l.cfg.Edge
+	if len(edge) == 0 {
+		edge = l.bin("atrium-edge")
 	}
-	for _, p := range []*Process{s.Board, s.Link, s.Gateway} {
+	s.Board = l.process(g.Site+"-board", l.bin("atrium-sim"), "", "board", "--socket", socket, "--config", boardFile, "--truth", s.Truth)
+	s.Link = l.process(g.Site+"-link", l.bin("atrium-sim"), "", "link", "--listen", linkUDP, "--to", l.Gate, "--control", control)
+	s.Gateway = l.process(g.Site+"-gateway", edge, edgeHTTP, "run", "--config", edgeFile)
+	for _, p := range []*process.Process{s.Board, s.Link, s.Gateway} {
 		if err := p.Start(ctx); err != nil {
 			return s, err
 		}
@@ -207,9 +219,9 @@ func (l *Line) StopGateways() error {
 
 // Stop ends everything that still runs, gateways first.
 func (l *Line) Stop() error {
-	var rest []*Process
+	var rest []*process.Process
 	for _, s := range l.Sites {
-		for _, p := range []*Process{s.Gateway, s.Link, s.Board} {
+		for _, p := range []*process.Process{s.Gateway, s.Link, s.Board} {
 			if p != nil {
 				rest = append(rest, p)
 			}

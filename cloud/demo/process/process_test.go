@@ -1,0 +1,86 @@
+package process_test
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/atrium-iot/atrium/cloud/demo/process"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func shell(t *testing.T, script string) *process.Process {
+	t.Helper()
+	p := process.New(process.Config{
+		Name: "shell", Args: []string{"sh", "-c", script}, Log: filepath.Join(t.TempDir(), "log"),
+	})
+	t.Cleanup(func() {
+		if err := p.Kill(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func TestStartReturnsOnceTheProgramSaysReady(t *testing.T) {
+	p := shell(t, "echo ready; exec sleep 60")
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if p.PID() == 0 || !strings.Contains(p.Tail(), "ready") {
+		t.Errorf("pid %d, log %q", p.PID(), p.Tail())
+	}
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.Done():
+	default:
+		t.Error("Done is open after Kill")
+	}
+	if err := p.Start(t.Context()); err != nil { // and again, by what it says now
+		t.Fatal(err)
+	}
+}
+
+func TestAProgramThatEndsEarlyIsAnErrorWithItsLastWords(t *testing.T) {
+	p := shell(t, "echo no such bus; exit 3")
+	err := p.Start(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "no such bus") || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("got %v", err)
+	}
+	if err := p.Stop(); err != nil {
+		t.Errorf("stop of what has ended: %v", err)
+	}
+}
+
+func TestAProgramThatCannotBeRunIsAnError(t *testing.T) {
+	p := process.New(process.Config{Name: "nothing", Args: []string{filepath.Join(t.TempDir(), "none")}, Log: filepath.Join(t.TempDir(), "log")})
+	if err := p.Start(t.Context()); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if err := p.Stop(); err != nil || p.PID() != 0 {
+		t.Errorf("stop %v, pid %d", err, p.PID())
+	}
+}
+
+func TestStopIsCleanOnlyWithStatusZero(t *testing.T) {
+	clean := shell(t, "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done")
+	dirty := shell(t, "trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done")
+	for _, p := range []*process.Process{clean, dirty} {
+		if err := p.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := clean.Stop(); err != nil {
+		t.Error(err)
+	}
+	if err := dirty.Stop(); err == nil || !strings.Contains(err.Error(), "exit status 7") {
+		t.Errorf("got %v", err)
+	}
+}
