@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/atrium-iot/atrium/shared/id"
@@ -103,7 +102,7 @@ func ParseBody(data []byte) (Body, error) {
 
 func (c *cursor) column() (col Column) {
 	c.tuple("column", columnItems)
-	point := c.text("point", id.MaxName)
+	col.Point = c.point("point")
 	col.Unit = c.text("unit", MaxUnit)
 	col.Kind = ColumnKind(c.uintIn("kind", uint64(KindNumber), uint64(KindCounter)))
 	col.Mantissa = c.uintIn("mantissa", 1, maxUint64)
@@ -115,9 +114,5 @@ func (c *cursor) column() (col Column) {
 		return Column{}
 	}
 	col.Exponent = int(exp)
-	var err error
-	if col.Point, err = id.ParsePoint(point); err != nil {
-		c.err = &Error{RejectMalformed, "point", fmt.Errorf("is not a name: %w", err)}
-	}
 	return col
 }

@@ -4,16 +4,28 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 	"unicode/utf8"
 )
 
-// CBOR major types (RFC 8949, 3.1). No other type occurs in a message.
+// CBOR major types (RFC 8949, 3.1). Of the others only the three items below
+// occur in a message.
 const (
 	majorUint  = 0
 	majorNeg   = 1
 	majorBytes = 2
 	majorText  = 3
 	majorArray = 4
+)
+
+// The initial bytes of false, true and a float64 (RFC 8949, 3.3). A float64 is
+// never written shorter: one form is enough, and numbers are rare.
+const (
+	cborFalse   = 0xf4
+	cborTrue    = 0xf5
+	cborFloat64 = 0xfb
+
+	floatSize = 1 + 8 // bytes of a float64 with its initial byte
 )
 
 const (
@@ -55,6 +67,32 @@ func appendBytes(dst, b []byte) []byte {
 
 func appendText(dst []byte, s string) []byte {
 	return append(appendHead(dst, majorText, uint64(len(s))), s...)
+}
+
+func appendBool(dst []byte, v bool) []byte {
+	if v {
+		return append(dst, cborTrue)
+	}
+	return append(dst, cborFalse)
+}
+
+func appendFloat(dst []byte, v float64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, cborFloat64), math.Float64bits(v))
+}
+
+// floatAt reads what appendFloat wrote; b holds at least floatSize bytes.
+func floatAt(b []byte) float64 {
+	return math.Float64frombits(binary.BigEndian.Uint64(b[1:floatSize]))
+}
+
+// clip makes a text of at most MaxText bytes of UTF-8 of any text.
+func clip(s string) string {
+	s = strings.ToValidUTF8(s, string(utf8.RuneError))
+	n := min(len(s), MaxText)
+	for n < len(s) && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // appendStart opens a message: the array of n items, the version, the kind.

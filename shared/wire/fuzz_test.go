@@ -52,6 +52,9 @@ func FuzzParseBind(f *testing.F)      { fuzz(f, wire.KindBind) }
 func FuzzParseAck(f *testing.F)       { fuzz(f, wire.KindAck) }
 func FuzzParseReject(f *testing.F)    { fuzz(f, wire.KindReject) }
 func FuzzParseCredit(f *testing.F)    { fuzz(f, wire.KindCredit) }
+func FuzzParseCommand(f *testing.F)   { fuzz(f, wire.KindCommand) }
+func FuzzParseResult(f *testing.F)    { fuzz(f, wire.KindResult) }
+func FuzzParseSettled(f *testing.F)   { fuzz(f, wire.KindSettled) }
 
 // FuzzParseFrame gives each input a correct CRC too, which it would not find.
 func FuzzParseFrame(f *testing.F) {

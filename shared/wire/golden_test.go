@@ -102,6 +102,7 @@ type example struct {
 func examples() []example {
 	run := id.Run{0xa0, 1, 2, 3, 4, 5, 6, 7}
 	boot := id.Boot{0xb0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+	command := id.Command{0xc0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 	device := id.Device{Site: "hq", Name: "t1"}
 	body := wire.Body{Profile: "bosch.bme280", Version: 1, Tick: 1_000_000, Columns: []wire.Column{
 		{Point: "temperature", Unit: "Cel", Kind: wire.KindNumber, Mantissa: 1, Exponent: -2},
@@ -131,5 +132,11 @@ func examples() []example {
 		{"ack", &wire.Ack{Runs: []wire.RunSeq{{Run: run, Seq: 300}, {Run: id.Run{7: 1}, Seq: 1}}}, parser(wire.ParseAck)},
 		{"reject", &wire.Reject{Run: run, Seq: 301, Reason: wire.RejectUnknownSchema, Text: "sid 9"}, parser(wire.ParseReject)},
 		{"credit", &wire.Credit{Total: 1 << 40}, parser(wire.ParseCredit)},
+		{"command", &wire.Command{ID: command, Device: device, Name: "set", Remaining: 30_000, Args: []wire.Arg{
+			{Name: "level", Value: wire.Value{Kind: wire.KindNumber, Number: -21.5}},
+			{Name: "on", Value: wire.Value{Kind: wire.KindBoolean, Number: 1}},
+		}}, parser(wire.ParseCommand)},
+		{"result", &wire.Result{ID: command, State: wire.ResultDone, Confirmed: wire.ConfirmShadow, Ago: 12, Text: "line 27 is high"}, parser(wire.ParseResult)},
+		{"settled", &wire.Settled{IDs: []id.Command{command, {15: 1}}}, parser(wire.ParseSettled)},
 	}
 }

@@ -29,12 +29,16 @@ const (
 	KindAck     Kind = 22
 	KindReject  Kind = 23
 	KindCredit  Kind = 24
+	KindCommand Kind = 25
+	KindResult  Kind = 26
+	KindSettled Kind = 27
 )
 
 func (k Kind) String() string {
 	return name(k, "frame", KindFrame, "gap", KindGap, "hello", KindHello, "welcome", KindWelcome,
 		"lane", KindLane, "schema", KindSchema, "clock", KindClock, "bind", KindBind, "ack", KindAck,
-		"reject", KindReject, "credit", KindCredit)
+		"reject", KindReject, "credit", KindCredit,
+		"command", KindCommand, "result", KindResult, "settled", KindSettled)
 }
 
 // Class is what a run carries.

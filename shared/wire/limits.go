@@ -39,6 +39,22 @@ const (
 	// the longest names and units take 5 KiB.
 	MaxBody = 8 << 10
 
+	// MaxArgs bounds the args of a command: a datasheet's functions have a few.
+	MaxArgs = 16
+
+	// MaxSettled bounds the ids of a settled, and so the results of a connection
+	// that are not yet settled: a gateway ends commands one after another, and a
+	// round trip settles them all.
+	MaxSettled = 64
+
+	// MaxRemaining bounds how long a command may still begin, in milliseconds:
+	// 7 days. Later nobody remembers what it was for.
+	MaxRemaining = 7 * 24 * 3600 * 1000
+
+	// MaxAgo bounds how long ago a result came about, in milliseconds: 100
+	// years of 365 days, which still fit a time.Duration.
+	MaxAgo = 100 * 365 * 24 * 3600 * 1000
+
 	// MaxText bounds every text for which no other limit is named, in bytes:
 	// versions, node names, reasons in words.
 	MaxText = 256

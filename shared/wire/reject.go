@@ -8,7 +8,7 @@ type Reject struct {
 	Run    id.Run
 	Seq    uint64
 	Reason RejectReason
-	Text   string // for people, at most MaxText bytes
+	Text   string // for people, at most MaxText bytes; Append cuts a longer one
 }
 
 const rejectItems = 6
@@ -19,7 +19,7 @@ func (m *Reject) Append(dst []byte) []byte {
 	dst = appendBytes(dst, m.Run[:])
 	dst = appendUint(dst, m.Seq)
 	dst = appendUint(dst, uint64(m.Reason))
-	return appendText(dst, m.Text)
+	return appendText(dst, clip(m.Text))
 }
 
 // ParseReject reads what Append wrote.
