@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -103,13 +104,9 @@ func (c *Client) Ledger(ctx context.Context, site id.Site) ([]LedgerEntry, error
 // time; zero times are open ends. raw adds their identity. It stops at the
 // first error.
 func (c *Client) History(ctx context.Context, dev id.Device, point id.Point, since, until time.Time, raw bool) iter.Seq2[Reading, error] {
-	q := url.Values{"point": {string(point)}, "limit": {fmt.Sprint(MaxHistory)}}
-	if !since.IsZero() {
-		q.Set("since", since.UTC().Format(time.RFC3339Nano))
-	}
-	if !until.IsZero() {
-		q.Set("until", until.UTC().Format(time.RFC3339Nano))
-	}
+	q := between(since, until)
+	q.Set("point", string(point))
+	q.Set("limit", fmt.Sprint(MaxHistory))
 	if raw {
 		q.Set("raw", "true")
 	}
@@ -165,7 +162,7 @@ func get[T any](ctx context.Context, c *Client, q url.Values, path ...string) (T
 	var out T
 	u := c.base.JoinPath(path...)
 	u.RawQuery = q.Encode()
-	body, err := c.fetch(ctx, u.String())
+	body, err := c.fetch(ctx, request{method: http.MethodGet, url: u.String()})
 	if err == nil {
 		err = json.Unmarshal(body, &out)
 	}
@@ -175,19 +172,30 @@ func get[T any](ctx context.Context, c *Client, q url.Values, path ...string) (T
 	return out, nil
 }
 
-func (c *Client) fetch(ctx context.Context, u string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+// request is one call of the API.
+type request struct {
+	method, url string
+	media       string // of the body
+	body        []byte
+	header      http.Header // more headers
+}
+
+// fetch returns the body of an answer of 2xx; any other is an *Error.
+func (c *Client) fetch(ctx context.Context, r request) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, r.method, r.url, bytes.NewReader(r.body))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Accept", "application/json")
+	if r.media != "" {
+		req.Header.Set("Content-Type", r.media)
+	}
+	for name, values := range r.header {
+		req.Header[name] = values
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		var ue *url.Error
-		if errors.As(err, &ue) { // it would repeat the address
-			err = ue.Err
-		}
-		return nil, err
+		return nil, bare(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
@@ -196,10 +204,19 @@ func (c *Client) fetch(ctx context.Context, u string) ([]byte, error) {
 		return nil, err
 	case len(body) > maxAnswer:
 		return nil, fmt.Errorf("answer of more than %d bytes", maxAnswer)
-	case resp.StatusCode == http.StatusOK:
+	case resp.StatusCode/100 == 2:
 		return body, nil
 	}
 	return nil, problem(resp, body)
+}
+
+// bare is an error of http.Client without the address, which callers add.
+func bare(err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		return ue.Err
+	}
+	return err
 }
 
 func problem(resp *http.Response, body []byte) error {

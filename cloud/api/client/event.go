@@ -25,8 +25,9 @@ type Summary struct {
 	Alarms   int    `json:"alarms" doc:"Active ones."`
 }
 
-// Gone says that a room is no more.
+// Gone says that something that the stream has told of is no more.
 type Gone struct {
-	Kind string `json:"kind"`
-	Name string `json:"name"`
+	Kind   string `json:"kind" doc:"room, alarm or command"`
+	Name   string `json:"name" doc:"Of the room, the alarm's pipeline, or the command's id."`
+	Device string `json:"device,omitempty" doc:"Of an alarm: whose it was."`
 }

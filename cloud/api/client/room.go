@@ -84,3 +84,16 @@ type Alarm struct {
 	ClearedAt time.Time `json:"cleared_at,omitzero"`
 	Raised    uint64    `json:"raised" doc:"How often, since the pipeline's revision began."`
 }
+
+// AlarmEntry is one step of an alarm, in the log of a site.
+type AlarmEntry struct {
+	Pipeline  string    `json:"pipeline" example:"hq/too-warm"`
+	Device    string    `json:"device" example:"hq/t1"`
+	State     string    `json:"state" doc:"inactive, pending or active"`
+	Severity  string    `json:"severity" doc:"info, warning or critical"`
+	Text      string    `json:"text"`
+	Value     float64   `json:"value" doc:"That caused it."`
+	Threshold float64   `json:"threshold"`
+	At        time.Time `json:"at" doc:"Sample time of the reading that caused it."`
+	Revision  uint64    `json:"revision" doc:"Of the pipeline."`
+}
