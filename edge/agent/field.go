@@ -16,6 +16,7 @@ import (
 	"github.com/atrium-iot/atrium/edge/device"
 	"github.com/atrium-iot/atrium/hal/bus"
 	"github.com/atrium-iot/atrium/hal/host"
+	"github.com/atrium-iot/atrium/hal/regmap"
 	"github.com/atrium-iot/atrium/hal/remote"
 	"github.com/atrium-iot/atrium/shared/id"
 )
@@ -35,7 +36,7 @@ type field struct {
 type openBus struct {
 	cfg   BusConfig
 	bus   i2c.BusCloser
-	owner *bus.Owner
+	owner *bus.Owner[i2c.Bus]
 }
 
 // change is what separates the devices that run from those that are wanted.
@@ -109,7 +110,7 @@ func (f *field) apply(ctx context.Context, cfg *Config) error {
 		delete(f.buses, name)
 	}
 	for _, b := range fresh {
-		b.owner = bus.New(b.cfg.Name, b.bus, bus.Config{}, f.log, f.reg)
+		b.owner = bus.New[i2c.Bus](b.cfg.Name, b.bus, bus.Config{}, f.log, f.reg)
 		f.buses[b.cfg.Name] = b
 	}
 	for _, d := range c.add {
@@ -123,12 +124,12 @@ func (f *field) apply(ctx context.Context, cfg *Config) error {
 }
 
 func (f *field) addDevice(d DeviceConfig) error {
-	cfg := device.Config{Device: d.Device, Profile: d.Profile, Address: d.Address, Every: d.Every, Heartbeat: d.Heartbeat, Deadband: d.Deadband}
+	cfg := device.Config{Device: d.Device, Profile: d.Profile, Every: d.Every, Heartbeat: d.Heartbeat, Deadband: d.Deadband}
 	series, err := f.buf.Series(d.Device, d.Profile.Body(), d.Profile.Digest, cfg.Grid())
 	if err != nil {
 		return fmt.Errorf("agent: %s: %w", d.Device, err)
 	}
-	return f.sampler.Add(cfg, f.buses[d.Bus].owner, series)
+	return f.sampler.Add(cfg, regmap.New(d.Profile, d.Address).On(f.buses[d.Bus].owner), series)
 }
 
 // names lists the devices that run, for bind.

@@ -7,13 +7,15 @@ import (
 	"time"
 
 	"github.com/atrium-iot/atrium/hal/bus"
-	"github.com/atrium-iot/atrium/hal/regmap"
 	"github.com/atrium-iot/atrium/shared/actor"
+	"github.com/atrium-iot/atrium/shared/profile"
 )
 
-// Bus takes the reads of one bus: *bus.Owner.
-type Bus interface {
-	Submit(addr uint16, t bus.Task, done func(error)) error
+// Device is what is sampled: *regmap.Bound or *line.Bound. Read begins a
+// reading; if it returns nil, done is called once when the sample is complete,
+// in another goroutine.
+type Device interface {
+	Read(into *profile.Sample, done func(error)) error
 }
 
 // Series takes the rows of one device: *buffer.Series. Append copies v.
@@ -32,9 +34,8 @@ type message struct {
 // deviceActor is the shell around one device's State.
 type deviceActor struct {
 	state  *State
-	device *regmap.Device
-	sample regmap.Sample // the bus writes it while a read is in flight
-	bus    Bus
+	device Device
+	sample profile.Sample // the bus writes it while a read is in flight
 	series Series
 	tick   time.Duration // of the series
 	clock  func() time.Duration
@@ -65,7 +66,7 @@ func (d *deviceActor) Receive(ctx *actor.ContextOf[message]) {
 		e = d.state.Step(Input{Event: Tick, Due: m.due})
 		if e.Read {
 			d.m.overruns.Add(float64(e.Overruns))
-			if err := d.bus.Submit(d.device.Address(), d.device.Read(&d.sample), d.done); err != nil {
+			if err := d.device.Read(&d.sample, d.done); err != nil {
 				e = d.ended(d.clock(), err)
 			} else {
 				e = Effects{}

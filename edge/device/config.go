@@ -21,7 +21,6 @@ const leastHeartbeat = 5 * time.Second
 type Config struct {
 	Device  id.Device
 	Profile *profile.Profile
-	Address uint16 // on its bus
 	// Every is the time between two reads; 0 is the profile's.
 	Every time.Duration
 	// Heartbeat is the longest time without a row while the device works, to

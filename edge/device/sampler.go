@@ -14,7 +14,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/atrium-iot/atrium/hal/regmap"
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
 )
@@ -70,8 +69,8 @@ func New(system *actor.ActorSystem, clock func() time.Duration, log *slog.Logger
 
 // Add samples a device from its next tick on. The device belongs to the
 // sampler until Remove or Stop has returned.
-func (s *Sampler) Add(cfg Config, b Bus, series Series) error {
-	if err := s.add(cfg, b, series); err != nil {
+func (s *Sampler) Add(cfg Config, dev Device, series Series) error {
+	if err := s.add(cfg, dev, series); err != nil {
 		return fmt.Errorf("device: add %s: %w", cfg.Device, err)
 	}
 	select {
@@ -81,7 +80,7 @@ func (s *Sampler) Add(cfg Config, b Bus, series Series) error {
 	return nil
 }
 
-func (s *Sampler) add(cfg Config, b Bus, series Series) error {
+func (s *Sampler) add(cfg Config, dev Device, series Series) error {
 	rules, err := cfg.rules()
 	if err != nil {
 		return err
@@ -97,7 +96,7 @@ func (s *Sampler) add(cfg Config, b Bus, series Series) error {
 	d := &sampled{every: rules.Every, due: next(s.clock(), rules.Every), ticked: new(atomic.Bool)}
 	d.ref, err = actor.Spawn(s.system.Engine(), actor.PropsOf(func() actor.ReceiverOf[message] {
 		return &deviceActor{
-			state: NewState(rules), device: regmap.New(cfg.Profile, cfg.Address), bus: b, series: series,
+			state: NewState(rules), device: dev, series: series,
 			tick: cfg.Profile.Tick, clock: s.clock, log: s.log.With("device", cfg.Device.String()), m: s.m, ticked: d.ticked,
 		}
 	}).WithDispatcher(Dispatcher), cfg.Device.String())

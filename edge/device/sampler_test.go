@@ -14,10 +14,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
+	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/physic"
 
 	"github.com/atrium-iot/atrium/edge/device"
 	"github.com/atrium-iot/atrium/hal/bus"
+	"github.com/atrium-iot/atrium/hal/regmap"
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/profile"
@@ -119,7 +121,7 @@ func (r *rows) want(t *testing.T, want ...string) {
 // 250 ms before the test began.
 type bench struct {
 	sampler *device.Sampler
-	owner   *bus.Owner
+	owner   *bus.Owner[i2c.Bus]
 	wires   *wires
 	reg     *prometheus.Registry
 	start   time.Time
@@ -133,7 +135,7 @@ func newBench(t *testing.T) *bench {
 	if err := system.RegisterDispatcher(device.Dispatcher, actor.DeviceDispatcher()); err != nil {
 		t.Fatal(err)
 	}
-	b.owner = bus.New("wires", b.wires, bus.Config{Deadline: time.Minute}, log, nil)
+	b.owner = bus.New[i2c.Bus]("wires", b.wires, bus.Config{Deadline: time.Minute}, log, nil)
 	b.sampler = device.New(system, func() time.Duration { return time.Since(b.start) }, log, b.reg)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
@@ -145,6 +147,11 @@ func newBench(t *testing.T) *bench {
 		}
 	})
 	return b
+}
+
+// at is a thermometer at an address.
+func (b *bench) at(t *testing.T, addr uint16) device.Device {
+	return regmap.New(parse(t), addr).On(b.owner)
 }
 
 // until sleeps to a time since boot, and lets everything settle there.
@@ -175,11 +182,11 @@ func TestDevicesAreReadTogetherAtMultiplesOfTheirInterval(t *testing.T) {
 		b := newBench(t)
 		p := parse(t)
 		var s1, s2 rows
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: p, Address: 0x48, Deadband: map[id.Point]float64{"temperature": 0}}, b.owner, &s1); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: p, Deadband: map[id.Point]float64{"temperature": 0}}, b.at(t, 0x48), &s1); err != nil {
 			t.Fatal(err)
 		}
 		b.until(1500 * time.Millisecond)
-		if err := b.sampler.Add(device.Config{Device: t2, Profile: p, Address: 0x49, Every: 500 * time.Millisecond}, b.owner, &s2); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t2, Profile: p, Every: 500 * time.Millisecond}, b.at(t, 0x49), &s2); err != nil {
 			t.Fatal(err)
 		}
 		b.until(3100 * time.Millisecond)
@@ -202,7 +209,7 @@ func TestTheTimeOfASampleIsWhenItsReadFinished(t *testing.T) {
 		b := newBench(t)
 		b.wires.set(40, 30*time.Millisecond, nil)
 		var s rows
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t), Address: 0x48}, b.owner, &s); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s); err != nil {
 			t.Fatal(err)
 		}
 		b.until(1500 * time.Millisecond)
@@ -215,7 +222,7 @@ func TestAReadThatOutlivesItsTickIsAnOverrun(t *testing.T) {
 		b := newBench(t)
 		b.wires.set(40, 2500*time.Millisecond, nil)
 		var s rows
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t), Address: 0x48}, b.owner, &s); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s); err != nil {
 			t.Fatal(err)
 		}
 		b.until(3800 * time.Millisecond)
@@ -231,7 +238,7 @@ func TestAFailedReadIsABadRowCountedByItsKind(t *testing.T) {
 		b := newBench(t)
 		b.wires.set(0, 0, errors.New("sysfs-i2c: remote I/O error"))
 		var s rows
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t), Address: 0x48}, b.owner, &s); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s); err != nil {
 			t.Fatal(err)
 		}
 		b.until(2500 * time.Millisecond)
@@ -249,7 +256,7 @@ func TestARowThatTheSeriesRefusesIsCountedAndSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		s := rows{fail: errors.New("closed")}
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t), Address: 0x48}, b.owner, &s); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s); err != nil {
 			t.Fatal(err)
 		}
 		b.until(2500 * time.Millisecond)
@@ -269,13 +276,11 @@ func TestStopFinishesTheReadsInFlight(t *testing.T) {
 		b.wires.set(40, 700*time.Millisecond, nil)
 		var s1, s2 rows
 		for _, d := range []struct {
-			cfg    device.Config
+			id     id.Device
+			addr   uint16
 			series *rows
-		}{
-			{device.Config{Device: t1, Profile: parse(t), Address: 0x48}, &s1},
-			{device.Config{Device: t2, Profile: parse(t), Address: 0x49}, &s2},
-		} {
-			if err := b.sampler.Add(d.cfg, b.owner, d.series); err != nil {
+		}{{t1, 0x48, &s1}, {t2, 0x49, &s2}} {
+			if err := b.sampler.Add(device.Config{Device: d.id, Profile: parse(t)}, b.at(t, d.addr), d.series); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -293,7 +298,7 @@ func TestStopFinishesTheReadsInFlight(t *testing.T) {
 		if n := b.metric(t, "atrium_device_devices"); n != 0 {
 			t.Errorf("%d devices after Stop", n)
 		}
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t), Address: 0x48}, b.owner, &s1); !errors.Is(err, device.ErrStopped) {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s1); !errors.Is(err, device.ErrStopped) {
 			t.Errorf("Add after Stop = %v", err)
 		}
 	})
@@ -304,7 +309,7 @@ func TestStopThatRunsOutOfTimeCountsTheReadItLeaves(t *testing.T) {
 		b := newBench(t)
 		b.wires.set(40, 10*time.Second, nil)
 		var s rows
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t), Address: 0x48}, b.owner, &s); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s); err != nil {
 			t.Fatal(err)
 		}
 		b.until(1100 * time.Millisecond)
@@ -325,12 +330,12 @@ func TestADeviceCanBeRemovedAndAddedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		var s rows
-		cfg := device.Config{Device: t1, Profile: parse(t), Address: 0x48}
+		cfg := device.Config{Device: t1, Profile: parse(t)}
 		for i := range 3 {
-			if err := b.sampler.Add(cfg, b.owner, &s); err != nil {
+			if err := b.sampler.Add(cfg, b.at(t, 0x48), &s); err != nil {
 				t.Fatal(err)
 			}
-			if err := b.sampler.Add(cfg, b.owner, &s); !errors.Is(err, device.ErrExists) {
+			if err := b.sampler.Add(cfg, b.at(t, 0x48), &s); !errors.Is(err, device.ErrExists) {
 				t.Fatalf("a second Add = %v", err)
 			}
 			b.until(time.Duration(i+1)*time.Second + 100*time.Millisecond)
@@ -354,8 +359,8 @@ func TestABadConfigurationIsRefusedWithTheField(t *testing.T) {
 			`no point "pressure"`:     {Deadband: map[id.Point]float64{"pressure": 1}},
 			"deadband of temperature": {Deadband: map[id.Point]float64{"temperature": -1}},
 		} {
-			cfg.Device, cfg.Profile, cfg.Address = t1, parse(t), 0x48
-			if err := b.sampler.Add(cfg, b.owner, &rows{}); err == nil || !strings.Contains(err.Error(), want) {
+			cfg.Device, cfg.Profile = t1, parse(t)
+			if err := b.sampler.Add(cfg, b.at(t, 0x48), &rows{}); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("Add = %v, want %q", err, want)
 			}
 		}

@@ -1,12 +1,14 @@
 // Package bus gives each bus one owner: the only one that touches it. Devices
 // hand it tasks; the owner runs them a step at a time, so that one device's
 // conversion time is another's turn, and never two tasks of one address at
-// once. The package knows no device and decodes nothing.
+// once. What kind of bus it is does not matter: an I2C bus (hal/regmap) and a
+// GPIO chip (hal/line) have the same owner. The package knows no device and
+// decodes nothing.
 //
 //	Submit -> jobs (bounded) -> run: picks a job -> worker: one Step -> done
 //	               ^------------- a wait between steps --------'
 //
-// periph's Tx cannot be cancelled and holds its mutex during the ioctl, so a
+// periph's calls cannot be cancelled and hold a mutex during the ioctl, so a
 // stuck device can hold the kernel for seconds. Therefore steps run in a
 // worker goroutine and the owner watches it from outside. A step beyond the
 // deadline is a stall: its task ends at once with ErrStalled, everything else
@@ -26,18 +28,22 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"periph.io/x/conn/v3/i2c"
 )
+
+// Address names a device's place on its bus, as people read it: "0x48",
+// "line 27". Devices whose tasks must not interleave have one address.
+type Address string
 
 // Task is work on one device, in steps. Step is called by one goroutine at a
 // time. The task is owned by the Owner from Submit until done is called; after
 // ErrStalled a step of it may still be in the kernel, until a later Submit of
-// any task to the bus is accepted.
-type Task interface {
-	// Step does at most one transaction. It returns done, or how long to wait
-	// before the next step; with an error the task ends. It must not block
-	// outside b and not keep b.
-	Step(b i2c.Bus) (wait time.Duration, done bool, err error)
+// any task to the bus is accepted. B is what the owner owns: i2c.Bus, or
+// hal/line's Chip.
+type Task[B any] interface {
+	// Step does one transaction, and is counted and timed as one. It returns
+	// done, or how long to wait before the next step; with an error the task
+	// ends. It must not block outside b and not keep b.
+	Step(b B) (wait time.Duration, done bool, err error)
 
 	// Abandon says that the step in progress stalls: the task ends now, with
 	// ErrStalled, and what the step brings later must change nothing that the
@@ -61,7 +67,7 @@ type Config struct {
 	// say that an address is absent, and a loaded Pi may pause as long again.
 	Deadline time.Duration
 	// Queue bounds the tasks that are accepted and not done. The default is
-	// 256, two for each 7-bit address.
+	// 256, two for each 7-bit address of an I2C bus.
 	Queue int
 	// MinQuarantine is a device's first quarantine, which doubles up to
 	// MaxQuarantine. The defaults are 1 s and 5 min: a device that was
@@ -87,30 +93,30 @@ func (c Config) withDefaults() Config {
 
 // Owner is the one owner of a bus. Its methods are safe for several
 // goroutines.
-type Owner struct {
+type Owner[B any] struct {
 	name string
-	bus  i2c.Bus // as the worker sees it, metered
+	bus  B // the worker's alone
 	cfg  Config
 	log  *slog.Logger
 	m    *metrics
 
 	wake     chan struct{} // capacity 1: something was submitted or closed
-	work     chan Task
+	work     chan Task[B]
 	results  chan result
 	finished chan struct{} // run has ended
 	gone     sync.Once     // the metrics are unregistered
 
 	mu          sync.Mutex
-	jobs        []*job // accepted and not done, in the order of Submit
-	quarantines map[uint16]*quarantine
+	jobs        []*job[B] // accepted and not done, in the order of Submit
+	quarantines map[Address]*quarantine
 	stuck       bool // the worker is beyond its deadline
 	closed      bool
 }
 
 // job is an accepted task. run alone changes it after Submit.
-type job struct {
-	addr    uint16
-	task    Task
+type job[B any] struct {
+	addr    Address
+	task    Task[B]
 	done    func(error)
 	started bool
 	due     time.Time // of the next step, when started
@@ -124,14 +130,13 @@ type result struct {
 
 // New starts the owner of a bus. The owner does not close b. reg may be nil;
 // the metrics carry the label bus. The caller must call Close.
-func New(name string, b i2c.Bus, cfg Config, log *slog.Logger, reg prometheus.Registerer) *Owner {
-	o := &Owner{
-		name: name, cfg: cfg.withDefaults(), log: log.With("bus", name),
-		wake: make(chan struct{}, 1), work: make(chan Task), results: make(chan result, 1),
-		finished: make(chan struct{}), quarantines: make(map[uint16]*quarantine),
+func New[B any](name string, b B, cfg Config, log *slog.Logger, reg prometheus.Registerer) *Owner[B] {
+	o := &Owner[B]{
+		name: name, bus: b, cfg: cfg.withDefaults(), log: log.With("bus", name),
+		wake: make(chan struct{}, 1), work: make(chan Task[B]), results: make(chan result, 1),
+		finished: make(chan struct{}), quarantines: make(map[Address]*quarantine),
 	}
 	o.m = newMetrics(name, reg, o.depth, o.inQuarantine)
-	o.bus = &meter{b, o.m}
 	go o.worker()
 	go o.run()
 	return o
@@ -141,7 +146,7 @@ func New(name string, b i2c.Bus, cfg Config, log *slog.Logger, reg prometheus.Re
 // is called exactly once, in the owner's goroutine: it must not block. If it
 // returns an error, which wraps ErrQuarantined, ErrQueueFull or ErrClosed,
 // done is never called.
-func (o *Owner) Submit(addr uint16, t Task, done func(error)) error {
+func (o *Owner[B]) Submit(addr Address, t Task[B], done func(error)) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
@@ -155,7 +160,7 @@ func (o *Owner) Submit(addr uint16, t Task, done func(error)) error {
 	if q := o.quarantines[addr]; q != nil {
 		q.probing = true
 	}
-	o.jobs = append(o.jobs, &job{addr: addr, task: t, done: done})
+	o.jobs = append(o.jobs, &job[B]{addr: addr, task: t, done: done})
 	o.signal()
 	return nil
 }
@@ -165,7 +170,7 @@ func (o *Owner) Submit(addr uint16, t Task, done func(error)) error {
 // the bus then, so that the caller may close it. If ctx ends first, because a
 // step is stuck in the kernel, Close returns its cause and the bus must not be
 // used again.
-func (o *Owner) Close(ctx context.Context) error {
+func (o *Owner[B]) Close(ctx context.Context) error {
 	o.mu.Lock()
 	o.closed = true
 	o.signal()
@@ -179,29 +184,29 @@ func (o *Owner) Close(ctx context.Context) error {
 	}
 }
 
-func (o *Owner) signal() {
+func (o *Owner[B]) signal() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (o *Owner) refuse(addr uint16, err error) error {
+func (o *Owner[B]) refuse(addr Address, err error) error {
 	o.m.refused[err].Inc()
 	return o.wrap(addr, err)
 }
 
-func (o *Owner) wrap(addr uint16, err error) error {
-	return fmt.Errorf("bus: %s: device %#02x: %w", o.name, addr, err)
+func (o *Owner[B]) wrap(addr Address, err error) error {
+	return fmt.Errorf("bus: %s: device at %s: %w", o.name, addr, err)
 }
 
-func (o *Owner) depth() float64 {
+func (o *Owner[B]) depth() float64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return float64(len(o.jobs))
 }
 
-func (o *Owner) inQuarantine() float64 {
+func (o *Owner[B]) inQuarantine() float64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return float64(len(o.quarantines))

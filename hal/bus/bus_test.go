@@ -44,6 +44,9 @@ func (s *slow) Tx(addr uint16, w, _ []byte) error {
 	return nil
 }
 
+// at is the address of a device on I2C.
+func at(addr uint16) Address { return Address(fmt.Sprintf("%#02x", addr)) }
+
 // steps is a task: a transaction of each duration (in 10 ms), with a wait
 // after each.
 type steps struct {
@@ -69,7 +72,7 @@ func (s *steps) Abandon() { s.abandoned = true }
 
 type rig struct {
 	t   *testing.T
-	o   *Owner
+	o   *Owner[i2c.Bus]
 	bus *slow
 	reg *prometheus.Registry
 }
@@ -79,7 +82,7 @@ func inBubble(t *testing.T, cfg Config, f func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, bus: &slow{}, reg: prometheus.NewRegistry()}
-		r.o = New("i2c-1", r.bus, cfg, slog.New(slog.DiscardHandler), r.reg)
+		r.o = New[i2c.Bus]("i2c-1", r.bus, cfg, slog.New(slog.DiscardHandler), r.reg)
 		defer func() {
 			if err := r.o.Close(context.Background()); err != nil {
 				t.Error(err)
@@ -96,16 +99,16 @@ func inBubble(t *testing.T, cfg Config, f func(t *testing.T, r *rig)) {
 func (r *rig) do(addr uint16, took ...byte) error {
 	r.t.Helper()
 	ended := make(chan error, 1)
-	if err := r.o.Submit(addr, &steps{addr: addr, took: took}, func(err error) { ended <- err }); err != nil {
+	if err := r.o.Submit(at(addr), &steps{addr: addr, took: took}, func(err error) { ended <- err }); err != nil {
 		return err
 	}
 	return <-ended
 }
 
-func (r *rig) submit(addr uint16, t Task) <-chan error {
+func (r *rig) submit(addr uint16, t Task[i2c.Bus]) <-chan error {
 	r.t.Helper()
 	ended := make(chan error, 1)
-	if err := r.o.Submit(addr, t, func(err error) { ended <- err }); err != nil {
+	if err := r.o.Submit(at(addr), t, func(err error) { ended <- err }); err != nil {
 		r.t.Fatal(err)
 	}
 	return ended
@@ -193,7 +196,7 @@ func TestQuarantineGrowsToItsBoundAndAProbeEndsIt(t *testing.T) {
 			time.Sleep(time.Nanosecond)
 		}
 		probe := r.submit(0x10, &steps{addr: 0x10, took: []byte{5}})
-		if err := r.o.Submit(0x10, &steps{addr: 0x10, took: []byte{0}}, func(error) {}); !errors.Is(err, ErrQuarantined) {
+		if err := r.o.Submit(at(0x10), &steps{addr: 0x10, took: []byte{0}}, func(error) {}); !errors.Is(err, ErrQuarantined) {
 			t.Errorf("beside the probe: %v", err)
 		}
 		if err := <-probe; err != nil {
@@ -224,10 +227,10 @@ func TestAProbeThatFailsInTimeAlsoEndsTheQuarantine(t *testing.T) {
 
 func TestCloseFinishesWhatHasBegunAndEndsTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := New("i2c-1", &slow{}, Config{}, slog.New(slog.DiscardHandler), nil)
+		o := New[i2c.Bus]("i2c-1", &slow{}, Config{}, slog.New(slog.DiscardHandler), nil)
 		ends := make(chan string, 3)
 		for _, s := range []*steps{{addr: 1, took: []byte{1, 1}, wait: time.Second}, {addr: 2, took: []byte{1}}, {addr: 1, took: []byte{1}}} {
-			if err := o.Submit(s.addr, s, func(err error) { ends <- fmt.Sprint(s.at, " ", Kind(err)) }); err != nil {
+			if err := o.Submit(at(s.addr), s, func(err error) { ends <- fmt.Sprint(s.at, " ", Kind(err)) }); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -238,7 +241,7 @@ func TestCloseFinishesWhatHasBegunAndEndsTheRest(t *testing.T) {
 		if got := []string{<-ends, <-ends, <-ends}; !slices.Equal(got, []string{"0 closed", "0 closed", "2 none"}) {
 			t.Errorf("ends %v", got)
 		}
-		if err := o.Submit(1, &steps{}, nil); !errors.Is(err, ErrClosed) {
+		if err := o.Submit(at(1), &steps{}, nil); !errors.Is(err, ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
 		if err := o.Close(t.Context()); err != nil {
@@ -249,9 +252,9 @@ func TestCloseFinishesWhatHasBegunAndEndsTheRest(t *testing.T) {
 
 func TestCloseGivesUpWithItsContextWhenTheKernelHoldsTheBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := New("i2c-1", &slow{}, Config{Deadline: 100 * time.Millisecond}, slog.New(slog.DiscardHandler), nil)
+		o := New[i2c.Bus]("i2c-1", &slow{}, Config{Deadline: 100 * time.Millisecond}, slog.New(slog.DiscardHandler), nil)
 		ended := make(chan error, 1)
-		if err := o.Submit(1, &steps{addr: 1, took: []byte{200}}, func(err error) { ended <- err }); err != nil {
+		if err := o.Submit(at(1), &steps{addr: 1, took: []byte{200}}, func(err error) { ended <- err }); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait() // its step is in the kernel
@@ -273,8 +276,8 @@ func TestAFullQueueRefusesAndCounts(t *testing.T) {
 	inBubble(t, Config{Queue: 2}, func(t *testing.T, r *rig) {
 		a := r.submit(1, &steps{addr: 1, took: []byte{1}})
 		b := r.submit(2, &steps{addr: 2, took: []byte{1}})
-		err := r.o.Submit(3, &steps{addr: 3, took: []byte{1}}, func(error) { t.Error("done of a refused task was called") })
-		if !errors.Is(err, ErrQueueFull) || !strings.Contains(err.Error(), "i2c-1: device 0x03") {
+		err := r.o.Submit(at(3), &steps{addr: 3, took: []byte{1}}, func(error) { t.Error("done of a refused task was called") })
+		if !errors.Is(err, ErrQueueFull) || !strings.Contains(err.Error(), "i2c-1: device at 0x03") {
 			t.Errorf("got %v", err)
 		}
 		if err := errors.Join(<-a, <-b); err != nil {
@@ -293,11 +296,11 @@ func TestDoneMaySubmitTheNextTask(t *testing.T) {
 				go func() { ended <- err }()
 				return
 			}
-			if err := r.o.Submit(1, &steps{addr: 1, took: []byte{1}}, again); err != nil {
+			if err := r.o.Submit(at(1), &steps{addr: 1, took: []byte{1}}, again); err != nil {
 				t.Error(err)
 			}
 		}
-		if err := r.o.Submit(1, &steps{addr: 1, took: []byte{1}}, again); err != nil {
+		if err := r.o.Submit(at(1), &steps{addr: 1, took: []byte{1}}, again); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-ended; err != nil || n != 3 {
@@ -350,7 +353,9 @@ func (r *rig) metric(name string) (sum float64) {
 
 func TestBusesShareARegistryAndANameMayComeBack(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	open := func(name string) *Owner { return New(name, &slow{}, Config{}, slog.New(slog.DiscardHandler), reg) }
+	open := func(name string) *Owner[i2c.Bus] {
+		return New[i2c.Bus](name, &slow{}, Config{}, slog.New(slog.DiscardHandler), reg)
+	}
 	count := func() int {
 		families, err := reg.Gather()
 		if err != nil {
@@ -367,7 +372,7 @@ func TestBusesShareARegistryAndANameMayComeBack(t *testing.T) {
 	if n := count(); n != 2 {
 		t.Errorf("%d buses have metrics, want 2", n)
 	}
-	for i, o := range []*Owner{other, again, one} {
+	for i, o := range []*Owner[i2c.Bus]{other, again, one} {
 		if err := o.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -398,7 +403,7 @@ func TestEveryAcceptedTaskEndsExactlyOnce(t *testing.T) {
 		closeAt := rapid.IntRange(0, len(plan)).Draw(rt, "close")
 		synctest.Test(t, func(t *testing.T) {
 			bus := &slow{}
-			o := New("b", bus, Config{Deadline: 200 * time.Millisecond, Queue: 4}, slog.New(slog.DiscardHandler), nil)
+			o := New[i2c.Bus]("b", bus, Config{Deadline: 200 * time.Millisecond, Queue: 4}, slog.New(slog.DiscardHandler), nil)
 			accepted := 0
 			var ended atomic.Int32
 			for i, s := range plan {
@@ -406,7 +411,7 @@ func TestEveryAcceptedTaskEndsExactlyOnce(t *testing.T) {
 					go func() { _ = o.Close(context.Background()) }()
 				}
 				time.Sleep(s.after)
-				if o.Submit(s.addr, &steps{addr: s.addr, took: s.took, wait: s.wait}, func(error) { ended.Add(1) }) == nil {
+				if o.Submit(at(s.addr), &steps{addr: s.addr, took: s.took, wait: s.wait}, func(error) { ended.Add(1) }) == nil {
 					accepted++
 				}
 			}
@@ -447,8 +452,8 @@ func TestErrorsAreClassifiedByTheKernelsWords(t *testing.T) {
 func TestAStallIsLoggedWithTheDevice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		o := New("i2c-1", &slow{}, Config{Deadline: 10 * time.Millisecond}, slog.New(slog.NewTextHandler(&log, nil)), nil)
-		if err := o.Submit(0x48, &steps{addr: 0x48, took: []byte{10}}, func(error) {}); err != nil {
+		o := New[i2c.Bus]("i2c-1", &slow{}, Config{Deadline: 10 * time.Millisecond}, slog.New(slog.NewTextHandler(&log, nil)), nil)
+		if err := o.Submit(at(0x48), &steps{addr: 0x48, took: []byte{10}}, func(error) {}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)

@@ -1,11 +1,6 @@
 package bus
 
-import (
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"periph.io/x/conn/v3/i2c"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
 	reg          prometheus.Registerer
@@ -59,19 +54,4 @@ func (m *metrics) unregister() {
 	for _, c := range m.all {
 		m.reg.Unregister(c)
 	}
-}
-
-// meter counts what passes to the bus.
-type meter struct {
-	i2c.Bus
-	m *metrics
-}
-
-// Tx implements i2c.Bus.
-func (b *meter) Tx(addr uint16, w, r []byte) error {
-	began := time.Now()
-	err := b.Bus.Tx(addr, w, r)
-	b.m.busy.Add(time.Since(began).Seconds())
-	b.m.transactions.Inc()
-	return err
 }

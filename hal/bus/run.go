@@ -3,29 +3,30 @@ package bus
 import (
 	"slices"
 	"time"
-
-	"periph.io/x/conn/v3/i2c"
 )
 
 // worker runs one step at a time. It alone touches the bus.
-func (o *Owner) worker() {
+func (o *Owner[B]) worker() {
 	for t := range o.work {
 		var r result
+		began := time.Now()
 		r.wait, r.done, r.err = t.Step(o.bus)
+		o.m.busy.Add(time.Since(began).Seconds())
+		o.m.transactions.Inc()
 		o.results <- r
 	}
 }
 
 // run is the owner's goroutine. It ends when the bus is closed and nothing is
 // in flight.
-func (o *Owner) run() {
+func (o *Owner[B]) run() {
 	defer close(o.finished)
 	defer close(o.work)
 	deadline := time.NewTimer(0)
 	defer deadline.Stop()
 	for {
 		if o.isClosed() {
-			o.endAll(ErrClosed, func(j *job) bool { return !j.started })
+			o.endAll(ErrClosed, func(j *job[B]) bool { return !j.started })
 		}
 		j, wait, any := o.next(time.Now())
 		switch {
@@ -45,7 +46,7 @@ func (o *Owner) run() {
 	}
 }
 
-func (o *Owner) isClosed() bool {
+func (o *Owner[B]) isClosed() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.closed
@@ -55,10 +56,10 @@ func (o *Owner) isClosed() bool {
 // its device has done its part, else the first that may begin. Without one it
 // says how long until the next is due, and whether there is any. The list is
 // short and bounded, so it is searched.
-func (o *Owner) next(now time.Time) (pick *job, wait time.Duration, any bool) {
+func (o *Owner[B]) next(now time.Time) (pick *job[B], wait time.Duration, any bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var first *job
+	var first *job[B]
 	for _, j := range o.jobs {
 		if j.started && (first == nil || j.due.Before(first.due)) {
 			first = j
@@ -80,11 +81,11 @@ func (o *Owner) next(now time.Time) (pick *job, wait time.Duration, any bool) {
 }
 
 // begunLocked says whether a task of the address is between its steps.
-func (o *Owner) begunLocked(addr uint16) bool {
-	return slices.ContainsFunc(o.jobs, func(j *job) bool { return j.started && j.addr == addr })
+func (o *Owner[B]) begunLocked(addr Address) bool {
+	return slices.ContainsFunc(o.jobs, func(j *job[B]) bool { return j.started && j.addr == addr })
 }
 
-func (o *Owner) step(j *job, deadline *time.Timer) {
+func (o *Owner[B]) step(j *job[B], deadline *time.Timer) {
 	o.work <- j.task
 	deadline.Reset(o.cfg.Deadline)
 	var r result
@@ -107,16 +108,16 @@ func (o *Owner) step(j *job, deadline *time.Timer) {
 }
 
 // stall gives up on the job, and on all others until the kernel returns.
-func (o *Owner) stall(j *job) {
+func (o *Owner[B]) stall(j *job[B]) {
 	began := time.Now()
 	j.task.Abandon()
 	o.mu.Lock()
 	o.stuck = true
 	o.mu.Unlock()
 	o.m.stalls.Inc()
-	o.log.Warn("device stalls the bus", "address", i2c.Addr(j.addr), "deadline", o.cfg.Deadline)
+	o.log.Warn("device stalls the bus", "address", j.addr, "deadline", o.cfg.Deadline)
 	o.end(j, ErrStalled)
-	o.endAll(ErrQuarantined, func(*job) bool { return true })
+	o.endAll(ErrQuarantined, func(*job[B]) bool { return true })
 
 	<-o.results // of a task that has ended: nobody waits for it
 	now := time.Now()
@@ -129,24 +130,24 @@ func (o *Owner) stall(j *job) {
 	}
 	d := q.extend(now, o.cfg.MinQuarantine, o.cfg.MaxQuarantine)
 	o.mu.Unlock()
-	o.log.Warn("bus works again, the device is in quarantine", "address", i2c.Addr(j.addr), "stuck", now.Sub(began)+o.cfg.Deadline, "quarantine", d)
+	o.log.Warn("bus works again, the device is in quarantine", "address", j.addr, "stuck", now.Sub(began)+o.cfg.Deadline, "quarantine", d)
 }
 
 // release ends a device's quarantine: its probe came back in time.
-func (o *Owner) release(addr uint16) {
+func (o *Owner[B]) release(addr Address) {
 	o.mu.Lock()
 	_, was := o.quarantines[addr]
 	delete(o.quarantines, addr)
 	o.mu.Unlock()
 	if was {
-		o.log.Info("device has left its quarantine", "address", i2c.Addr(addr))
+		o.log.Info("device has left its quarantine", "address", addr)
 	}
 }
 
 // end forgets the job and tells its submitter.
-func (o *Owner) end(j *job, err error) {
+func (o *Owner[B]) end(j *job[B], err error) {
 	o.mu.Lock()
-	o.jobs = slices.DeleteFunc(o.jobs, func(k *job) bool { return k == j })
+	o.jobs = slices.DeleteFunc(o.jobs, func(k *job[B]) bool { return k == j })
 	o.mu.Unlock()
 	if err != nil {
 		o.m.errors[Kind(err)].Inc()
@@ -155,7 +156,7 @@ func (o *Owner) end(j *job, err error) {
 	j.done(err)
 }
 
-func (o *Owner) endAll(err error, which func(*job) bool) {
+func (o *Owner[B]) endAll(err error, which func(*job[B]) bool) {
 	o.mu.Lock()
 	all := slices.Clone(o.jobs)
 	o.mu.Unlock()
@@ -169,7 +170,7 @@ func (o *Owner) endAll(err error, which func(*job) bool) {
 
 // probeEnded lets another task be the probe when this one never reached the
 // device.
-func (o *Owner) probeEnded(addr uint16) {
+func (o *Owner[B]) probeEnded(addr Address) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if q := o.quarantines[addr]; q != nil {

@@ -62,7 +62,7 @@ func (d *registers) set(p, t, h int) {
 
 func TestBME280GivesTheDatasheetsExample(t *testing.T) {
 	d := New(load(t, "bosch.bme280"), 0x76)
-	var s Sample
+	var s profile.Sample
 	if _, err := drive(fakeBME280(), d.Read(&s)); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestBME280AgreesWithAnIndependentDriver(t *testing.T) {
 		b := fakeBME280()
 		b.set(rapid.IntRange(250000, 600000).Draw(rt, "p"), rapid.IntRange(400000, 620000).Draw(rt, "t"), rapid.IntRange(20000, 32000).Draw(rt, "h"))
 		d := New(p, 0x76)
-		var s Sample
+		var s profile.Sample
 		if _, err := drive(b, d.Read(&s)); err != nil {
 			rt.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func TestTMP102AgreesWithAnIndependentDriver(t *testing.T) {
 	for word := -55 * 16; word <= 127*16; word++ {
 		binary.BigEndian.PutUint16(b.m[:], uint16(word<<4))
 		d := New(p, 0x48)
-		var s Sample
+		var s profile.Sample
 		if _, err := drive(b, d.Read(&s)); err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +152,7 @@ func TestSHT31AgreesWithAnIndependentDriver(t *testing.T) {
 		for word := 0; word <= 61356; word += 36 {
 			b := &words{temperature: uint16(word), humidity: uint16(65535 - word)}
 			d := New(p, 0x44)
-			var s Sample
+			var s profile.Sample
 			if _, err := drive(b, d.Read(&s)); err != nil {
 				t.Fatal(err)
 			}
@@ -198,7 +198,7 @@ func TestAnADS1115sCodeIsItsVoltageAndAClippedOneIsOutOfRange(t *testing.T) {
 		p := load(t, id)
 		b := &converter{}
 		d := New(p, 0x48)
-		var s Sample
+		var s profile.Sample
 		for code := math.MinInt16; code <= math.MaxInt16; code += 15 { // both ends are reached
 			b.code = uint16(code)
 			if _, err := drive(b, d.Read(&s)); err != nil {

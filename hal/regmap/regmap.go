@@ -23,15 +23,6 @@ import (
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
-// Sample is one reading of all points of a device.
-type Sample struct {
-	// V has one integer for each point of the profile, in units of the point's
-	// resolution. A point of bad quality keeps what V held before.
-	V []int64
-	// Q holds two bits for each point: wire.QualityOf.
-	Q uint64
-}
-
 // Device is a device at an address. It belongs to one goroutine; the tasks
 // that it gives belong to the bus until they are done.
 type Device struct {
@@ -45,15 +36,12 @@ func New(p *profile.Profile, addr uint16) *Device {
 	return &Device{profile: p, addr: addr, reading: newReading(p, addr)}
 }
 
-// Address returns the device's address on its bus.
-func (d *Device) Address() uint16 { return d.addr }
-
 // Read returns a task that reads the device once into a sample, which is
 // complete when the task is done without an error and unchanged otherwise. The
 // task before must be done. After bus.ErrStalled a step of it may still be in
 // the kernel; its late result is dropped.
 // In the steady state Read and its steps do not allocate.
-func (d *Device) Read(into *Sample) bus.Task {
+func (d *Device) Read(into *profile.Sample) bus.Task[i2c.Bus] {
 	if !d.reading.rewind(into) {
 		d.reading = newReading(d.profile, d.addr)
 		d.reading.rewind(into)
@@ -88,7 +76,7 @@ type reading struct {
 	ready     bool       // the device is set up
 	phase     phase
 	at, tries int // the next step of the phase's program, and how often it was polled
-	into      *Sample
+	into      *profile.Sample
 }
 
 func newReading(p *profile.Profile, addr uint16) *reading {
@@ -98,7 +86,7 @@ func newReading(p *profile.Profile, addr uint16) *reading {
 
 // rewind prepares the next run of the task, unless a step is stuck: it returns
 // false then, and what that step brings is dropped.
-func (r *reading) rewind(into *Sample) bool {
+func (r *reading) rewind(into *profile.Sample) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stepping {

@@ -24,7 +24,7 @@ import (
 )
 
 // drive runs a task to its end without waiting and returns the waits' sum.
-func drive(b i2c.Bus, t bus.Task) (time.Duration, error) {
+func drive(b i2c.Bus, t bus.Task[i2c.Bus]) (time.Duration, error) {
 	var sum time.Duration
 	for {
 		wait, done, err := t.Step(b)
@@ -112,9 +112,9 @@ func TestEveryProfileReadsItsTranscriptToTheLastTransaction(t *testing.T) {
 				t.Fatalf("address %#02x, %d readings: want an address of the type and at least 2", tr.addr, len(tr.wants))
 			}
 			d := New(p, tr.addr)
-			var s Sample
+			var s profile.Sample
 			for i, want := range tr.wants {
-				before := Sample{slices.Clone(s.V), s.Q}
+				before := profile.Sample{V: slices.Clone(s.V), Q: s.Q}
 				_, err := drive(tr, d.Read(&s))
 				switch {
 				case want.fail == "" && err == nil:
@@ -134,7 +134,7 @@ func TestEveryProfileReadsItsTranscriptToTheLastTransaction(t *testing.T) {
 	}
 }
 
-func checkSample(t *testing.T, p *profile.Profile, s Sample, want []string) {
+func checkSample(t *testing.T, p *profile.Profile, s profile.Sample, want []string) {
 	t.Helper()
 	var got []string
 	for i, point := range p.Points {
@@ -215,7 +215,7 @@ func word(n int, w, r []byte) error {
 func TestSetUpRunsOnceAndWaitsAreReturnedNotSlept(t *testing.T) {
 	b := &script{answer: word}
 	d := New(parse(t, setUp), 0x40)
-	var s Sample
+	var s profile.Sample
 	for i, want := range []struct {
 		waits  time.Duration
 		writes string
@@ -258,7 +258,7 @@ func TestSetUpRunsAgainAfterWhatSuggestsAReset(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := &script{answer: word}
 			d := New(parse(t, setUp), 0x40)
-			s := Sample{}
+			s := profile.Sample{}
 			if _, err := drive(b, d.Read(&s)); err != nil {
 				t.Fatal(err)
 			}
@@ -291,7 +291,7 @@ func TestAPollIsRepeatedUntilItsLimitAndNoLonger(t *testing.T) {
 		return nil
 	}}
 	d := New(parse(t, setUp), 0x40)
-	var s Sample
+	var s profile.Sample
 	waits, err := drive(b, d.Read(&s))
 	if err != nil || polls != 3 || waits != 10*time.Millisecond {
 		t.Errorf("%d polls, %v of waits, %v; want 3 within the limit of 2ms and 10ms", polls, waits, err)
@@ -308,11 +308,11 @@ func TestWhatComesAfterAStallDoesNotChangeTheSample(t *testing.T) {
 			}
 			return word(0, w, r)
 		}}
-		owner := bus.New("b", slow, bus.Config{Deadline: time.Second}, slog.New(slog.DiscardHandler), nil)
+		owner := bus.New[i2c.Bus]("b", slow, bus.Config{Deadline: time.Second}, slog.New(slog.DiscardHandler), nil)
 		d := New(parse(t, setUp), 0x40)
-		s := Sample{V: []int64{-1}}
+		s := profile.Sample{V: []int64{-1}}
 		ended := make(chan error)
-		if err := owner.Submit(0x40, d.Read(&s), func(err error) { ended <- err }); err != nil {
+		if err := d.On(owner).Read(&s, func(err error) { ended <- err }); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-ended; !errors.Is(err, bus.ErrStalled) {
@@ -352,7 +352,7 @@ func TestACRCMismatchInTheCalibrationIsNotTakenForASetUpDevice(t *testing.T) {
 		return nil
 	}}
 	d := New(parse(t, doc), 0x40)
-	var s Sample
+	var s profile.Sample
 	if _, err := drive(b, d.Read(&s)); !errors.Is(err, ErrCRC) || !strings.Contains(err.Error(), "calib step 2") {
 		t.Fatal(err)
 	}
@@ -372,7 +372,7 @@ func TestAnAbandonedReadingStartsOverAndItsLateResultIsDropped(t *testing.T) {
 		return word(n, w, r)
 	}}
 	d := New(parse(t, setUp), 0x40)
-	var s Sample
+	var s profile.Sample
 	late := d.Read(&s)
 	ended := make(chan error)
 	go func() { // the worker of a bus, stuck in the last transaction
@@ -401,7 +401,7 @@ func TestAnAbandonedReadingStartsOverAndItsLateResultIsDropped(t *testing.T) {
 func TestAReadingDoesNotAllocateInTheSteadyState(t *testing.T) {
 	bme := fakeBME280()
 	d := New(load(t, "bosch.bme280"), 0x76)
-	var s Sample
+	var s profile.Sample
 	if _, err := drive(bme, d.Read(&s)); err != nil {
 		t.Fatal(err)
 	}
@@ -439,7 +439,7 @@ func TestCRC8MatchesTheDatasheetsExamples(t *testing.T) {
 func BenchmarkReadBME280(b *testing.B) {
 	bme := fakeBME280()
 	d := New(load(b, "bosch.bme280"), 0x76)
-	var s Sample
+	var s profile.Sample
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := drive(bme, d.Read(&s)); err != nil {

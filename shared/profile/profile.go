@@ -106,6 +106,15 @@ func (p *Profile) Point(name id.Point) (int, bool) {
 	return 0, false
 }
 
+// Sample is one reading of all points of a device.
+type Sample struct {
+	// V has one integer for each point of the profile, in units of the point's
+	// resolution. A point of bad quality keeps what V held before.
+	V []int64
+	// Q holds two bits for each point: wire.QualityOf.
+	Q uint64
+}
+
 // Values holds what one device's numbers are computed from: its calibration
 // and the last reading. It belongs to one goroutine.
 type Values struct {

@@ -20,7 +20,7 @@ import (
 )
 
 // run does a task's steps and waits, as the owner of a bus does.
-func run(b i2c.Bus, task bus.Task) error {
+func run(b i2c.Bus, task bus.Task[i2c.Bus]) error {
 	for {
 		wait, done, err := task.Step(b)
 		if err != nil || done {
@@ -36,7 +36,7 @@ type reader struct {
 	profile *profile.Profile
 	device  *regmap.Device
 	bus     i2c.Bus
-	sample  regmap.Sample
+	sample  profile.Sample
 }
 
 func newReader(t *testing.T, profileID string, addr uint16, c chip.Chip) *reader {

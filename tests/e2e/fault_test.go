@@ -14,6 +14,7 @@ import (
 
 	"github.com/atrium-iot/atrium/edge/device"
 	"github.com/atrium-iot/atrium/hal/bus"
+	"github.com/atrium-iot/atrium/hal/regmap"
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/profile"
@@ -94,9 +95,9 @@ buses: [{name: sim-i2c-1, chips: [{type: %s, address: %d, room: lobby}]}]
 	}
 	n := &notebook{profile: p, temperature: temperature}
 	err = sampler.Add(device.Config{
-		Device: id.Device{Site: "hq", Name: "t1"}, Profile: p, Address: address, Every: time.Second,
+		Device: id.Device{Site: "hq", Name: "t1"}, Profile: p, Every: time.Second,
 		Heartbeat: time.Second, Deadband: map[id.Point]float64{"temperature": 0},
-	}, owner, n)
+	}, regmap.New(p, address).On(owner), n)
 	if err != nil {
 		t.Fatal(err)
 	}

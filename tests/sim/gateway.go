@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
+	"periph.io/x/conn/v3/i2c"
 
 	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/edge/buffer/buffertest"
 	"github.com/atrium-iot/atrium/edge/device"
 	"github.com/atrium-iot/atrium/edge/uplink"
 	"github.com/atrium-iot/atrium/hal/bus"
+	"github.com/atrium-iot/atrium/hal/regmap"
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/identity"
@@ -63,7 +65,7 @@ type process struct {
 	buf      *buffer.Buffer
 	source   *observed
 	actors   *actor.ActorSystem
-	owner    *bus.Owner
+	owner    *bus.Owner[i2c.Bus]
 	sampler  *device.Sampler
 	stop     context.CancelFunc
 	uplinked chan error
@@ -151,7 +153,7 @@ func (g *gateway) start() (*process, error) {
 	if err := p.actors.RegisterDispatcher(device.Dispatcher, actor.DeviceDispatcher()); err != nil {
 		return nil, err
 	}
-	p.owner = bus.New(g.board.String(), g.board, bus.Config{}, log, nil)
+	p.owner = bus.New[i2c.Bus](g.board.String(), g.board, bus.Config{}, log, nil)
 	p.sampler = device.New(p.actors, since, log, nil)
 	if err := p.addDevices(); err != nil && !p.isCrashed() {
 		return nil, err
@@ -164,12 +166,12 @@ func (g *gateway) start() (*process, error) {
 
 func (p *process) addDevices() error {
 	for i, dev := range p.gw.board.devices {
-		cfg := device.Config{Device: dev, Profile: p.gw.profile, Address: uint16(firstAddress + i), Every: p.gw.cfg.Every}
+		cfg := device.Config{Device: dev, Profile: p.gw.profile, Every: p.gw.cfg.Every}
 		series, err := p.buf.Series(dev, p.gw.profile.Body(), p.gw.profile.Digest, cfg.Grid())
 		if err != nil {
 			return err
 		}
-		if err := p.sampler.Add(cfg, p.owner, series); err != nil {
+		if err := p.sampler.Add(cfg, regmap.New(p.gw.profile, uint16(firstAddress+i)).On(p.owner), series); err != nil {
 			return err
 		}
 	}
