@@ -14,13 +14,17 @@ const (
 	// kvTimeout bounds one call: a compare-and-set takes microseconds on one
 	// node, milliseconds on three.
 	kvTimeout = 5 * time.Second
-	// maxBucket bounds a key-value bucket in bytes: some thousand documents of
-	// at most MaxDocument.
+	// maxBucket bounds a key-value bucket in bytes. Two fit the least store
+	// beside logs and objects (Server.ObjectBytes).
 	maxBucket = 16 << 20
+	// markerTTL is how long a deleted key leaves a marker. A watch that broke
+	// comes back within seconds, and a node that starts reads what exists.
+	markerTTL = 24 * time.Hour
 )
 
-// MaxDocument bounds one value in bytes.
-const MaxDocument = 64 << 10
+// MaxValue bounds one value in bytes: a text of 64 KiB, which as a JSON
+// string may take twice as much, and what stands beside it.
+const MaxValue = 132 << 10
 
 // Entry is one revision of a key. A nil Value says that the key was deleted.
 type Entry struct {
@@ -40,7 +44,7 @@ func OpenKV(ctx context.Context, js jetstream.JetStream, bucket string, replicas
 	err := untilAnswered(ctx, func(ctx context.Context) (err error) {
 		kv, err = js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 			Bucket: bucket, History: 1, Storage: jetstream.FileStorage,
-			MaxBytes: maxBucket, MaxValueSize: MaxDocument, Replicas: max(replicas, 1),
+			MaxBytes: maxBucket, MaxValueSize: MaxValue, Replicas: max(replicas, 1), LimitMarkerTTL: markerTTL,
 		})
 		return err
 	})
@@ -78,6 +82,20 @@ func (k *KV) Put(ctx context.Context, key string, value []byte, revision uint64)
 		return 0, fmt.Errorf("journal: put %s at revision %d: %w", key, revision, kvError(err))
 	}
 	return rev, nil
+}
+
+// Delete removes a key if its revision is still the one given, and returns once
+// that is durable. Watches see it. Errors as Put's.
+func (k *KV) Delete(ctx context.Context, key string, revision uint64) error {
+	ctx, cancel := bounded(ctx, kvTimeout)
+	defer cancel()
+	if revision == 0 {
+		return fmt.Errorf("journal: delete %s at revision 0: %w", key, ErrConflict)
+	}
+	if err := k.kv.Purge(ctx, key, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerTTL)); err != nil {
+		return fmt.Errorf("journal: delete %s at revision %d: %w", key, revision, kvError(err))
+	}
+	return nil
 }
 
 // Keys returns the keys that exist, in no order.

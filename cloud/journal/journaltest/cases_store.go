@@ -119,12 +119,48 @@ func documentsCAS(t *testing.T, h Harness) {
 	if e, err := k.Get(ctx, "shard.0"); err != nil || string(e.Value) != "c" || e.Revision != next {
 		t.Fatalf("get = %+v, %v", e, err)
 	}
-	if _, err := k.Put(ctx, "big", make([]byte, journal.MaxDocument+1), 0); err == nil {
+	if _, err := k.Put(ctx, "big", make([]byte, journal.MaxValue+1), 0); err == nil {
 		t.Fatal("a document over the limit was accepted")
 	}
 	if keys, err := k.Keys(ctx); err != nil || !slices.Equal(keys, []string{"shard.0"}) {
 		t.Fatalf("keys = %v, %v", keys, err)
 	}
+}
+
+func documentsDelete(t *testing.T, h Harness) {
+	ctx, cancel := context.WithCancel(t.Context())
+	k := h.KV
+	rev, err := k.Put(ctx, "doc.room.hq/hall", []byte("a"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, ready, ended := make(chan journal.Entry, 8), make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- k.Watch(ctx, func(e journal.Entry) { entries <- e }, func() { close(ready) })
+	}()
+	<-ready
+	<-entries
+	for _, stale := range []uint64{0, rev + 1} {
+		wantIs(t, "delete at another revision", k.Delete(ctx, "doc.room.hq/hall", stale), journal.ErrConflict)
+	}
+	if err := k.Delete(ctx, "doc.room.hq/hall", rev); err != nil {
+		t.Fatal(err)
+	}
+	if e := <-entries; e.Value != nil || e.Revision <= rev || e.Key != "doc.room.hq/hall" {
+		t.Fatalf("the watch of a deletion gives %+v", e)
+	}
+	_, err = k.Get(ctx, "doc.room.hq/hall")
+	wantIs(t, "get of a deleted key", err, journal.ErrNotFound)
+	wantIs(t, "delete of a deleted key", k.Delete(ctx, "doc.room.hq/hall", rev), journal.ErrConflict)
+	if keys, err := k.Keys(ctx); err != nil || len(keys) != 0 {
+		t.Fatalf("keys = %v, %v", keys, err)
+	}
+	again, err := k.Put(ctx, "doc.room.hq/hall", []byte("b"), 0)
+	if err != nil || again <= rev {
+		t.Fatalf("put after a deletion = %d, %v", again, err)
+	}
+	cancel()
+	wantIs(t, "the watch's end", <-ended, context.Canceled)
 }
 
 func watchGives(t *testing.T, h Harness) {

@@ -31,6 +31,7 @@ type Bucket interface {
 type Documents interface {
 	Get(ctx context.Context, key string) (journal.Entry, error)
 	Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
+	Delete(ctx context.Context, key string, revision uint64) error
 	Keys(ctx context.Context) ([]string, error)
 	Watch(ctx context.Context, each func(journal.Entry), ready func()) error
 }
@@ -87,6 +88,7 @@ func Cases() []Case {
 		}},
 		{"ObjectsAreWholeAndReplaceable", objectsWhole},
 		{"DocumentsChangeOnlyByCompareAndSet", documentsCAS},
+		{"ADeletedDocumentIsGoneAndMayComeAgain", documentsDelete},
 		{"AWatchGivesWhatIsThereThenWhatComes", watchGives},
 	}
 }

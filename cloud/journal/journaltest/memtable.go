@@ -143,24 +143,46 @@ func (k *KV) Get(ctx context.Context, key string) (journal.Entry, error) {
 
 // Put as journal.KV's.
 func (k *KV) Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	if len(value) > journal.MaxDocument {
-		return 0, fmt.Errorf("journaltest: put %s: %d bytes, at most %d are allowed", key, len(value), journal.MaxDocument)
+	if len(value) > journal.MaxValue {
+		return 0, fmt.Errorf("journaltest: put %s: %d bytes, at most %d are allowed", key, len(value), journal.MaxValue)
 	}
-	value = append([]byte{}, value...)
+	rev, err := k.replace(ctx, key, append([]byte{}, value...), revision)
+	if err != nil {
+		return 0, fmt.Errorf("journaltest: put %s: %w", key, err)
+	}
+	return rev, nil
+}
+
+// Delete as journal.KV's.
+func (k *KV) Delete(ctx context.Context, key string, revision uint64) error {
+	if revision == 0 {
+		return fmt.Errorf("journaltest: delete %s at revision 0: %w", key, journal.ErrConflict)
+	}
+	if _, err := k.replace(ctx, key, nil, revision); err != nil {
+		return fmt.Errorf("journaltest: delete %s: %w", key, err)
+	}
+	return nil
+}
+
+// replace stores value, nil to delete, at a revision, 0 for a key that does
+// not exist.
+func (k *KV) replace(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
 	var rev uint64
 	w := &write{
 		allowed: func() error {
-			if k.t.cells[key].revision != revision {
+			present := k.t.cells[key].revision
+			if k.t.cells[key].value == nil {
+				present = 0
+			}
+			if present != revision {
 				return journal.ErrConflict
 			}
 			return nil
 		},
 		apply: func() { rev = k.t.set(key, value, k.m.cfg.LazySync) },
 	}
-	if err := k.m.durable(ctx, k.dead, k.t.writer, Step{Kind: PutKey, Name: key}, w); err != nil {
-		return 0, fmt.Errorf("journaltest: put %s: %w", key, err)
-	}
-	return rev, nil
+	err := k.m.durable(ctx, k.dead, k.t.writer, Step{Kind: PutKey, Name: key}, w)
+	return rev, err
 }
 
 // Keys as journal.KV's.
@@ -173,7 +195,13 @@ func (k *KV) Keys(ctx context.Context) ([]string, error) {
 	if isClosed(k.dead) {
 		return nil, journal.ErrClosed
 	}
-	return slices.Collect(maps.Keys(k.t.cells)), nil
+	var keys []string
+	for key, c := range k.t.cells {
+		if c.value != nil {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
 }
 
 // Watch as journal.KV's.
