@@ -62,6 +62,7 @@ type State struct {
 	Since    int64 // from when on silence counts: the shard's last activation
 	Silence  int64 // microseconds without a reading after which it is silent
 	Refused  uint64
+	Profile  string // that the newest readings came by
 }
 
 // Point is what a twin knows about one point. The value and the quality have

@@ -34,6 +34,7 @@ type Input struct {
 
 // Batch is one decoded block of a frame. Step keeps nothing of it.
 type Batch struct {
+	Profile     string
 	Columns     []wire.Column
 	Rows        *wire.Rows
 	Tick        uint64 // nanoseconds
@@ -52,6 +53,7 @@ type Output struct {
 	Suspect  int    // points that took a clock-suspect reading
 	Refused  int    // points beyond MaxPoints
 	Silenced bool   // the device became silent
+	Changed  bool   // what the twin reports, or its liveness, is not what it was
 }
 
 // Step applies one input. now is the site's time in Unix microseconds, which
@@ -61,15 +63,16 @@ func (s *State) Step(now int64, in Input) Output {
 	case Readings:
 		return s.readings(now, in.Batch)
 	case Bound:
-		if s.Gateway != in.Gateway {
+		changed := s.Gateway != in.Gateway
+		if changed {
 			s.Gateway = in.Gateway
 			s.Bind++
 		}
-		return Output{Bind: s.Bind}
+		return Output{Bind: s.Bind, Changed: changed}
 	case Tick:
 		if due := s.Due(); due != 0 && now >= due {
 			s.Liveness = Silent
-			return Output{Silenced: true}
+			return Output{Silenced: true, Changed: true}
 		}
 	case Activated:
 		s.Since = now
@@ -78,7 +81,7 @@ func (s *State) Step(now int64, in Input) Output {
 }
 
 func (s *State) readings(now int64, b *Batch) Output {
-	out := Output{Readings: b.Rows.Len() * len(b.Columns)}
+	out := Output{Readings: b.Rows.Len() * len(b.Columns), Changed: s.Liveness != Live}
 	s.Liveness = Live
 	s.LastAt = now
 	s.Silence = silence(b.Grid, b.Tick)
@@ -89,14 +92,16 @@ func (s *State) readings(now int64, b *Batch) Output {
 			s.Refused++
 			continue
 		}
-		p.take(now, b, i, &out)
+		if p.take(now, b, i, &out) {
+			s.Profile, out.Changed = b.Profile, true
+		}
 	}
 	return out
 }
 
-// take reports the newest row of column i, if it is newer than what is held.
-// Among rows of one tick the later one is newer.
-func (p *Point) take(now int64, b *Batch, i int, out *Output) {
+// take reports the newest row of column i, if it is newer than what is held,
+// and whether it was. Among rows of one tick the later one is newer.
+func (p *Point) take(now int64, b *Batch, i int, out *Output) (newer bool) {
 	value, any := -1, -1
 	for row, t := range b.Rows.T {
 		if any < 0 || t >= b.Rows.T[any] {
@@ -108,38 +113,42 @@ func (p *Point) take(now int64, b *Batch, i int, out *Output) {
 		}
 	}
 	if any < 0 {
-		return
+		return false
 	}
 	if at := b.stamp(now, any, i); p.NowAt.isZero() || at.Order.Compare(p.NowAt.Order) > 0 {
-		p.Now, p.NowAt = at.Quality, at
+		p.Now, p.NowAt, newer = at.Quality, at, true
 	}
 	if value < 0 {
-		return
+		return newer
 	}
 	if at := b.stamp(now, value, i); !p.Held || at.Order.Compare(p.At.Order) > 0 {
 		c := &b.Columns[i]
 		p.Column = Column{Point: c.Point, Unit: c.Unit, Kind: c.Kind, Mantissa: c.Mantissa, Exponent: c.Exponent}
-		p.Value, p.Held, p.At = b.Rows.V[i][value], true, at
+		p.Value, p.Held, p.At, newer = b.Rows.V[i][value], true, at, true
 		if at.Suspect {
 			out.Suspect++
 		}
 	}
+	return newer
 }
 
 func (s Stamp) isZero() bool { return s.Order.Seq == 0 }
 
+// Sampled returns when a row was sampled by the frame's clock, in Unix
+// microseconds. It may lie ahead of any arrival: clocks err.
+func (b *Batch) Sampled(row int) int64 { return b.UTC0 + b.Rows.T[row]*int64(b.Tick)/1000 }
+
 func (b *Batch) stamp(now int64, row, column int) Stamp {
-	ns := b.Rows.T[row] * int64(b.Tick)
 	at := Stamp{
 		Order:       b.Order,
 		Run:         b.Run,
 		Quality:     wire.QualityOf(b.Rows.Q[row], column),
-		Sampled:     b.UTC0 + ns/1000,
+		Sampled:     b.Sampled(row),
 		Received:    now,
 		Source:      b.Source,
 		Uncertainty: b.Uncertainty,
 	}
-	at.Order.Tick = ns
+	at.Order.Tick = b.Rows.T[row] * int64(b.Tick)
 	if at.Sampled > now+FutureTolerance.Microseconds() {
 		at.Sampled, at.Suspect = now, true
 	}

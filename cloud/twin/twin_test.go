@@ -217,3 +217,25 @@ func TestPointsBeyondTheLimitAreRefusedAndCounted(t *testing.T) {
 		t.Fatalf("%d points, %d refused", len(s.Points), s.Refused)
 	}
 }
+
+// Rooms and watchers are told of changes only; a backlog behind live readings
+// is none, and does not bring an old firmware profile back.
+func TestOnlyANewerReadingIsAChangeAndNamesTheProfile(t *testing.T) {
+	var s twin.State
+	reading := func(profile string, at int64) bool {
+		b := &twin.Batch{Profile: profile, Columns: []wire.Column{column("a")}, Rows: rows([]int64{at}, []uint64{0}, []int64{1}), Tick: tick, Order: twin.Order{Seq: uint64(at)}}
+		return s.Step(1, twin.Input{Kind: twin.Readings, Batch: b}).Changed
+	}
+	if !reading("new", 10) || s.Profile != "new" {
+		t.Fatalf("the first reading: profile %q", s.Profile)
+	}
+	if reading("old", 5) || s.Profile != "new" {
+		t.Fatalf("an older reading is a change, profile %q", s.Profile)
+	}
+	if !reading("newer", 11) || s.Profile != "newer" {
+		t.Fatalf("a newer reading: profile %q", s.Profile)
+	}
+	if !s.Step(1, twin.Input{Kind: twin.Bound, Gateway: "gw"}).Changed || s.Step(1, twin.Input{Kind: twin.Bound, Gateway: "gw"}).Changed {
+		t.Fatal("a binding is a change once")
+	}
+}
