@@ -131,6 +131,13 @@ func (d *decoder) take(major byte, limit int, what string) []byte {
 	return s
 }
 
+// demand fails with err at what was read last, unless err is nil.
+func (d *decoder) demand(err error) {
+	if err != nil {
+		d.fail("%v", err)
+	}
+}
+
 // end demands that nothing is left.
 func (d *decoder) end() error {
 	if d.err == nil && d.at != len(d.b) {

@@ -20,10 +20,14 @@ const (
 	KindClock    RecordKind = 4
 	KindFrame    RecordKind = 5
 	KindGap      RecordKind = 6
+	KindResult   RecordKind = 7
 	KindBarrier  RecordKind = 32
 	KindSnapshot RecordKind = 33
 	KindTick     RecordKind = 34
 	KindSkip     RecordKind = 35
+	KindDocument RecordKind = 36
+	KindIntent   RecordKind = 37
+	KindOutbox   RecordKind = 38
 )
 
 // firstOwnerKind parts the gateways' kinds from the owner's.
@@ -64,6 +68,8 @@ func (k RecordKind) String() string {
 		return "frame"
 	case KindGap:
 		return "gap"
+	case KindResult:
+		return "result"
 	case KindBarrier:
 		return "barrier"
 	case KindSnapshot:
@@ -72,12 +78,23 @@ func (k RecordKind) String() string {
 		return "tick"
 	case KindSkip:
 		return "skip"
+	case KindDocument:
+		return "document"
+	case KindIntent:
+		return "intent"
+	case KindOutbox:
+		return "outbox"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
 // FromGateway reports whether records of this kind come from gateways.
 func (k RecordKind) FromGateway() bool { return k < firstOwnerKind }
+
+// ofSite reports whether an owner's record of this kind always names a site.
+func (k RecordKind) ofSite() bool {
+	return k == KindDocument || k == KindIntent || k == KindOutbox
+}
 
 // Record is one entry of a shard's log. Origin is "site/gateway" of a
 // gateway's record and the node's name of an owner's; Site is empty for a
@@ -139,6 +156,9 @@ func (r Record) Check() error {
 		return fmt.Errorf("%s record: origin of %d bytes, want 1 to %d", r.Kind, len(r.Origin), MaxOrigin)
 	}
 	if r.Site == "" {
+		if r.Kind.ofSite() {
+			return fmt.Errorf("%s record without a site", r.Kind)
+		}
 		return nil
 	}
 	if _, err := id.ParseSite(string(r.Site)); err != nil {

@@ -86,7 +86,7 @@ func record(t *rapid.T) journal.Record {
 	r.Origin = label(t, "origin")
 	if r.Kind.FromGateway() {
 		r.Origin = site + "/" + r.Origin
-	} else if rapid.Bool().Draw(t, "cluster-wide") {
+	} else if r.Kind < journal.KindDocument && rapid.Bool().Draw(t, "cluster-wide") {
 		r.Site = ""
 	}
 	return r
