@@ -1,6 +1,8 @@
 package regmap
 
 import (
+	"fmt"
+
 	"periph.io/x/conn/v3/i2c"
 
 	"github.com/atrium-iot/atrium/hal/bus"
@@ -21,8 +23,13 @@ func (d *Device) On(owner *bus.Owner[i2c.Bus]) *Bound {
 
 // Read reads the device once into a sample, as Device.Read says. If it returns
 // nil, done is called exactly once, in the owner's goroutine: it must not
-// block. The errors are those of bus.Owner.Submit. The next call
-// comes after done.
+// block. The errors are those of bus.Owner.Submit. The next call comes after
+// done.
 func (b *Bound) Read(into *profile.Sample, done func(error)) error {
 	return b.owner.Submit(b.at, b.device.Read(into), done)
+}
+
+// Do refuses: the profile language knows no commands of I2C devices.
+func (b *Bound) Do(*profile.Command, []float64, func(error)) error {
+	return fmt.Errorf("regmap: profile %s has no commands", b.device.profile.ID)
 }

@@ -16,16 +16,18 @@ type document struct {
 		Steps []stepDoc         `yaml:"steps,required"`
 		Raw   map[string]rawDoc `yaml:"raw,required"`
 	} `yaml:"calib"`
-	Init   []stepDoc         `yaml:"init"`
-	Read   []stepDoc         `yaml:"read,required"`
-	Raw    map[string]rawDoc `yaml:"raw,required"`
-	Let    []letDoc          `yaml:"let"`
-	Points []pointDoc        `yaml:"points,required"`
+	Init     []stepDoc             `yaml:"init"`
+	Read     []stepDoc             `yaml:"read"`
+	Lines    map[string]lineDoc    `yaml:"lines"`
+	Raw      map[string]rawDoc     `yaml:"raw,required"`
+	Let      []letDoc              `yaml:"let"`
+	Points   []pointDoc            `yaml:"points,required"`
+	Commands map[string]commandDoc `yaml:"commands"`
 }
 
 type busDoc struct {
 	Type  string   `yaml:"type,required"`
-	Addr  []uint16 `yaml:"addr,required" range:"0x08..0x77"`
+	Addr  []uint16 `yaml:"addr" range:"0x08..0x77"`
 	MaxHz int      `yaml:"max_hz" range:"1000..5000000"`
 }
 
@@ -57,7 +59,14 @@ type crcDoc struct {
 	Word int  `yaml:"word,required" range:"1..255"`
 }
 
+type lineDoc struct {
+	Direction string `yaml:"direction,required"`
+	Safe      string `yaml:"safe"`
+	Pull      string `yaml:"pull"`
+}
+
 type rawDoc struct {
+	Line  string  `yaml:"line"`
 	From  string  `yaml:"from"`
 	At    int     `yaml:"at" range:"0..255"`
 	Type  string  `yaml:"type"`
@@ -80,4 +89,22 @@ type pointDoc struct {
 	Resolution *decimal  `yaml:"resolution"`
 	Range      []float64 `yaml:"range"`
 	Deadband   float64   `yaml:"deadband" range:"0.."`
+}
+
+type commandDoc struct {
+	Args       map[string]argDoc `yaml:"args"`
+	Do         []actionDoc       `yaml:"do,required"`
+	Confirm    string            `yaml:"confirm"`
+	Idempotent bool              `yaml:"idempotent"`
+}
+
+type argDoc struct {
+	Kind  string    `yaml:"kind"`
+	Range []float64 `yaml:"range"`
+}
+
+type actionDoc struct {
+	Line  string        `yaml:"line,required"`
+	Level string        `yaml:"level,required"`
+	Hold  time.Duration `yaml:"hold" range:"1ms..10s"`
 }

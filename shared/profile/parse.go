@@ -28,7 +28,7 @@ func Parse(file string, data []byte) (*Profile, error) {
 		return nil, err
 	}
 	c := compiler{doc: d, in: &in, out: &Profile{}, names: map[string]int{}}
-	for _, part := range []func() error{c.head, c.bus, c.programs, c.numbers, c.lets, c.points} {
+	for _, part := range []func() error{c.head, c.bus, c.programs, c.lets, c.points, c.commands} {
 		if err := part(); err != nil {
 			return nil, err
 		}
@@ -83,20 +83,44 @@ func validID(s string) bool {
 	return err1 == nil && err2 == nil
 }
 
+// bus sets the kind of bus, which decides what else a document may hold.
 func (c *compiler) bus() error {
 	b := c.in.Bus
-	if b.Type != "i2c" {
-		return c.doc.Errorf("$.bus.type", "want i2c, got %q", b.Type)
+	c.out.Bus = Bus{Type: b.Type, Addresses: b.Addr, MaxHz: b.MaxHz}
+	switch b.Type {
+	case BusGPIO:
+		if err := c.absent("$.bus", "a GPIO chip has none", "addr", "max_hz"); err != nil {
+			return err
+		}
+		return c.absent("$", "a device on GPIO lines has none: it has lines", "calib", "init", "read")
+	case BusI2C:
+		return c.i2c(b.Addr)
 	}
-	if len(b.Addr) == 0 {
+	return c.doc.Errorf("$.bus.type", "want i2c or gpio, got %q", b.Type)
+}
+
+func (c *compiler) i2c(addr []uint16) error {
+	if len(addr) == 0 {
 		return c.doc.Errorf("$.bus.addr", "want at least one address such as 0x48")
 	}
-	for i, a := range b.Addr {
-		if slices.Contains(b.Addr[:i], a) {
+	for i, a := range addr {
+		if slices.Contains(addr[:i], a) {
 			return c.doc.Errorf(config.Index("$.bus.addr", i), "%#02x is given twice", a)
 		}
 	}
-	c.out.Bus = Bus{Type: b.Type, Addresses: b.Addr, MaxHz: b.MaxHz}
+	if !c.doc.Has("$.read") {
+		return c.doc.Errorf("$.read", "missing")
+	}
+	return c.absent("$", "only a device on GPIO lines has them", "lines", "commands")
+}
+
+// absent refuses keys that have no meaning where they stand.
+func (c *compiler) absent(path, why string, keys ...string) error {
+	for _, key := range keys {
+		if at := config.Join(path, key); c.doc.Has(at) {
+			return c.doc.Errorf(at, "%s", why)
+		}
+	}
 	return nil
 }
 
@@ -131,7 +155,7 @@ func identifier(s string) bool {
 func (c *compiler) lets() error {
 	for i, l := range c.in.Let {
 		path := config.Index("$.let", i)
-		p, err := c.expression(config.Join(path, "expr"), l.Expr)
+		p, err := c.expression(config.Join(path, "expr"), l.Expr, c.names)
 		if err != nil {
 			return err
 		}
@@ -144,17 +168,18 @@ func (c *compiler) lets() error {
 	return nil
 }
 
-func (c *compiler) expression(path, source string) (*expr.Program, error) {
+// expression compiles arithmetic over names, which stand for slots.
+func (c *compiler) expression(path, source string, names map[string]int) (*expr.Program, error) {
 	p, err := expr.Compile(source, func(name string) (int, bool) {
-		slot, ok := c.names[name]
+		slot, ok := names[name]
 		return slot, ok
 	})
 	if err == nil {
 		return p, nil
 	}
 	text := err.Error()
-	if strings.Contains(text, "unknown name") {
-		text += ", want one of " + strings.Join(slices.Sorted(maps.Keys(c.names)), ", ")
+	if strings.Contains(text, "unknown name") && len(names) > 0 {
+		text += ", want one of " + strings.Join(slices.Sorted(maps.Keys(names)), ", ")
 	}
 	return nil, c.doc.Errorf(path, "%s", text)
 }
@@ -169,7 +194,7 @@ func (c *compiler) points() error {
 		if err != nil {
 			return err
 		}
-		value, err := c.expression(config.Join(path, "expr"), c.in.Points[i].Expr)
+		value, err := c.expression(config.Join(path, "expr"), c.in.Points[i].Expr, c.names)
 		if err != nil {
 			return err
 		}

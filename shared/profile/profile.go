@@ -1,8 +1,8 @@
 // Package profile is the declarative description of a device type: which
 // transactions read it, how the bytes become values, and what the values mean.
-// Parse compiles a YAML document into a Profile: byte programs for the bus
-// (run by hal/regmap) and expressions for the values. The package does no I/O
-// and keeps no time.
+// Parse compiles a YAML document into a Profile: byte programs for an I2C bus
+// (run by hal/regmap) or lines and commands for a GPIO chip (hal/line), and
+// expressions for the values. The package does no I/O and keeps no time.
 //
 // # The language
 //
@@ -40,6 +40,28 @@
 // first. sign extends from that many bits, shift then drops low bits, mask
 // comes last. from may be left out when one step of its section reads.
 //
+// A device on GPIO lines has lines in place of calib, init and read, and raw
+// numbers that are levels:
+//
+//	bus: {type: gpio}
+//	lines:
+//	  coil: {direction: out, safe: low}  # low (the default) or high
+//	  door: {direction: in, pull: up}    # up, down or off (the default)
+//	raw:
+//	  on: {line: coil}                   # 0 or 1
+//	commands:
+//	  set:
+//	    args: {on: {kind: boolean}}      # a number, the default, needs range: [0, 100]
+//	    do:
+//	      - {line: coil, level: "on"}    # in order; hold: 500ms waits before the next
+//	    confirm: shadow                  # how the result is known; absent: not at all
+//	    idempotent: true                 # twice is as good as once; absent: it is not
+//
+// An output is never read back, as that would release it: its raw number is
+// the level last driven, its shadow. safe is driven when a device is first
+// touched and when what it does is no longer known. A command's level is an
+// expression over its arguments, where anything but 0 is high.
+//
 // Expressions are package expr's; 0/0 says that there is no value, which makes
 // every point that depends on it bad. A point's kind is number (the default),
 // boolean (anything but 0 is 1) or counter. The unit is a UCUM code as in
@@ -69,18 +91,29 @@ type Profile struct {
 	Every  time.Duration // between two readings, unless the gateway says otherwise
 	Points []Point
 
-	// Calibration, Init and Read are the programs for the bus.
+	// Calibration, Init and Read are the programs for an I2C bus. On GPIO there
+	// are no steps, and Read's scratch memory holds a byte, 0 or 1, for each of
+	// Lines.
 	Calibration, Init, Read Program
+
+	Lines    []Line    // of a device on GPIO, sorted by name
+	Commands []Command // sorted by name
 
 	calibration, raw []cut // where the numbers of a program lie in what it read
 	lets, values     []*expr.Program
 	slots            int
 }
 
+// The types of buses.
+const (
+	BusI2C  = "i2c"
+	BusGPIO = "gpio"
+)
+
 // Bus says where a device may be found.
 type Bus struct {
-	Type      string   // "i2c"
-	Addresses []uint16 // 7 bits
+	Type      string   // BusI2C or BusGPIO
+	Addresses []uint16 // on I2C, 7 bits
 	MaxHz     int      // the fastest clock, 0 if the document does not say
 }
 

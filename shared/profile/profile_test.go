@@ -237,21 +237,23 @@ func TestTheDigestIgnoresCommentsSpellingAndOrderAndNothingElse(t *testing.T) {
 	}
 }
 
-// TestEveryFaultIsNamedWithItsPlace replaces one text of the whole profile by
-// another and prints the error.
+// TestEveryFaultIsNamedWithItsPlace replaces one text of a profile by another
+// and prints the error.
 func TestEveryFaultIsNamedWithItsPlace(t *testing.T) {
-	datadriven.RunTest(t, "testdata/errors", func(t *testing.T, d *datadriven.TestData) string {
-		old, replacement, ok := strings.Cut(d.Input+" ", " => ")
-		if !ok || strings.Count(whole, old) != 1 {
-			d.Fatalf(t, "want a text that occurs once, => and its replacement")
-		}
-		_, err := Parse("p.yaml", []byte(strings.Replace(whole, old, strings.TrimSuffix(replacement, " "), 1)))
-		var e *config.Error
-		if err != nil && (!errors.As(err, &e) || e.Line == 0) {
-			d.Fatalf(t, "not a placed error: %v", err)
-		}
-		return fmt.Sprintln(err)
-	})
+	for file, doc := range map[string]string{"errors": whole, "errors-gpio": door} {
+		datadriven.RunTest(t, "testdata/"+file, func(t *testing.T, d *datadriven.TestData) string {
+			old, replacement, ok := strings.Cut(d.Input+" ", " => ")
+			if !ok || strings.Count(doc, old) != 1 {
+				d.Fatalf(t, "want a text that occurs once, => and its replacement")
+			}
+			_, err := Parse("p.yaml", []byte(strings.Replace(doc, old, strings.TrimSuffix(replacement, " "), 1)))
+			var e *config.Error
+			if err != nil && (!errors.As(err, &e) || e.Line == 0) {
+				d.Fatalf(t, "not a placed error: %v", err)
+			}
+			return fmt.Sprintln(err)
+		})
+	}
 }
 
 func TestAProfileIsBounded(t *testing.T) {
@@ -286,9 +288,10 @@ func TestAProfileIsBounded(t *testing.T) {
 }
 
 // FuzzParse: no document makes the compiler panic, and what compiles also
-// decodes whatever its programs read.
+// decodes whatever its programs read and has levels for every command.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(whole))
+	f.Add([]byte(door))
 	f.Add([]byte("id: a.b\nversion: 1\nbus: {type: i2c, addr: [0x40]}\nread: [{tx: {r: 5}}]\nraw: {v: {at: 1, type: u32be, sign: 32, shift: 31}}\npoints: [{name: p, expr: 1/v, unit: m, resolution: 1e-9, range: [0, 1]}]\n"))
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		p, err := Parse("f.yaml", doc)
@@ -307,5 +310,8 @@ func FuzzParse(f *testing.F) {
 		scratch := slices.Repeat([]byte{0xff}, max(p.Read.Scratch, p.Calibration.Scratch))
 		v.Calibrate(scratch[:p.Calibration.Scratch])
 		v.Decode(scratch[:p.Read.Scratch], make([]int64, len(p.Points)))
+		for _, c := range p.Commands {
+			checkCommand(t, p, &c)
+		}
 	})
 }

@@ -24,37 +24,31 @@ var types = map[string]struct {
 	"u24": {3, false}, "s24": {3, true}, "u32": {4, false}, "s32": {4, true},
 }
 
-// programs compiles the three lists of steps and the cuts that need their
-// buffers: calibration first, as its names come first.
+// programs compiles what is done on the bus and the numbers that come of it:
+// calibration first, as its names come first.
 func (c *compiler) programs() error {
+	if c.in.Bus.Type == BusGPIO {
+		return c.levels()
+	}
+	var buffers []buffer
+	var err error
 	if c.doc.Has("$.calib") {
-		p, buffers, err := c.program("$.calib.steps", c.in.Calib.Steps)
-		if err != nil {
+		if c.out.Calibration, buffers, err = c.program("$.calib.steps", c.in.Calib.Steps); err != nil {
 			return err
 		}
-		c.out.Calibration = p
 		if c.out.calibration, err = c.cuts("$.calib.raw", c.in.Calib.Raw, buffers); err != nil {
 			return err
 		}
 	}
-	p, buffers, err := c.program("$.init", c.in.Init)
-	if err != nil {
+	if c.out.Init, buffers, err = c.program("$.init", c.in.Init); err != nil {
 		return err
 	}
 	if len(buffers) > 0 {
 		return c.doc.Errorf("$.init", "init reads nothing: use calib for what must be kept")
 	}
-	c.out.Init = p
-	return nil
-}
-
-// numbers compiles the read program and its cuts.
-func (c *compiler) numbers() error {
-	p, buffers, err := c.program("$.read", c.in.Read)
-	if err != nil {
+	if c.out.Read, buffers, err = c.program("$.read", c.in.Read); err != nil {
 		return err
 	}
-	c.out.Read = p
 	c.out.raw, err = c.cuts("$.raw", c.in.Raw, buffers)
 	return err
 }
@@ -171,6 +165,12 @@ func (c *compiler) cuts(path string, in map[string]rawDoc, buffers []buffer) ([]
 }
 
 func (c *compiler) cut(path string, in *rawDoc, buffers []buffer) (cut, error) {
+	if c.in.Bus.Type == BusGPIO {
+		return c.level(path, in)
+	}
+	if err := c.absent(path, "an I2C device has no lines", "line"); err != nil {
+		return cut{}, err
+	}
 	b, err := c.source(path, in.From, buffers)
 	if err != nil {
 		return cut{}, err
