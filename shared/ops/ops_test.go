@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -90,13 +91,31 @@ func TestAnUnknownSubcommandIsRefusedAtEveryLevel(t *testing.T) {
 	} {
 		out.Reset()
 		root.SetArgs(strings.Fields(args))
-		if code := ops.Run(root); code != 1 || out.String() != want {
+		if code := ops.Run(root); code != 2 || out.String() != want {
 			t.Errorf("%s: status %d, stderr %q", args, code, out.String())
 		}
 	}
 	root.SetArgs([]string{"issue", "gateway"})
 	if code := ops.Run(root); code != 0 {
 		t.Errorf("a subcommand that exists ended with status %d", code)
+	}
+}
+
+func TestAWrongCommandLineHasAStatusOfItsOwn(t *testing.T) {
+	for _, args := range [][]string{{"do", "--nothing"}, {"do", "too", "many"}, {"do", "--odd=3"}} {
+		var odd int
+		root := &cobra.Command{Use: "atrium-x"}
+		do := &cobra.Command{Use: "do", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+			return ops.Usage(fmt.Errorf("--odd %d: want an even number", odd))
+		}}
+		do.Flags().IntVar(&odd, "odd", 0, "")
+		root.AddCommand(do)
+		root.SetArgs(args)
+		var out bytes.Buffer
+		root.SetErr(&out)
+		if code := ops.Run(root); code != 2 || !strings.HasPrefix(out.String(), "atrium-x: ") {
+			t.Errorf("%q: status %d, %q", args, code, out.String())
+		}
 	}
 }
 

@@ -18,15 +18,32 @@ import (
 // why it failed (a failed verification): only the exit status is left to tell.
 var ErrReported = errors.New("failed as printed")
 
+// The exit statuses of every program.
+const (
+	exitFailed = 1 // it was tried, and something is wrong
+	exitUsage  = 2 // the command line is wrong, and nothing was tried
+)
+
+// usageError is a fault of the command line itself.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// Usage marks an error as one of the command line, for what cobra's own checks
+// of flags and arguments can't see.
+func Usage(err error) error { return usageError{err} }
+
 // Run executes root with a context that SIGINT and SIGTERM cancel and returns
-// the exit status: 0, or 1 after one line on stderr that names the program and
-// the error. An unknown subcommand is an error at every level of the tree.
+// the exit status: 0, or after one line on stderr that names the program and
+// the error, 2 if the command line is wrong and 1 otherwise. An unknown
+// subcommand is an error at every level of the tree.
 func Run(root *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.Version = Version()
 	refuseUnknown(root)
+	markUsage(root)
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:
@@ -35,7 +52,26 @@ func Run(root *cobra.Command) int {
 		// errors.Join puts each error on a line of its own.
 		fmt.Fprintf(root.ErrOrStderr(), "%s: %s\n", root.Name(), strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
-	return 1
+	if errors.As(err, new(usageError)) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// markUsage makes usage errors of what cobra says about flags and arguments.
+func markUsage(cmd *cobra.Command) {
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return Usage(err) })
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return Usage(err)
+			}
+			return nil
+		}
+	}
+	for _, c := range cmd.Commands() {
+		markUsage(c)
+	}
 }
 
 // refuseUnknown makes every command that only groups others fail for a name
