@@ -31,14 +31,15 @@ var (
 	// ErrOtherCluster says that the bucket belongs to a cluster of another id
 	// or number of shards.
 	ErrOtherCluster = errors.New("the catalog is another cluster's")
-	// ErrFull says that there are MaxSites sites.
-	ErrFull = errors.New("no room for another site")
+	// ErrFull says that a limit of sites or documents is reached.
+	ErrFull = errors.New("no room for another")
 )
 
 // KV is the catalog's bucket: journal.KV or its double.
 type KV interface {
 	Get(ctx context.Context, key string) (journal.Entry, error)
 	Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
+	Delete(ctx context.Context, key string, revision uint64) error
 	Watch(ctx context.Context, each func(journal.Entry), ready func()) error
 }
 
@@ -64,10 +65,12 @@ type Catalog struct {
 	stopped chan struct{}
 
 	assigning chan struct{} // holds one token: sites are assigned one at a time
+	writing   chan struct{} // holds one token: documents are written one at a time
 
-	mu    sync.Mutex
-	sites map[id.Site]Assignment
-	loads []int // sites a shard
+	mu        sync.Mutex
+	sites     map[id.Site]Assignment
+	loads     []int // sites a shard
+	documents shelf
 }
 
 // Open reads the catalog, or writes its first document if there is none, and
@@ -78,7 +81,9 @@ func Open(ctx context.Context, cfg Config, kv KV, log *slog.Logger, reg promethe
 		kv: kv, cfg: cfg, log: log, metrics: newMetrics(reg),
 		stopped:   make(chan struct{}),
 		assigning: make(chan struct{}, 1),
+		writing:   make(chan struct{}, 1),
 		sites:     make(map[id.Site]Assignment),
+		documents: newShelf(),
 	}
 	if cfg.Zone == "" || len(cfg.Zone) > maxID {
 		return nil, fmt.Errorf("catalog: open: zone %q: want 1 to %d characters", cfg.Zone, maxID)
@@ -135,7 +140,10 @@ func (c *Catalog) found(ctx context.Context) error {
 func (c *Catalog) watch(ctx context.Context, ready func()) {
 	defer close(c.stopped)
 	for {
-		err := c.kv.Watch(ctx, c.learn, ready)
+		err := c.kv.Watch(ctx, func(e journal.Entry) {
+			c.learn(e)
+			c.passed(e.Revision)
+		}, ready)
 		if ctx.Err() != nil {
 			return
 		}
@@ -149,20 +157,29 @@ func (c *Catalog) watch(ctx context.Context, ready func()) {
 
 // learn takes one revision into the cache; what is invalid changes nothing.
 func (c *Catalog) learn(e journal.Entry) {
-	if !strings.HasPrefix(e.Key, sitePrefix) {
-		return
+	var err error
+	switch {
+	case strings.HasPrefix(e.Key, sitePrefix):
+		err = c.learnSite(e)
+	case strings.HasPrefix(e.Key, documentPrefix):
+		err = c.learnDocument(e)
 	}
-	a, err := parseSite(e, c.cluster.Shards)
 	if err != nil {
 		c.metrics.invalid.Inc()
 		c.log.Error("catalog: document ignored", "key", e.Key, "revision", e.Revision, "err", err)
-		return
+	}
+}
+
+func (c *Catalog) learnSite(e journal.Entry) error {
+	a, err := parseSite(e, c.cluster.Shards)
+	if err != nil {
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old, known := c.sites[a.Site]
 	if known && old.Revision >= a.Revision {
-		return
+		return nil
 	}
 	if known {
 		c.loads[old.Shard]--
@@ -170,6 +187,7 @@ func (c *Catalog) learn(e journal.Entry) {
 	c.sites[a.Site] = a
 	c.loads[a.Shard]++
 	c.metrics.sites.Set(float64(len(c.sites)))
+	return nil
 }
 
 // Close ends the watch and returns when it has ended.
@@ -222,6 +240,11 @@ func (c *Catalog) read(ctx context.Context, site id.Site) (Assignment, error) {
 // fewest sites, by compare-and-set: of two nodes that assign it at once, both
 // return what the first wrote.
 func (c *Catalog) Assign(ctx context.Context, site id.Site) (shard int, err error) {
+	return c.assignIn(ctx, site, c.cfg.Zone)
+}
+
+// assignIn is Assign with a home zone of the caller's choice.
+func (c *Catalog) assignIn(ctx context.Context, site id.Site, zone string) (shard int, err error) {
 	if _, err := id.ParseSite(string(site)); err != nil {
 		return 0, fmt.Errorf("catalog: assign: %w", err)
 	}
@@ -234,14 +257,14 @@ func (c *Catalog) Assign(ctx context.Context, site id.Site) (shard int, err erro
 		return 0, fmt.Errorf("catalog: assign %s: %w", site, ctx.Err())
 	}
 	defer func() { <-c.assigning }()
-	a, err := c.assign(ctx, site)
+	a, err := c.assign(ctx, site, zone)
 	if err != nil {
 		return 0, fmt.Errorf("catalog: assign %s: %w", site, err)
 	}
 	return a.Shard, nil
 }
 
-func (c *Catalog) assign(ctx context.Context, site id.Site) (Assignment, error) {
+func (c *Catalog) assign(ctx context.Context, site id.Site, zone string) (Assignment, error) {
 	for {
 		a, err := c.read(ctx, site)
 		if !errors.Is(err, journal.ErrNotFound) {
@@ -251,7 +274,7 @@ func (c *Catalog) assign(ctx context.Context, site id.Site) (Assignment, error) 
 		if err != nil {
 			return Assignment{}, err
 		}
-		a = Assignment{Site: site, Shard: shard, Zone: c.cfg.Zone}
+		a = Assignment{Site: site, Shard: shard, Zone: zone}
 		_, err = c.kv.Put(ctx, sitePrefix+string(site), encodeSite(a), 0)
 		switch {
 		case err == nil:
@@ -269,7 +292,7 @@ func (c *Catalog) leastLoaded() (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.sites) >= MaxSites {
-		return 0, fmt.Errorf("%w: there are %d", ErrFull, len(c.sites))
+		return 0, fmt.Errorf("%w: there are %d sites", ErrFull, len(c.sites))
 	}
 	return slices.Index(c.loads, slices.Min(c.loads)), nil
 }

@@ -2,12 +2,40 @@ package catalog
 
 import "github.com/prometheus/client_golang/prometheus"
 
-type metrics struct {
-	sites    prometheus.Gauge
-	assigned prometheus.Counter
-	invalid  prometheus.Counter
-	watches  prometheus.Counter
+// result says how a write of a document ended.
+type result uint8
+
+const (
+	resultCreated result = iota
+	resultReplaced
+	resultUnchanged
+	resultDeleted
+	resultDryRun
+	resultInvalid
+	resultRefused // unknown site, in use, no room, not there
+	resultConflict
+	resultFailed // the bucket did not answer
+	results
+)
+
+func (r result) String() string {
+	return [results]string{"created", "replaced", "unchanged", "deleted", "dry-run", "invalid", "refused", "conflict", "failed"}[r]
 }
+
+type metrics struct {
+	sites     prometheus.Gauge
+	assigned  prometheus.Counter
+	invalid   prometheus.Counter
+	watches   prometheus.Counter
+	documents prometheus.Gauge
+	stored    prometheus.Gauge
+	writes    writes
+}
+
+// writes counts writes of documents by their result.
+type writes [results]prometheus.Counter
+
+func (w *writes) count(r result) { w[r].Inc() }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	if reg == nil {
@@ -26,7 +54,19 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		watches: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "atrium_catalog_watches_broken_total", Help: "Watches that broke and were made again.",
 		}),
+		documents: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "atrium_catalog_documents", Help: "Documents that the cache knows.",
+		}),
+		stored: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "atrium_catalog_documents_bytes", Help: "What the documents take in the bucket.",
+		}),
 	}
-	reg.MustRegister(m.sites, m.assigned, m.invalid, m.watches)
+	wrote := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "atrium_catalog_writes_total", Help: "Documents that were to be applied or deleted, by result.",
+	}, []string{"result"})
+	for r := range results {
+		m.writes[r] = wrote.WithLabelValues(r.String())
+	}
+	reg.MustRegister(m.sites, m.assigned, m.invalid, m.watches, m.documents, m.stored, wrote)
 	return m
 }
