@@ -191,7 +191,8 @@ func (r *rig) board() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- remote.Serve(ctx, l, map[string]i2c.Bus{"sim": r.chips}, r.chips.count, slog.New(slog.DiscardHandler))
+		served := remote.Board{Buses: map[string]i2c.Bus{"sim": r.chips}, Delivered: r.chips.count}
+		done <- remote.Serve(ctx, l, served, slog.New(slog.DiscardHandler))
 	}()
 	r.t.Cleanup(func() {
 		cancel()

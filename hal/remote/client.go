@@ -7,19 +7,16 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"periph.io/x/conn/v3/i2c"
-	"periph.io/x/conn/v3/physic"
 )
 
-// ErrClosed is returned by a bus after Close.
+// ErrClosed is returned by a bus or a line after Close.
 var ErrClosed = errors.New("remote: bus is closed")
 
 // UnreachableError says that the board process did not answer: it is not
-// there, it was restarted in the middle of a transaction, or it is stopped.
-// Whether the device saw the transaction is unknown.
+// there, it was restarted in the middle of a request, or it is stopped. Whether
+// the device saw the request is unknown.
 type UnreachableError struct {
-	Bus string
+	Bus string // or GPIO chip
 	Err error
 }
 
@@ -30,70 +27,45 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns what the socket said.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// client is the near end of a bus. One transaction at a time; when its
-// connection broke, the next transaction dials again.
+// client is the near end of a bus or a GPIO chip. One request at a time; when
+// its connection broke, the next request dials again.
 type client struct {
-	socket, bus string
+	socket, name string
+	open         kind // kindOpen or kindOpenLines
 
-	tx        sync.Mutex // held for a whole transaction; guards out and in
+	tx        sync.Mutex // held for a whole request; guards out and in
 	out, in   []byte
-	connected net.Conn // nil when the next transaction has to dial
+	connected net.Conn // nil when the next request has to dial
 
-	mu     sync.Mutex // guards what Close must reach during a transaction
+	mu     sync.Mutex // guards what Close must reach during a request
 	active net.Conn
 	closed bool
 }
 
-var _ i2c.BusCloser = (*client)(nil)
-
-// New returns the bus of that name without connecting to its board: the first
-// transaction does. It is for a board that may come later than its gateway;
-// everything else is as for Dial.
-func New(socket, bus string) (i2c.BusCloser, error) { return newClient(socket, bus) }
-
-func newClient(socket, bus string) (*client, error) {
-	if len(bus) == 0 || len(bus) > maxName {
-		return nil, fmt.Errorf("remote: bus name %q: want 1 to %d bytes", bus, maxName)
+func newClient(socket, name string, open kind) (*client, error) {
+	if len(name) == 0 || len(name) > maxName {
+		return nil, fmt.Errorf("remote: bus name %q: want 1 to %d bytes", name, maxName)
 	}
-	return &client{socket: socket, bus: bus}, nil
+	return &client{socket: socket, name: name, open: open}, nil
 }
 
-// Dial opens the bus of that name at the board process that listens on the
-// unix socket. It fails when the board is not there or has no such bus; later
-// the bus connects again by itself, one attempt a transaction, and returns an
-// *UnreachableError while it cannot. ctx bounds Dial alone.
-//
-// The bus is safe for several goroutines. Close ends a transaction in flight.
-// SetSpeed always fails: the board's configuration holds the speed.
-func Dial(ctx context.Context, socket, bus string) (i2c.BusCloser, error) {
-	c, err := newClient(socket, bus)
-	if err != nil {
-		return nil, err
-	}
+// dial connects for the first time.
+func (c *client) dial(ctx context.Context) error {
 	c.tx.Lock()
 	defer c.tx.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, txTimeout)
 	defer cancel()
-	if err := c.connect(ctx); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c.connect(ctx)
 }
 
-// String returns the bus's name.
-func (c *client) String() string { return c.bus }
+// String returns the name.
+func (c *client) String() string { return c.name }
 
-// SetSpeed implements i2c.Bus.
-func (c *client) SetSpeed(physic.Frequency) error {
-	return fmt.Errorf("remote: %s: the speed of a board's bus is set by the board", c.bus)
-}
-
-// Tx implements i2c.Bus. An error of the far bus is a *BusError with the
-// kernel's words; any other is of the connection.
-func (c *client) Tx(addr uint16, w, r []byte) error {
-	if len(w) > MaxTransfer || len(r) > MaxTransfer {
-		return fmt.Errorf("remote: %s: transfer of %d + %d bytes, at most %d each", c.bus, len(w), len(r), MaxTransfer)
-	}
+// do sends the request that it appends to a buffer and reads the answer's data
+// into r. An error of the far side is a *BusError with the kernel's words; any
+// other is of the connection. accept, unless nil, says what is wrong with data
+// that came whole.
+func (c *client) do(request func(dst []byte) []byte, r []byte, accept func() error) error {
 	c.tx.Lock()
 	defer c.tx.Unlock()
 	deadline := time.Now().Add(txTimeout)
@@ -104,10 +76,13 @@ func (c *client) Tx(addr uint16, w, r []byte) error {
 			return err
 		}
 	}
-	c.out = appendTx(c.out[:0], addr, w, len(r))
+	c.out = request(c.out[:0])
 	msg, err := c.exchange(deadline)
 	if err == nil {
 		err = parseAnswer(msg, r)
+	}
+	if err == nil && accept != nil {
+		err = accept()
 	}
 	var far *BusError
 	if err == nil || errors.As(err, &far) {
@@ -128,12 +103,12 @@ func (c *client) Close() error {
 	err := c.active.Close()
 	c.active = nil
 	if err != nil {
-		return fmt.Errorf("remote: close %s: %w", c.bus, err)
+		return fmt.Errorf("remote: close %s: %w", c.name, err)
 	}
 	return nil
 }
 
-// connect dials and opens the bus. The caller holds c.tx.
+// connect dials and opens the bus or chip. The caller holds c.tx.
 func (c *client) connect(ctx context.Context) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", c.socket)
@@ -145,7 +120,7 @@ func (c *client) connect(ctx context.Context) error {
 		return ErrClosed
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() }) // ends the exchange
-	c.out = appendOpen(c.out[:0], c.bus)
+	c.out = appendOpen(c.out[:0], c.open, c.name)
 	deadline, _ := ctx.Deadline()
 	msg, err := c.exchange(deadline)
 	if !stop() {
@@ -156,7 +131,7 @@ func (c *client) connect(ctx context.Context) error {
 			return nil
 		}
 		c.disconnect()
-		return fmt.Errorf("remote: %s at %s: %w", c.bus, c.socket, err)
+		return fmt.Errorf("remote: %s at %s: %w", c.name, c.socket, err)
 	}
 	c.disconnect()
 	return c.failure(err)
@@ -175,7 +150,7 @@ func (c *client) exchange(deadline time.Time) ([]byte, error) {
 	return msg, err
 }
 
-// adopt makes conn the connection unless the bus was closed meanwhile.
+// adopt makes conn the connection unless the client was closed meanwhile.
 func (c *client) adopt(conn net.Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -201,5 +176,5 @@ func (c *client) failure(err error) error {
 	if closed {
 		return ErrClosed
 	}
-	return &UnreachableError{Bus: c.bus, Err: err}
+	return &UnreachableError{Bus: c.name, Err: err}
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"periph.io/x/conn/v3/gpio"
 )
 
 type kind byte
@@ -17,10 +19,17 @@ const (
 	kindTx
 	kindData
 	kindFailed
+	kindOpenLines
+	kindIn
+	kindRead
+	kindOut
 )
 
 // txHead is the size of a tx before the bytes to write.
 const txHead = 5
+
+// lineHead is the size of a request of a line before its pull or level.
+const lineHead = 3
 
 var errShort = errors.New("message too short")
 
@@ -38,24 +47,25 @@ func appendMessage(dst []byte, k kind, parts ...[]byte) []byte {
 	return dst
 }
 
-func appendOpen(dst []byte, bus string) []byte {
-	return appendMessage(dst, kindOpen, []byte{Version}, []byte(bus))
+// appendOpen opens a bus with kindOpen, a GPIO chip with kindOpenLines.
+func appendOpen(dst []byte, k kind, name string) []byte {
+	return appendMessage(dst, k, []byte{Version}, []byte(name))
 }
 
-func parseOpen(b []byte) (bus string, err error) {
+func parseOpen(b []byte) (k kind, name string, err error) {
 	switch {
-	case len(b) < 1 || kind(b[0]) != kindOpen:
-		return "", errors.New("want open first")
+	case len(b) < 1 || kind(b[0]) != kindOpen && kind(b[0]) != kindOpenLines:
+		return 0, "", errors.New("want open first")
 	case len(b) < 3:
-		return "", errShort
+		return 0, "", errShort
 	case b[1] != Version:
-		return "", fmt.Errorf("version %d is not spoken here, only %d", b[1], Version)
+		return 0, "", fmt.Errorf("version %d is not spoken here, only %d", b[1], Version)
 	case len(b)-2 > maxName:
-		return "", fmt.Errorf("bus name of %d bytes, at most %d", len(b)-2, maxName)
+		return 0, "", fmt.Errorf("bus name of %d bytes, at most %d", len(b)-2, maxName)
 	case !utf8.Valid(b[2:]):
-		return "", errors.New("bus name is not UTF-8")
+		return 0, "", errors.New("bus name is not UTF-8")
 	}
-	return string(b[2:]), nil
+	return kind(b[0]), string(b[2:]), nil
 }
 
 func appendTx(dst []byte, addr uint16, w []byte, n int) []byte {
@@ -79,6 +89,54 @@ func parseTx(b []byte) (addr uint16, w []byte, n int, err error) {
 		return 0, nil, 0, fmt.Errorf("transfer of %d + %d bytes, at most %d each", len(w), n, MaxTransfer)
 	}
 	return addr, w, n, nil
+}
+
+// lineRequest is a request of a line: kindIn with a pull, kindRead, or kindOut
+// with a level.
+type lineRequest struct {
+	kind   kind
+	offset uint16
+	arg    byte
+}
+
+func (q lineRequest) append(dst []byte) []byte {
+	var body [3]byte
+	binary.BigEndian.PutUint16(body[:], q.offset)
+	body[2] = q.arg
+	if q.kind == kindRead {
+		return appendMessage(dst, q.kind, body[:2])
+	}
+	return appendMessage(dst, q.kind, body[:])
+}
+
+// maxArgs is the largest argument of each request of a line: the levels are 0
+// and 1, the pulls those of gpio.Pull.
+var maxArgs = map[kind]byte{kindIn: byte(gpio.PullUp), kindRead: 0, kindOut: 1}
+
+func parseLine(b []byte) (q lineRequest, err error) {
+	if len(b) < 1 {
+		return q, errShort
+	}
+	q.kind = kind(b[0])
+	most, ok := maxArgs[q.kind]
+	size := lineHead
+	if q.kind != kindRead {
+		size++
+	}
+	switch {
+	case !ok:
+		return q, errors.New("want in, read or out")
+	case len(b) != size:
+		return q, fmt.Errorf("request of a line of %d bytes, want %d", len(b), size)
+	}
+	q.offset = binary.BigEndian.Uint16(b[1:])
+	if q.kind != kindRead {
+		q.arg = b[lineHead]
+	}
+	if q.arg > most {
+		return q, fmt.Errorf("pull or level %d, at most %d", q.arg, most)
+	}
+	return q, nil
 }
 
 // parseAnswer copies what was read into r, or returns the error that the bus

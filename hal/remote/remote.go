@@ -1,7 +1,9 @@
-// Package remote carries an I2C bus over a unix socket: to a simulated board,
-// which is a process of its own, so that killing an edge agent never kills its
-// board. Dial gives the client's end as periph's i2c.BusCloser, Serve is the
-// board's end. The package knows no chips and keeps no state of a bus.
+// Package remote carries I2C buses and GPIO chips over a unix socket: to a
+// simulated board, which is a process of its own, so that killing an edge agent
+// never kills its board. Dial gives the client's end of a bus as periph's
+// i2c.BusCloser, DialLines that of a GPIO chip, whose lines are periph's
+// gpio.PinIO; Serve is the board's end. The package knows no chips and keeps no
+// state of a bus or a line.
 //
 // # Protocol, version 1
 //
@@ -11,18 +13,29 @@
 //	kind    byte
 //	...     by kind, integers big-endian
 //
-//	client                                server
-//	open   = 1 | version byte | bus name  -> opened = 2 | text
-//	tx     = 3 | addr uint16 | n uint16 | bytes to write
-//	                                      -> data   = 4 | n bytes read
-//	                                      or failed = 5 | text
+//	client                                     server
+//	open      = 1 | version byte | bus name    -> opened = 2 | text
+//	openLines = 6 | version byte | chip name   -> opened = 2 | text
+//	tx        = 3 | addr uint16 | n uint16 | bytes to write
+//	                                           -> data   = 4 | n bytes read
+//	in        = 7 | offset uint16 | pull byte  -> data   = 4
+//	read      = 8 | offset uint16              -> data   = 4 | level byte
+//	out       = 9 | offset uint16 | level byte -> data   = 4
+//	                          to each of the four, or failed = 5 | text
 //
-// A connection begins with one open, which names one bus; an opened with a
-// text is a refusal, and the server closes. Then the client sends one tx at a
-// time and waits for its answer: a connection never has two requests in
-// flight, and the server runs the transactions of a bus one at a time however
-// many connections name it. A tx writes, then reads n bytes, after a repeated
-// start, as i2c.Bus says; either part may be empty.
+// A connection begins with one open or openLines, which names one bus or one
+// GPIO chip; an opened with a text is a refusal, and the server closes. Then the
+// client sends one request at a time and waits for its answer: on a bus tx, on a
+// GPIO chip in, read and out. A connection never has two requests in flight, and
+// the server runs the requests of a bus or a chip one at a time however many
+// connections name it. A server that is older than the GPIO messages refuses
+// openLines in words; that is why they did not change the version.
+//
+// A tx writes, then reads n bytes, after a repeated start, as i2c.Bus says;
+// either part may be empty. A line is named by its offset on the chip. in makes
+// it an input; pull is 0 to leave the pull resistor as it is, 1 for none, 2 down,
+// 3 up. read gives its level, 0 or 1. out makes it an output of that level.
+// Edges are not carried. A line stays what it is when the client leaves.
 //
 // A failed carries the text of the bus's error and nothing else, because
 // periph's own errors are text only (they wrap errno with %v): whoever
@@ -30,8 +43,8 @@
 //
 // There is no message for an error of the protocol: the side that sees one
 // closes the connection. After any error of the socket the client closes it
-// too and dials again at its next transaction, so that a transaction is never
-// sent twice and an answer never meets the wrong request.
+// too and dials again at its next request, so that a request is never sent
+// twice and an answer never meets the wrong one.
 package remote
 
 import "time"
@@ -47,7 +60,7 @@ const (
 	// MaxMessage bounds a message: the largest transfer and its fields.
 	MaxMessage = MaxTransfer + 8
 
-	// maxName bounds a bus name: the length of a file name on Linux.
+	// maxName bounds the name of a bus or chip: the length of a file name on Linux.
 	maxName = 255
 
 	// maxText bounds an error's text. The kernel's are below 64 bytes; the
@@ -58,7 +71,7 @@ const (
 	// and then somebody who looks; 64 leaves room for tests.
 	maxConns = 64
 
-	// txTimeout bounds one transaction at the client, dialling included. It is
+	// txTimeout bounds one request at the client, dialling included. It is
 	// far above any real bus (i2c-imx gives up after 344 ms), because the
 	// owner of the bus watches its own, shorter, deadline; it only ends the
 	// wait for a board process that is stopped.

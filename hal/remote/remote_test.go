@@ -75,15 +75,15 @@ type board struct {
 	log    bytes.Buffer
 }
 
-func startBoard(t *testing.T, buses map[string]i2c.Bus, after Delivered) *board {
+func startBoard(t *testing.T, served Board) *board {
 	t.Helper()
 	b := &board{t: t, socket: filepath.Join(t.TempDir(), "board.sock"), stop: func() {}}
-	b.start(buses, after)
+	b.start(served)
 	t.Cleanup(func() { b.stop() })
 	return b
 }
 
-func (b *board) start(buses map[string]i2c.Bus, after Delivered) {
+func (b *board) start(served Board) {
 	b.t.Helper()
 	l, err := net.Listen("unix", b.socket)
 	if err != nil {
@@ -91,7 +91,7 @@ func (b *board) start(buses map[string]i2c.Bus, after Delivered) {
 	}
 	ctx, cancel := context.WithCancel(b.t.Context())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, l, buses, after, slog.New(slog.NewTextHandler(&b.log, nil))) }()
+	go func() { done <- Serve(ctx, l, served, slog.New(slog.NewTextHandler(&b.log, nil))) }()
 	b.stop = func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -121,7 +121,7 @@ func TestARemoteBusBehavesAsTheBusItself(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T, d *memory) i2c.BusCloser{
 		"in process": func(_ *testing.T, d *memory) i2c.BusCloser { return d },
 		"remote": func(t *testing.T, d *memory) i2c.BusCloser {
-			return dial(t, startBoard(t, map[string]i2c.Bus{"sim-i2c-1": d}, nil), "sim-i2c-1")
+			return dial(t, startBoard(t, Board{Buses: map[string]i2c.Bus{"sim-i2c-1": d}}), "sim-i2c-1")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -178,7 +178,7 @@ func contract(t *testing.T, b i2c.BusCloser, d *memory) {
 }
 
 func TestDialSaysWhichBusesThereAre(t *testing.T) {
-	b := startBoard(t, map[string]i2c.Bus{"sim-i2c-1": &memory{}, "sim-i2c-2": &memory{}}, nil)
+	b := startBoard(t, Board{Buses: map[string]i2c.Bus{"sim-i2c-1": &memory{}, "sim-i2c-2": &memory{}}})
 	_, err := Dial(t.Context(), b.socket, "i2c-9")
 	if err == nil || !strings.Contains(err.Error(), `no bus "i2c-9" on this board, it has sim-i2c-1, sim-i2c-2`) {
 		t.Errorf("unknown bus: %v", err)
@@ -213,7 +213,7 @@ func TestDialEndsWithItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := io.ReadFull(conn, make([]byte, len(appendOpen(nil, "b")))); err != nil {
+	if _, err := io.ReadFull(conn, make([]byte, len(appendOpen(nil, kindOpen, "b")))); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
@@ -226,8 +226,8 @@ func TestDialEndsWithItsContext(t *testing.T) {
 
 func TestTheBusComesBackWhenItsBoardIsRestarted(t *testing.T) {
 	d := &memory{}
-	buses := map[string]i2c.Bus{"b": d}
-	b := startBoard(t, buses, nil)
+	served := Board{Buses: map[string]i2c.Bus{"b": d}}
+	b := startBoard(t, served)
 	c := dial(t, b, "b")
 	if err := c.Tx(0x50, []byte{1, 7}, nil); err != nil {
 		t.Fatal(err)
@@ -239,7 +239,7 @@ func TestTheBusComesBackWhenItsBoardIsRestarted(t *testing.T) {
 			t.Fatalf("without a board: %v", err)
 		}
 	}
-	b.start(buses, nil)
+	b.start(served)
 	r := make([]byte, 1)
 	if err := c.Tx(0x50, []byte{1}, r); err != nil || r[0] != 7 {
 		t.Fatalf("after the restart: % x, %v", r, err)
@@ -257,7 +257,7 @@ func TestABusMayBeMadeBeforeItsBoardIsThere(t *testing.T) {
 	if err := c.Tx(0x50, []byte{1}, nil); !errors.As(err, &far) {
 		t.Fatalf("without a board: %v", err)
 	}
-	b.start(map[string]i2c.Bus{"b": &memory{}}, nil)
+	b.start(Board{Buses: map[string]i2c.Bus{"b": &memory{}}})
 	defer func() { b.stop() }()
 	if err := c.Tx(0x50, []byte{1}, nil); err != nil {
 		t.Fatalf("with its board: %v", err)
@@ -266,9 +266,9 @@ func TestABusMayBeMadeBeforeItsBoardIsThere(t *testing.T) {
 
 func TestCloseEndsATransactionInFlightAndLaterOnesAreRefused(t *testing.T) {
 	d := &memory{busy: make(chan struct{}), gate: make(chan struct{})}
-	b := startBoard(t, map[string]i2c.Bus{"b": d}, func(string, uint16, []byte, []byte) {
+	b := startBoard(t, Board{Buses: map[string]i2c.Bus{"b": d}, Delivered: func(string, uint16, []byte, []byte) {
 		t.Error("a transaction whose client left was reported as delivered")
-	})
+	}})
 	c := dial(t, b, "b")
 	ended := make(chan error)
 	go func() { ended <- c.Tx(0x50, []byte{1}, make([]byte, 1)) }()
@@ -294,9 +294,9 @@ func TestOnlyATransactionThatReturnedItsBytesInFullIsDelivered(t *testing.T) {
 	calls := make(chan call, 10)
 	d := &memory{}
 	d.m[2] = 0xaa
-	b := startBoard(t, map[string]i2c.Bus{"b": d}, func(name string, addr uint16, w, r []byte) {
+	b := startBoard(t, Board{Buses: map[string]i2c.Bus{"b": d}, Delivered: func(name string, addr uint16, w, r []byte) {
 		calls <- call{name, addr, hex.EncodeToString(w), hex.EncodeToString(r)}
-	})
+	}})
 	c := dial(t, b, "b")
 	if err := c.Tx(0x51, []byte{2}, make([]byte, 1)); err == nil {
 		t.Fatal("an absent device answered")
@@ -319,8 +319,8 @@ func TestOnlyATransactionThatReturnedItsBytesInFullIsDelivered(t *testing.T) {
 
 // TestAProtocolErrorEndsTheConnectionAndNothingElse sends raw bytes.
 func TestAProtocolErrorEndsTheConnectionAndNothingElse(t *testing.T) {
-	b := startBoard(t, map[string]i2c.Bus{"b": &memory{}}, nil)
-	open := appendOpen(nil, "b")
+	b := startBoard(t, Board{Buses: map[string]i2c.Bus{"b": &memory{}}})
+	open := appendOpen(nil, kindOpen, "b")
 	for name, c := range map[string]struct{ in, want []byte }{
 		"no open":       {appendTx(nil, 0x50, nil, 1), appendMessage(nil, kindOpened, []byte("want open first"))},
 		"version":       {appendMessage(nil, kindOpen, []byte{2}, []byte("b")), appendMessage(nil, kindOpened, []byte("version 2 is not spoken here, only 1"))},
@@ -357,7 +357,7 @@ func TestAnAnswerThatDoesNotFitIsAnErrorOfTheConnection(t *testing.T) {
 	for name, answer := range map[string][]byte{
 		"too long":  appendMessage(nil, kindData, []byte{1, 2}),
 		"too short": appendMessage(nil, kindData),
-		"open":      appendOpen(nil, "b"),
+		"open":      appendOpen(nil, kindOpen, "b"),
 		"huge":      {0xff, 0, 0, 0, 4},
 		"cut":       {0, 0, 0, 2, 4},
 	} {
@@ -400,7 +400,7 @@ func TestAnAnswerThatDoesNotFitIsAnErrorOfTheConnection(t *testing.T) {
 }
 
 func TestConnectionsAreBounded(t *testing.T) {
-	b := startBoard(t, map[string]i2c.Bus{"b": &memory{}}, nil)
+	b := startBoard(t, Board{Buses: map[string]i2c.Bus{"b": &memory{}}})
 	for range maxConns {
 		dial(t, b, "b")
 	}
@@ -416,7 +416,7 @@ func TestServeReportsAListenerThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	if err := Serve(t.Context(), l, nil, nil, slog.New(slog.DiscardHandler)); !errors.Is(err, net.ErrClosed) {
+	if err := Serve(t.Context(), l, Board{}, slog.New(slog.DiscardHandler)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Serve = %v", err)
 	}
 }
@@ -434,8 +434,9 @@ func TestErrorTextIsBoundedAndPrintable(t *testing.T) {
 // FuzzMessages: no message makes a parser panic, and what parses is what was
 // appended.
 func FuzzMessages(f *testing.F) {
-	f.Add(appendOpen(nil, "sim-i2c-1"))
+	f.Add(appendOpen(nil, kindOpen, "sim-i2c-1"))
 	f.Add(appendTx(nil, 0x48, []byte{0, 1}, 2))
+	f.Add(appendOpen(nil, kindOpenLines, "sim-gpio-0"))
 	f.Add(appendMessage(nil, kindData, []byte{1, 2}))
 	f.Add(appendMessage(nil, kindFailed, []byte("remote I/O error")))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -447,7 +448,7 @@ func FuzzMessages(f *testing.F) {
 			t.Fatalf("a message of %d bytes passed", len(msg))
 		}
 		whole := data[:4+len(msg)]
-		if name, err := parseOpen(msg); err == nil && !bytes.Equal(appendOpen(nil, name), whole) {
+		if k, name, err := parseOpen(msg); err == nil && !bytes.Equal(appendOpen(nil, k, name), whole) {
 			t.Fatalf("open %q is not %x", name, whole)
 		}
 		if addr, w, n, err := parseTx(msg); err == nil && !bytes.Equal(appendTx(nil, addr, w, n), whole) {
@@ -470,7 +471,7 @@ func BenchmarkTx(b *testing.B) {
 	ctx, cancel := context.WithCancel(b.Context())
 	served := make(chan error, 1)
 	go func() {
-		served <- Serve(ctx, l, map[string]i2c.Bus{"b": &memory{}}, nil, slog.New(slog.DiscardHandler))
+		served <- Serve(ctx, l, Board{Buses: map[string]i2c.Bus{"b": &memory{}}}, slog.New(slog.DiscardHandler))
 	}()
 	c, err := Dial(ctx, socket, "b")
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/i2c"
 )
 
@@ -23,13 +24,30 @@ import (
 // could not be written whole.
 type Delivered func(bus string, addr uint16, w, r []byte)
 
-// Serve answers on l with the given buses until ctx ends or l fails. It closes
-// l and every connection, and returns when all of its goroutines have ended;
-// after ctx ended the result is nil. after may be nil.
-func Serve(ctx context.Context, l net.Listener, buses map[string]i2c.Bus, after Delivered, log *slog.Logger) error {
-	s := &server{buses: make(map[string]*served, len(buses)), after: after, log: log, conns: make(map[net.Conn]struct{})}
-	for name, b := range buses {
-		s.buses[name] = &served{name: name, bus: b}
+// Chip is a board's GPIO chip. Its lines must be safe for one goroutine at a
+// time. Of a line In, Out and Read are called.
+type Chip interface {
+	// Line returns the line at an offset, or why there is none.
+	Line(offset int) (gpio.PinIO, error)
+}
+
+// Board is what is served, by name. A nil Delivered is not called.
+type Board struct {
+	Buses     map[string]i2c.Bus
+	Chips     map[string]Chip
+	Delivered Delivered
+}
+
+// Serve answers on l for a board until ctx ends or l fails. It closes l and
+// every connection, and returns when all of its goroutines have ended; after ctx
+// ended the result is nil.
+func Serve(ctx context.Context, l net.Listener, b Board, log *slog.Logger) error {
+	s := &server{offers: map[kind]map[string]offer{kindOpen: {}, kindOpenLines: {}}, log: log, conns: make(map[net.Conn]struct{})}
+	for name, bus := range b.Buses {
+		s.offers[kindOpen][name] = &servedBus{name: name, bus: bus, after: b.Delivered}
+	}
+	for name, chip := range b.Chips {
+		s.offers[kindOpenLines][name] = &servedChip{chip: chip}
 	}
 	stop := context.AfterFunc(ctx, func() {
 		l.Close() // Accept then fails, which is what ends the loop
@@ -47,21 +65,19 @@ func Serve(ctx context.Context, l net.Listener, buses map[string]i2c.Bus, after 
 }
 
 type server struct {
-	buses map[string]*served // never changes
-	after Delivered
-	log   *slog.Logger
-	wg    sync.WaitGroup
+	offers map[kind]map[string]offer // by the message that opens it and by name; never changes
+	log    *slog.Logger
+	wg     sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
 	conns  map[net.Conn]struct{}
 	closed bool
 }
 
-// served is one bus; mu makes a transaction, its answer and its hook one step.
-type served struct {
-	name string
-	mu   sync.Mutex
-	bus  i2c.Bus
+// offer is a bus or a chip. serve does one request and answers it; its error
+// ends the connection.
+type offer interface {
+	serve(p *peer, request []byte) error
 }
 
 func (s *server) accept(ctx context.Context, l net.Listener) error {
@@ -113,7 +129,7 @@ func (s *server) closeAll() {
 // serve runs one connection. nil means that the client left between requests.
 func (s *server) serve(conn net.Conn) error {
 	p := &peer{conn: conn}
-	bus, err := s.open(p)
+	opened, err := s.open(p)
 	if err != nil {
 		return err
 	}
@@ -125,18 +141,14 @@ func (s *server) serve(conn net.Conn) error {
 		case err != nil:
 			return err
 		}
-		addr, w, n, err := parseTx(msg)
-		if err != nil {
-			return err
-		}
-		if err := s.transact(p, bus, addr, w, n); err != nil {
+		if err := opened.serve(p, msg); err != nil {
 			return err
 		}
 	}
 }
 
 // open reads the first message and answers it.
-func (s *server) open(p *peer) (*served, error) {
+func (s *server) open(p *peer) (offer, error) {
 	if err := p.conn.SetReadDeadline(time.Now().Add(messageTimeout)); err != nil {
 		return nil, err
 	}
@@ -144,20 +156,43 @@ func (s *server) open(p *peer) (*served, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
 	}
-	name, err := parseOpen(msg)
-	if err == nil && s.buses[name] == nil {
-		names := slices.Sorted(maps.Keys(s.buses))
-		err = fmt.Errorf("no bus %q on this board, it has %s", name, strings.Join(names, ", "))
+	k, name, err := parseOpen(msg)
+	if err == nil && s.offers[k][name] == nil {
+		err = s.unknown(k, name)
 	}
 	if err != nil {
 		// The refusal's own failure adds nothing to the reason.
 		_ = p.answer(kindOpened, []byte(clip(err.Error())))
 		return nil, fmt.Errorf("open: %w", err)
 	}
-	return s.buses[name], p.answer(kindOpened)
+	return s.offers[k][name], p.answer(kindOpened)
 }
 
-func (s *server) transact(p *peer, b *served, addr uint16, w []byte, n int) error {
+func (s *server) unknown(k kind, name string) error {
+	what, has := "bus", "none"
+	if k == kindOpenLines {
+		what = "GPIO chip"
+	}
+	if names := slices.Sorted(maps.Keys(s.offers[k])); len(names) > 0 {
+		has = strings.Join(names, ", ")
+	}
+	return fmt.Errorf("no %s %q on this board, it has %s", what, name, has)
+}
+
+// servedBus is one bus; mu makes a transaction, its answer and its hook one
+// step.
+type servedBus struct {
+	name  string
+	mu    sync.Mutex
+	bus   i2c.Bus
+	after Delivered
+}
+
+func (b *servedBus) serve(p *peer, request []byte) error {
+	addr, w, n, err := parseTx(request)
+	if err != nil {
+		return err
+	}
 	if cap(p.read) < n {
 		p.read = make([]byte, n)
 	}
@@ -171,10 +206,47 @@ func (s *server) transact(p *peer, b *served, addr uint16, w []byte, n int) erro
 	if err := p.answer(kindData, r); err != nil {
 		return err
 	}
-	if s.after != nil {
-		s.after(b.name, addr, w, r)
+	if b.after != nil {
+		b.after(b.name, addr, w, r)
 	}
 	return nil
+}
+
+// servedChip is one GPIO chip; mu makes its requests follow each other.
+type servedChip struct {
+	mu   sync.Mutex
+	chip Chip
+}
+
+func (c *servedChip) serve(p *peer, request []byte) error {
+	q, err := parseLine(request)
+	if err != nil {
+		return err
+	}
+	data, err := c.do(q)
+	if err != nil {
+		return p.answer(kindFailed, []byte(clip(err.Error())))
+	}
+	return p.answer(kindData, data)
+}
+
+func (c *servedChip) do(q lineRequest) (data []byte, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	line, err := c.chip.Line(int(q.offset))
+	if err != nil {
+		return nil, err
+	}
+	switch q.kind {
+	case kindIn:
+		return nil, line.In(gpio.Pull(q.arg), gpio.NoEdge)
+	case kindOut:
+		return nil, line.Out(q.arg == 1)
+	}
+	if line.Read() {
+		return []byte{1}, nil
+	}
+	return []byte{0}, nil
 }
 
 // peer is one connection and its buffers.

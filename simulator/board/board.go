@@ -119,7 +119,7 @@ func Run(ctx context.Context, c *Config, o Options, ready func(), log *slog.Logg
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	ready()
-	if err := remote.Serve(ctx, l, b.buses, b.recorder(t, stop), log); err != nil {
+	if err := remote.Serve(ctx, l, remote.Board{Buses: b.buses, Delivered: b.recorder(t, stop)}, log); err != nil {
 		return fmt.Errorf("board: %w", err)
 	}
 	if lost := (*truthError)(nil); errors.As(context.Cause(ctx), &lost) {
