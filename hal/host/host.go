@@ -1,4 +1,4 @@
-// Package host opens the buses of the machine that the program runs on. It is
+// Package host opens the I2C buses and GPIO chips of the machine that the program runs on. It is
 // the only importer of periph's host package, whose drivers it initialises by
 // itself: host.Init would also start drivers that map /dev/mem at addresses
 // which are wrong on some boards, and fail on others.
@@ -18,9 +18,8 @@ import (
 	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2creg"
 
-	// These register the drivers that driverreg.Init starts; one of sysfs's
-	// needs that of gpioioctl.
-	_ "periph.io/x/host/v3/gpioioctl"
+	// Registers a driver that driverreg.Init starts, as gpioioctl does, which
+	// one of sysfs's needs.
 	_ "periph.io/x/host/v3/sysfs"
 )
 
@@ -34,8 +33,8 @@ func OpenI2C(name string) (i2c.BusCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := check(devices, path); err != nil {
-		return nil, err
+	if err := check(path); err != nil {
+		return nil, explain(i2cDevices, path, err)
 	}
 	if _, err := driverreg.Init(); err != nil {
 		return nil, fmt.Errorf("host: drivers: %w", err)
@@ -57,31 +56,45 @@ func devicePath(name string) (string, error) {
 }
 
 // check opens the device once by itself, because periph's errors are text that
-// names the wrong group.
-func check(dir, path string) error {
+// names the wrong group, or are only logged.
+func check(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return explain(dir, path, err)
+		return err
 	}
 	return f.Close()
 }
 
-// explain says what to do about an error of opening a bus.
-func explain(dir, path string, err error) error {
+// family is one kind of device files, and what to do when one is missing.
+type family struct{ what, prefix, group, enable string }
+
+var (
+	i2cDevices = family{
+		"I2C bus", "/dev/i2c-", "i2c",
+		"on a Raspberry Pi enable it with dtparam=i2c_arm=on in config.txt, elsewhere with the board's device-tree overlay, and load i2c-dev",
+	}
+	gpioDevices = family{
+		"GPIO chip", "/dev/gpiochip", "gpio",
+		"the kernel makes one for each GPIO controller of the board (CONFIG_GPIO_CDEV)",
+	}
+)
+
+// explain says what to do about an error of opening a device.
+func explain(f family, path string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("host: %s does not exist (%s); on a Raspberry Pi enable it with dtparam=i2c_arm=on in config.txt, elsewhere with the board's device-tree overlay, and load i2c-dev: %w", path, present(dir), err)
+		return fmt.Errorf("host: %s does not exist (%s); %s: %w", path, present(f), f.enable, err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("host: %s may not be opened; the user must be in the group i2c: %w", path, err)
+		return fmt.Errorf("host: %s may not be opened; the user must be in the group %s: %w", path, f.group, err)
 	}
 	return fmt.Errorf("host: %w", err)
 }
 
-// present lists the buses that there are.
-func present(dir string) string {
-	found, err := filepath.Glob(filepath.Join(dir, "i2c-*"))
+// present lists the devices that there are.
+func present(f family) string {
+	found, err := filepath.Glob(f.prefix + "*")
 	if err != nil || len(found) == 0 {
-		return "this machine has no I2C bus"
+		return "this machine has no " + f.what
 	}
 	slices.Sort(found)
 	return "there is " + strings.Join(found, ", ")

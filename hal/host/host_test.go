@@ -38,26 +38,30 @@ func TestABusNameOutsideTheGrammarIsRefused(t *testing.T) {
 
 func TestAForbiddenBusNamesTheGroup(t *testing.T) {
 	denied := &fs.PathError{Op: "open", Path: "/dev/i2c-1", Err: syscall.EACCES}
-	if err := explain("/dev", "/dev/i2c-1", denied); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "group i2c") {
+	if err := explain(i2cDevices, "/dev/i2c-1", denied); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "group i2c") {
 		t.Errorf("explain = %v", err)
 	}
 }
 
-func TestTheBusesThatThereAreAreListed(t *testing.T) {
+func TestTheDevicesThatThereAreAreListed(t *testing.T) {
 	dir := t.TempDir()
-	missing := filepath.Join(dir, "i2c-7")
-	if err := check(dir, missing); err == nil || !strings.Contains(err.Error(), "no I2C bus") {
-		t.Errorf("check = %v", err)
+	f := family{"I2C bus", filepath.Join(dir, "i2c-"), "i2c", "enable it"}
+	missing := func() error {
+		path := f.prefix + "7"
+		return explain(f, path, check(path))
 	}
-	for _, n := range []string{"i2c-1", "i2c-0"} {
-		if err := os.WriteFile(filepath.Join(dir, n), nil, 0o600); err != nil {
+	if err := missing(); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "no I2C bus") {
+		t.Errorf("without any: %v", err)
+	}
+	for _, n := range []string{"1", "0"} {
+		if err := os.WriteFile(f.prefix+n, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := check(dir, missing); err == nil || !strings.Contains(err.Error(), dir+"/i2c-0, "+dir+"/i2c-1") {
-		t.Errorf("check = %v", err)
+	if err := missing(); !strings.Contains(err.Error(), f.prefix+"0, "+f.prefix+"1") {
+		t.Errorf("with two: %v", err)
 	}
-	if err := check(dir, filepath.Join(dir, "i2c-0")); err != nil {
-		t.Errorf("a bus that can be opened: %v", err)
+	if err := check(f.prefix + "0"); err != nil {
+		t.Errorf("a device that can be opened: %v", err)
 	}
 }
