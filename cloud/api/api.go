@@ -1,7 +1,8 @@
 // Package api is the cloud's HTTP API, version 1: what sites, gateways, twins,
-// histories and ledgers hold, read only. It keeps nothing and decides nothing:
-// a request becomes a question to the shards' owners (Views) or to the history
-// store, and the answer becomes JSON. The documents are package client's.
+// histories and ledgers hold, and the documents of the catalog, which it also
+// writes. It keeps nothing and decides nothing: a request becomes a question to
+// the shards' owners (Views), to the history store or to the catalog, and the
+// answer becomes JSON. The documents are package client's.
 //
 // Errors are problem details (RFC 9457) that name the place and the way out.
 // There is no sign-in yet, so that the API is served on loopback only, unless
@@ -21,6 +22,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/cloud/catalog"
 	"github.com/atrium-iot/atrium/cloud/history"
 	"github.com/atrium-iot/atrium/shared/id"
 )
@@ -50,7 +52,7 @@ type History interface {
 }
 
 // Register adds the endpoints under /v1 to mux. version is the program's.
-func Register(mux *http.ServeMux, version string, views Views, store History) {
+func Register(mux *http.ServeMux, version string, views Views, store History, documents *catalog.Catalog) {
 	cfg := huma.DefaultConfig("Atrium", version)
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "/v1/openapi", "", ""
 	cfg.CreateHooks = nil // no $schema links in answers
@@ -64,6 +66,7 @@ func Register(mux *http.ServeMux, version string, views Views, store History) {
 	add(a, "get-device", "/v1/sites/{site}/devices/{device}", "A twin", s.device)
 	add(a, "get-history", "/v1/sites/{site}/devices/{device}/history", "The readings of a point, by time", s.history)
 	add(a, "get-ledger", "/v1/sites/{site}/ledger", "The gap ledger of a site", s.ledger)
+	registerDocuments(a, documents)
 }
 
 func add[I, O any](a huma.API, name, path, summary string, f func(context.Context, *I) (*O, error)) {

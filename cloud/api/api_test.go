@@ -108,7 +108,7 @@ func (fakeHistory) Ledger(site id.Site) iter.Seq2[history.Entry, error] {
 func serve(t *testing.T, views api.Views, store api.History) string {
 	t.Helper()
 	mux := http.NewServeMux()
-	api.Register(mux, "test", views, store)
+	api.Register(mux, "test", views, store, openCatalog(t))
 	srv := httptest.NewServer(api.Handler(mux))
 	t.Cleanup(srv.Close)
 	return srv.URL
@@ -324,7 +324,7 @@ func TestTheContractIsServed(t *testing.T) {
 		Paths   map[string]any `json:"paths"`
 	}
 	get(t, serve(t, fakeViews{}, fakeHistory{})+"/v1/openapi.json", http.StatusOK, &doc)
-	if !strings.HasPrefix(doc.OpenAPI, "3.") || len(doc.Paths) != 7 {
+	if !strings.HasPrefix(doc.OpenAPI, "3.") || len(doc.Paths) != 9 {
 		t.Fatalf("version %s, %d paths", doc.OpenAPI, len(doc.Paths))
 	}
 }

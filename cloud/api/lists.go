@@ -25,7 +25,7 @@ func ok[T any](v T) *body[T] { return &body[T]{v} }
 // Listing is the query of a list. It is exported because huma looks only into
 // exported embedded fields.
 type Listing struct {
-	After string `query:"after" maxLength:"200" doc:"The 'next' of the page before."`
+	After string `query:"after" maxLength:"700" doc:"The 'next' of the page before."`
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"1000" doc:"The most items of the page."`
 }
 

@@ -173,17 +173,19 @@ func (c *Catalog) passed(revision uint64) {
 }
 
 // caught waits until the cache has come to a revision, so that who writes reads
-// what it wrote. A cache that lags is no fault of the write.
-func (c *Catalog) caught(ctx context.Context, revision uint64) error {
-	return c.await(ctx, func(s *shelf) bool { return s.revision >= revision })
+// what it wrote.
+func (c *Catalog) caught(ctx context.Context, revision uint64) {
+	c.await(ctx, func(s *shelf) bool { return s.revision >= revision })
 }
 
 // forgotten waits until the cache no longer has a document.
-func (c *Catalog) forgotten(ctx context.Context, kind document.Kind, name string) error {
-	return c.await(ctx, func(s *shelf) bool { return s.all[key{kind, name}] == nil })
+func (c *Catalog) forgotten(ctx context.Context, kind document.Kind, name string) {
+	c.await(ctx, func(s *shelf) bool { return s.all[key{kind, name}] == nil })
 }
 
-func (c *Catalog) await(ctx context.Context, holds func(*shelf) bool) error {
+// await waits for the cache, but not for long: that it lags is no fault of the
+// write that waits.
+func (c *Catalog) await(ctx context.Context, holds func(*shelf) bool) {
 	ctx, cancel := context.WithTimeout(ctx, cacheWithin)
 	defer cancel()
 	for {
@@ -191,12 +193,12 @@ func (c *Catalog) await(ctx context.Context, holds func(*shelf) bool) error {
 		there, seen := holds(&c.documents), c.documents.seen
 		c.mu.Unlock()
 		if there {
-			return nil
+			return
 		}
 		select {
 		case <-seen:
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }

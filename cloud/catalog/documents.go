@@ -39,31 +39,44 @@ type Document struct {
 // String names the document: "room hq/kitchen".
 func (d Document) String() string { return string(d.Kind) + " " + d.Name }
 
+// Outcome says what applying a document did.
+type Outcome string
+
+// The outcomes of Put.
+const (
+	Created   Outcome = "created"
+	Replaced  Outcome = "configured"
+	Unchanged Outcome = "unchanged" // it was there word for word
+)
+
 // Put applies a document if what is there is what the caller expects, and
-// returns it as it then is; changed is false if it was there word for word.
-// With dryRun it says only what would happen. file is used in errors.
+// returns it as it then is. With dryRun it says only what would happen: the
+// revision is that of what is there. file is used in errors.
 //
 // A document that is not right is a *config.Error with its place. Others are
 // ErrUnknownSite, ErrFull, *ConflictError, and journal.ErrAmbiguous when no
 // answer came in time to a write that expected a revision. Every error but the
 // last changes nothing.
-func (c *Catalog) Put(ctx context.Context, file string, text []byte, expect Expect, dryRun bool) (d Document, changed bool, err error) {
+func (c *Catalog) Put(ctx context.Context, file string, text []byte, expect Expect, dryRun bool) (Document, Outcome, error) {
 	in, err := document.Parse(file, text)
 	if err != nil {
-		c.metrics.writes.count(resultInvalid)
-		return Document{}, false, err
+		c.metrics.count(resultOf("", dryRun, err))
+		return Document{}, "", err
 	}
 	release, err := c.write(ctx)
 	if err != nil {
-		return Document{}, false, err
+		return Document{}, "", err
 	}
 	defer release()
-	d, result, err := c.put(ctx, in, expect, dryRun)
-	c.metrics.writes.count(result)
-	if _, placed := errors.AsType[*config.Error](err); err != nil && !placed {
-		err = fmt.Errorf("catalog: put %s %s: %w", in.Kind, in.Name, err)
+	w := &writing{Catalog: c, in: in, expect: expect, dryRun: dryRun}
+	for !w.done && err == nil {
+		err = w.try(ctx)
 	}
-	return d, err == nil && result != resultUnchanged, err
+	c.metrics.count(resultOf(w.outcome, dryRun, err))
+	if _, placed := errors.AsType[*config.Error](err); placed || err == nil {
+		return w.next, w.outcome, err
+	}
+	return Document{}, "", fmt.Errorf("catalog: put %s %s: %w", in.Kind, in.Name, err)
 }
 
 // write takes the token of this node's writes: limits are counted one write at
@@ -77,46 +90,70 @@ func (c *Catalog) write(ctx context.Context) (release func(), err error) {
 	}
 }
 
-func (c *Catalog) put(ctx context.Context, in *document.Document, expect Expect, dryRun bool) (Document, result, error) {
-	key := documentKey(in.Kind, in.Name)
-	for written := false; ; {
-		present, err := c.present(ctx, in.Kind, in.Name)
-		if err != nil {
-			return Document{}, resultFailed, err
-		}
-		if present.Revision != 0 && bytes.Equal(present.Text, in.Text) && written {
-			return present, resultReplaced, c.caught(ctx, present.Revision)
-		}
-		if !expect.met(present.Revision) {
-			return Document{}, resultConflict, &ConflictError{Present: present, Expect: expect}
-		}
-		if present.Revision != 0 && bytes.Equal(present.Text, in.Text) {
-			return present, resultUnchanged, nil
-		}
-		next := Document{Kind: in.Kind, Name: in.Name, Text: in.Text, Applied: time.Now().UTC().Truncate(time.Microsecond)}
-		value := encodeDocument(next)
-		if err := c.admit(ctx, in, present, len(value)); err != nil {
-			return Document{}, resultRefused, err
-		}
-		if dryRun {
-			next.Revision = present.Revision
-			return next, resultDryRun, nil
-		}
-		if err := c.settle(ctx, in); err != nil {
-			return Document{}, resultFailed, err
-		}
-		next.Revision, err = c.kv.Put(ctx, key, value, present.Revision)
-		switch {
-		case err == nil && present.Revision == 0:
-			return next, resultCreated, c.caught(ctx, next.Revision)
-		case err == nil:
-			return next, resultReplaced, c.caught(ctx, next.Revision)
-		case errors.Is(err, journal.ErrAmbiguous) && expect == Any:
-			written = true // perhaps: what is there now says it
-		case !errors.Is(err, journal.ErrConflict):
-			return Document{}, resultFailed, err
-		}
+// writing is one document on its way into the bucket.
+type writing struct {
+	*Catalog
+	in     *document.Document
+	expect Expect
+	dryRun bool
+
+	lost    bool // an earlier try got no answer: it may be what is there
+	done    bool
+	outcome Outcome
+	next    Document
+}
+
+// try looks what is there, judges it, and writes; done is not set if it must
+// be looked at again.
+func (w *writing) try(ctx context.Context) error {
+	present, err := w.present(ctx, w.in.Kind, w.in.Name)
+	if err != nil {
+		return err
 	}
+	same := present.Revision != 0 && bytes.Equal(present.Text, w.in.Text)
+	switch {
+	case same && w.lost:
+		w.done, w.next = true, present
+		return nil
+	case !w.expect.met(present.Revision):
+		return &ConflictError{Present: present, Expect: w.expect}
+	case same:
+		w.done, w.next, w.outcome = true, present, Unchanged
+		return nil
+	}
+	w.outcome = Replaced
+	if present.Revision == 0 {
+		w.outcome = Created
+	}
+	w.next = Document{Kind: w.in.Kind, Name: w.in.Name, Text: w.in.Text, Applied: time.Now().UTC().Truncate(time.Microsecond)}
+	value := encodeDocument(w.next)
+	if err := w.admit(ctx, w.in, present, len(value)); err != nil {
+		return err
+	}
+	if w.dryRun {
+		w.done, w.next.Revision = true, present.Revision
+		return nil
+	}
+	return w.store(ctx, present.Revision, value)
+}
+
+func (w *writing) store(ctx context.Context, replaces uint64, value []byte) error {
+	if err := w.settle(ctx, w.in); err != nil {
+		return err
+	}
+	revision, err := w.kv.Put(ctx, documentKey(w.in.Kind, w.in.Name), value, replaces)
+	switch {
+	case err == nil:
+		w.done, w.next.Revision = true, revision
+		w.caught(ctx, revision)
+		return nil
+	case errors.Is(err, journal.ErrAmbiguous) && w.expect == Any:
+		w.lost = true
+		return nil
+	case errors.Is(err, journal.ErrConflict):
+		return nil // another wrote it: what is there now decides
+	}
+	return err
 }
 
 // present reads what the bucket holds; a document that is not there has
@@ -178,41 +215,42 @@ func (c *Catalog) Remove(ctx context.Context, kind document.Kind, name string, e
 		return err
 	}
 	defer release()
-	result, err := c.remove(ctx, kind, name, expect)
-	c.metrics.writes.count(result)
+	err = c.remove(ctx, kind, name, expect)
+	c.metrics.count(resultOf(deleted, false, err))
 	if err != nil {
 		return fmt.Errorf("catalog: delete %s %s: %w", kind, name, err)
 	}
 	return nil
 }
 
-func (c *Catalog) remove(ctx context.Context, kind document.Kind, name string, expect Expect) (result, error) {
+func (c *Catalog) remove(ctx context.Context, kind document.Kind, name string, expect Expect) error {
 	if err := document.CheckName(kind, name); err != nil {
-		return resultInvalid, fmt.Errorf("%w: %w", ErrNoDocument, err)
+		return fmt.Errorf("%w: %w", ErrNoDocument, err)
 	}
-	for written := false; ; {
+	for lost := false; ; {
 		present, err := c.present(ctx, kind, name)
 		switch {
 		case err != nil:
-			return resultFailed, err
-		case present.Revision == 0 && written:
-			return resultDeleted, c.forgotten(ctx, kind, name)
+			return err
+		case present.Revision == 0 && lost:
+			return nil
 		case present.Revision == 0:
-			return resultRefused, ErrNoDocument
+			return ErrNoDocument
 		case !expect.met(present.Revision):
-			return resultConflict, &ConflictError{Present: present, Expect: expect}
+			return &ConflictError{Present: present, Expect: expect}
 		}
 		if n := c.dependants(kind, name); n > 0 {
-			return resultRefused, fmt.Errorf("%w: the site has %d other documents: delete them first", ErrInUse, n)
+			return fmt.Errorf("%w: the site has %d other documents: delete them first", ErrInUse, n)
 		}
 		err = c.kv.Delete(ctx, documentKey(kind, name), present.Revision)
 		switch {
 		case err == nil:
-			return resultDeleted, c.forgotten(ctx, kind, name)
+			c.forgotten(ctx, kind, name)
+			return nil
 		case errors.Is(err, journal.ErrAmbiguous) && expect == Any:
-			written = true
+			lost = true
 		case !errors.Is(err, journal.ErrConflict):
-			return resultFailed, err
+			return err
 		}
 	}
 }

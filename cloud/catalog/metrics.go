@@ -1,25 +1,38 @@
 package catalog
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"errors"
 
-// result says how a write of a document ended.
-type result uint8
+	"github.com/prometheus/client_golang/prometheus"
 
-const (
-	resultCreated result = iota
-	resultReplaced
-	resultUnchanged
-	resultDeleted
-	resultDryRun
-	resultInvalid
-	resultRefused // unknown site, in use, no room, not there
-	resultConflict
-	resultFailed // the bucket did not answer
-	results
+	"github.com/atrium-iot/atrium/shared/config"
 )
 
-func (r result) String() string {
-	return [results]string{"created", "replaced", "unchanged", "deleted", "dry-run", "invalid", "refused", "conflict", "failed"}[r]
+// deleted is the outcome of Remove.
+const deleted Outcome = "deleted"
+
+// results are how a write may end. refused: unknown site, in use, no room, or
+// not there.
+func results() []string {
+	return []string{string(Created), string(Replaced), string(Unchanged), string(deleted), "dry-run", "invalid", "conflict", "refused", "failed"}
+}
+
+// resultOf names how a write ended.
+func resultOf(o Outcome, dryRun bool, err error) string {
+	switch {
+	case err == nil && dryRun:
+		return "dry-run"
+	case err == nil:
+		return string(o)
+	case errors.Is(err, ErrConflict):
+		return "conflict"
+	case errors.Is(err, ErrUnknownSite), errors.Is(err, ErrFull), errors.Is(err, ErrInUse), errors.Is(err, ErrNoDocument):
+		return "refused"
+	}
+	if _, placed := errors.AsType[*config.Error](err); placed {
+		return "invalid"
+	}
+	return "failed"
 }
 
 type metrics struct {
@@ -29,13 +42,11 @@ type metrics struct {
 	watches   prometheus.Counter
 	documents prometheus.Gauge
 	stored    prometheus.Gauge
-	writes    writes
+	writes    map[string]prometheus.Counter // by result; never changes
 }
 
-// writes counts writes of documents by their result.
-type writes [results]prometheus.Counter
-
-func (w *writes) count(r result) { w[r].Inc() }
+// count counts a write of a document.
+func (m *metrics) count(result string) { m.writes[result].Inc() }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	if reg == nil {
@@ -60,12 +71,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		stored: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "atrium_catalog_documents_bytes", Help: "What the documents take in the bucket.",
 		}),
+		writes: make(map[string]prometheus.Counter),
 	}
 	wrote := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "atrium_catalog_writes_total", Help: "Documents that were to be applied or deleted, by result.",
 	}, []string{"result"})
-	for r := range results {
-		m.writes[r] = wrote.WithLabelValues(r.String())
+	for _, r := range results() {
+		m.writes[r] = wrote.WithLabelValues(r)
 	}
 	reg.MustRegister(m.sites, m.assigned, m.invalid, m.watches, m.documents, m.stored, wrote)
 	return m
