@@ -80,6 +80,7 @@ func (t *turn) see(i int, at int64, v float64) {
 	st := &t.p.stages[i]
 	l, r := &t.state.Alarms[st.latch], &st.rule
 	if at < l.SeenAt {
+		t.out.Overtaken++
 		return
 	}
 	l.SeenAt, l.Value = at, v

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/atrium-iot/atrium/shared/config"
 	"github.com/atrium-iot/atrium/shared/id"
@@ -44,14 +45,25 @@ func (c *compiler) head() error {
 	if c.in.Kind != "pipeline" {
 		return c.doc.Errorf("$.kind", "want pipeline, got %q", c.in.Kind)
 	}
-	if len(c.in.Title) > maxTitle {
-		return c.doc.Errorf("$.title", "%d bytes, at most %d", len(c.in.Title), maxTitle)
+	if err := c.line("$.title", c.in.Title, maxTitle); err != nil {
+		return err
 	}
 	name, err := id.ParsePipeline(c.in.Name)
 	if err != nil {
 		return c.doc.Errorf("$.name", "%v", err)
 	}
 	c.out.Name, c.out.Title = name, c.in.Title
+	return nil
+}
+
+// line checks what is shown to people in one line.
+func (c *compiler) line(path, text string, most int) error {
+	switch {
+	case len(text) > most:
+		return c.doc.Errorf(path, "%d bytes, at most %d", len(text), most)
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return c.doc.Errorf(path, "want one line, without control characters")
+	}
 	return nil
 }
 

@@ -53,8 +53,9 @@ func (c *compiler) rule(path string, in *alarmDoc) (rule, error) {
 		return fail("clear", "want at most %g, where above raises the alarm, got %g", r.threshold, r.clear)
 	case r.below && r.clear < r.threshold:
 		return fail("clear", "want at least %g, where below raises the alarm, got %g", r.threshold, r.clear)
-	case len(r.text) > maxText:
-		return fail("text", "%d bytes, at most %d", len(r.text), maxText)
+	}
+	if err := c.line(config.Join(path, "text"), r.text, maxText); err != nil {
+		return rule{}, err
 	}
 	if r.severity == "" && !c.doc.Has(config.Join(path, "severity")) {
 		r.severity = "warning"

@@ -38,6 +38,10 @@ type Counts struct {
 	Late     uint64   // merged into a closed window
 	Windows  uint64   // closed
 	Raised   uint64   // alarms
+
+	// Overtaken rows came after a newer one, so that an alarm did not look at
+	// them; counted for each alarm.
+	Overtaken uint64
 }
 
 // Add adds what another step counted.
@@ -50,6 +54,7 @@ func (c *Counts) Add(d Counts) {
 	c.Late += d.Late
 	c.Windows += d.Windows
 	c.Raised += d.Raised
+	c.Overtaken += d.Overtaken
 }
 
 // Output is what one Step or Tick did. Both overwrite it and reuse its slices.
