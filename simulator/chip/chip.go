@@ -1,12 +1,15 @@
 // Package chip holds simulated I2C chips: register state machines written from
-// their datasheets, on a bus that answers as a Linux I2C adapter does. They are
+// their datasheets, on a bus that answers as a Linux I2C adapter does; and what
+// is wired to the lines of a GPIO chip, a relay and a motion detector. They are
 // written without knowledge of the firmware profiles that read them, so that a
 // fault in one side shows as a disagreement.
 //
 // A transaction enters through Bus.Tx, which finds the chip by address; the
 // chip first lets the time that has passed act (conversions end, registers
 // change), then takes the written bytes and produces the read ones. Values come
-// from a Probe, which says what the chip's surroundings are like.
+// from a Probe, which says what the chip's surroundings are like. A line enters
+// through GPIO.Line; its Part is told what the host drives, and asked for the
+// level that it holds. What a relay switches is a call of its contacts.
 //
 // A transfer itself takes no time, only a stretched clock does. Faults are not
 // here: package fault wraps chips in them. Time is time.Now, so that
