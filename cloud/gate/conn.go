@@ -74,6 +74,9 @@ func (c *conn) run(ctx context.Context) error {
 	}
 	c.end(closef(wire.CloseInternal, "%v", context.Cause(ctx))) // unless it is closed already
 	all.Wait()
+	c.mu.Lock()
+	c.gate.metrics.commands.lost.Add(float64(c.session.end()))
+	c.mu.Unlock()
 	return ended(context.Cause(c.quic.Context()), context.Cause(ctx))
 }
 
@@ -115,8 +118,8 @@ func (c *conn) serveControl(ctx context.Context, all *sync.WaitGroup, fail func(
 	}
 }
 
-// takeControl journals a hello or bind. It reports whether the greeting is
-// complete.
+// takeControl journals a message. It reports whether the gateway has said its
+// greeting.
 func (c *conn) takeControl(ctx context.Context, msg []byte) (bool, error) {
 	c.mu.Lock()
 	v, err := c.session.control(msg)
@@ -129,7 +132,7 @@ func (c *conn) takeControl(ctx context.Context, msg []byte) (bool, error) {
 			return false, err
 		}
 	}
-	return v.kind == wire.KindBind, c.append(ctx, v, msg)
+	return v.kind != wire.KindHello, c.append(ctx, v, msg)
 }
 
 // admit makes this the gateway's only connection and finds its shard.
@@ -234,6 +237,8 @@ func (c *conn) count(kind wire.Kind) {
 		c.gate.metrics.frames.Inc()
 	case wire.KindGap:
 		c.gate.metrics.gaps.Inc()
+	case wire.KindResult:
+		c.gate.metrics.results.Inc()
 	}
 }
 
@@ -251,6 +256,8 @@ func recordKind(k wire.Kind) journal.RecordKind {
 		return journal.KindFrame
 	case wire.KindGap:
 		return journal.KindGap
+	case wire.KindResult:
+		return journal.KindResult
 	}
 	panic(fmt.Sprintf("BUG: gate: a %s is not journaled", k))
 }

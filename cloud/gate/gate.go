@@ -6,7 +6,8 @@
 //
 // The way of a frame: QUIC stream -> wire.Reader -> session (pure: may it be
 // journaled?) -> Appender -> done -> session (is everything before it durable
-// too?) -> outbox -> ack on the control stream.
+// too?) -> outbox -> ack on the control stream. Results of commands go the same
+// way; a command comes from Gate.Command and leaves through the outbox.
 //
 // Goroutines: Serve accepts; each connection has one that reads control, one
 // that writes it, and one a lane.

@@ -102,6 +102,8 @@ type world struct {
 	journal *fakeJournal
 	gate    *Gate
 	log     *logBuffer
+	metrics *prometheus.Registry
+	quic    *quic.Config // of gateways; nil: quic-go's own
 	stop    func()
 	hosts   []*simnet.SimConn // for gateways: a Simnet takes none once it runs
 }
@@ -134,7 +136,7 @@ func inWorld(t *testing.T, change func(*Config), f func(w *world)) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		w := &world{t: t, ctx: ctx, ca: ca, journal: &fakeJournal{}, log: &logBuffer{}, net: &simnet.Simnet{Router: &simnet.PerfectRouter{}}}
+		w := &world{t: t, ctx: ctx, ca: ca, journal: &fakeJournal{}, log: &logBuffer{}, metrics: prometheus.NewRegistry(), net: &simnet.Simnet{Router: &simnet.PerfectRouter{}}}
 		tlsConfig, err := ca.ServerTLS("n1", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -143,7 +145,7 @@ func inWorld(t *testing.T, change func(*Config), f func(w *world)) {
 		if change != nil {
 			change(&cfg)
 		}
-		w.gate = New(cfg, fakeCatalog{}, w.journal, slog.New(slog.NewTextHandler(w.log, nil)), prometheus.NewRegistry())
+		w.gate = New(cfg, fakeCatalog{}, w.journal, slog.New(slog.NewTextHandler(w.log, nil)), w.metrics)
 		pc := w.net.NewEndpoint(gateAddr, simnet.NodeBiDiLinkSettings{Latency: 5 * time.Millisecond})
 		for i := range byte(3) {
 			w.hosts = append(w.hosts, w.net.NewEndpoint(&net.UDPAddr{IP: net.IPv4(10, 0, 1, i), Port: 1000}, simnet.NodeBiDiLinkSettings{Latency: 5 * time.Millisecond}))
@@ -202,7 +204,7 @@ func (w *world) dial(cfg *tls.Config) (*edge, error) {
 	w.hosts = w.hosts[1:]
 	transport := &quic.Transport{Conn: pc}
 	w.t.Cleanup(func() { transport.Close(); pc.Close() })
-	conn, err := transport.Dial(w.ctx, gateAddr, cfg, nil)
+	conn, err := transport.Dial(w.ctx, gateAddr, cfg, w.quic)
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func (s *session) lane(msg []byte) (verdict, error) {
 		v, err = s.takeSchema(msg)
 	case wire.KindClock:
 		v, err = s.takeClock(msg)
-	case wire.KindHello, wire.KindWelcome, wire.KindLane, wire.KindBind, wire.KindAck, wire.KindReject, wire.KindCredit:
+	case wire.KindHello, wire.KindWelcome, wire.KindLane, wire.KindBind, wire.KindAck, wire.KindReject, wire.KindCredit, wire.KindCommand, wire.KindResult, wire.KindSettled:
 		err = closef(wire.CloseProtocol, "%s on a lane", kind)
 	default:
 		v, err = s.takeSequenced(kind, msg)
@@ -160,7 +160,7 @@ func (s *session) takeSequenced(kind wire.Kind, msg []byte) (verdict, error) {
 			return verdict{}, badMessage(kind, err)
 		}
 		r.waiting = first
-		s.out.reject(r, wire.Reject{Run: name, Seq: first, Reason: bad.Reason, Text: cut(bad.Error(), wire.MaxText)})
+		s.out.reject(r, wire.Reject{Run: name, Seq: first, Reason: bad.Reason, Text: bad.Error()})
 		return verdict{kind: kind, rejected: bad.Reason}, nil
 	}
 	r.waiting, r.next = 0, max(r.next, last+1)
@@ -221,15 +221,4 @@ func (s *session) run(name id.Run) (*run, error) {
 	r := &run{name: name, foreign: !s.claim(name)}
 	s.runs[name] = r
 	return r, nil
-}
-
-// cut shortens a text to n bytes.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && s[n]&0xc0 == 0x80 { // not within a UTF-8 sequence
-		n--
-	}
-	return s[:n]
 }

@@ -61,6 +61,10 @@ const (
 	// time, of all its runs that are not yet drained: MaxDevices in 64 runs.
 	maxEntries = 64 << 10
 
+	// maxOrders bounds the commands that wait to be written to a gateway: as
+	// many as it may hold results of.
+	maxOrders = wire.MaxSettled
+
 	// claimed bounds the runs whose gateway is remembered after its connection:
 	// some days of a cluster of thousands of gateways, 9 MB.
 	claimed = 64 << 10

@@ -15,6 +15,8 @@ type metrics struct {
 	failed      prometheus.Counter
 	frames      prometheus.Counter
 	gaps        prometheus.Counter
+	results     prometheus.Counter
+	commands    commandMetrics
 	bytes       prometheus.Counter
 	discarded   prometheus.Counter
 	busy        prometheus.Counter
@@ -22,6 +24,11 @@ type metrics struct {
 	rejects     map[wire.RejectReason]prometheus.Counter
 	closes      map[wire.CloseCode]prometheus.Counter
 	lost        prometheus.Counter
+}
+
+// commandMetrics are the ends of commands at this gate.
+type commandMetrics struct {
+	sent, busy, notConnected, expired, lost prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -46,6 +53,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		failed:      counter("append_failures_total", "Records that the journal did not take."),
 		frames:      counter("frames_total", "Frames that were given to the journal."),
 		gaps:        counter("gaps_total", "Gap frames that were given to the journal."),
+		results:     counter("results_total", "Results of commands that were given to the journal."),
 		bytes:       counter("bytes_total", "Bytes of messages on lanes."),
 		discarded:   counter("discarded_total", "Frames and gaps that were discarded because they followed a rejected one."),
 		busy:        counter("busy_waits_total", "Times that a lane rested because the journal's queue was full."),
@@ -61,6 +69,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	rejects := vec("rejects_total", "Rejected frames and gaps, by reason.", "reason")
 	for r := wire.RejectCRC; r <= wire.RejectUnsupportedKind; r++ {
 		m.rejects[r] = rejects.WithLabelValues(r.String())
+	}
+	commands := vec("commands_total", "Commands for gateways, by what became of them here.", "outcome")
+	m.commands = commandMetrics{
+		sent:         commands.WithLabelValues("sent"),
+		busy:         commands.WithLabelValues("busy"),
+		notConnected: commands.WithLabelValues("not-connected"),
+		expired:      commands.WithLabelValues("expired"),
+		lost:         commands.WithLabelValues("lost"),
 	}
 	closes := vec("closes_total", "Connections that this gate or its gateway closed, by code.", "code")
 	for c := wire.CloseBye; c <= wire.CloseInternal; c++ {

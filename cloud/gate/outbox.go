@@ -2,18 +2,23 @@ package gate
 
 import (
 	"slices"
+	"time"
 
+	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
-// outbox is what a session has to say. It is bounded by the runs: each has at
-// most one reject and one place in an ack.
+// outbox is what a session has to say. It is bounded by the runs, of which each
+// has at most one reject and one place in an ack, by maxOrders and by
+// wire.MaxSettled.
 type outbox struct {
 	welcome bool
 	credit  uint64 // 0: none
 	acks    []*run
 	rejects []wire.Reject
 	where   []*run // of rejects
+	settled []id.Command
+	orders  []order
 }
 
 func (o *outbox) ack(r *run) {
@@ -42,20 +47,29 @@ func (o *outbox) settle(r *run) {
 
 // empty reports whether there is nothing to send.
 func (o *outbox) empty() bool {
-	return !o.welcome && o.credit == 0 && len(o.acks) == 0 && len(o.rejects) == 0
+	return !o.welcome && o.credit == 0 && len(o.acks) == 0 && len(o.rejects) == 0 &&
+		len(o.settled) == 0 && len(o.orders) == 0
 }
 
 // urgent reports whether something should not wait for further acks.
-func (o *outbox) urgent() bool { return o.welcome || o.credit != 0 || len(o.rejects) > 0 }
+func (o *outbox) urgent() bool {
+	return o.welcome || o.credit != 0 || len(o.rejects) > 0 || len(o.orders) > 0
+}
+
+// taken counts the commands of an outbox that was taken.
+type taken struct {
+	sent    int
+	expired int // waited until they could no longer begin: not in the bytes
+}
 
 // take appends the messages of the outbox to dst as items of the control
-// stream and empties it. Acks come before rejects: a rejected sequence is above
-// what is acked.
-func (s *session) take(dst []byte, welcome wire.Welcome) []byte {
+// stream and empties it. Welcome is ahead of everything. Acks come before
+// rejects: a rejected sequence is above what is acked.
+func (s *session) take(dst []byte, welcome wire.Welcome, now time.Time) ([]byte, taken) {
 	o := &s.out
 	var msg []byte
 	if o.welcome {
-		welcome.Credit = s.granted
+		welcome.Now, welcome.Credit = uint64(now.UnixMilli()), s.granted
 		msg = welcome.Append(msg[:0])
 		dst = wire.AppendItem(dst, msg)
 	}
@@ -79,6 +93,30 @@ func (s *session) take(dst []byte, welcome wire.Welcome) []byte {
 		msg = (&wire.Credit{Total: o.credit}).Append(msg[:0])
 		dst = wire.AppendItem(dst, msg)
 	}
+	if len(o.settled) > 0 {
+		msg = (&wire.Settled{IDs: o.settled}).Append(msg[:0])
+		dst = wire.AppendItem(dst, msg)
+	}
+	dst, orders := o.takeOrders(dst, now)
 	*o = outbox{}
-	return dst
+	return dst, orders
+}
+
+// takeOrders appends the commands with the time that is left of each: what it
+// waited here is gone.
+func (o *outbox) takeOrders(dst []byte, now time.Time) ([]byte, taken) {
+	var n taken
+	var msg []byte
+	for i := range o.orders {
+		left := o.orders[i].until.Sub(now).Milliseconds()
+		if left <= 0 {
+			n.expired++
+			continue
+		}
+		n.sent++
+		o.orders[i].Remaining = uint64(left)
+		msg = o.orders[i].Append(msg[:0])
+		dst = wire.AppendItem(dst, msg)
+	}
+	return dst, n
 }

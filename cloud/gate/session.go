@@ -10,9 +10,9 @@ import (
 
 // session decides what a connection's messages mean. It is pure: it holds no
 // connection, no clock and no lock. Its inputs are messages (control, lane),
-// the journal's answers (durable) and the journal's lag (credit); its outputs
-// are what the caller must append now, and an outbox that the caller sends
-// when it likes.
+// commands for the gateway (command), the journal's answers (durable) and the
+// journal's lag (credit); its outputs are what the caller must append now, and
+// an outbox that the caller sends when it likes.
 //
 // After an error nothing more may be put in: the connection is over.
 type session struct {
@@ -23,6 +23,8 @@ type session struct {
 	runs  map[id.Run]*run
 	// entries counts schemas and clocks of all runs.
 	entries int
+
+	results []id.Command // of commands, appended and not yet durable, in order
 
 	queue   []pending // appended, not yet durable, in order
 	first   uint64    // the ticket of queue[0]
@@ -42,6 +44,7 @@ const (
 	wantBind
 	journaling // hello and bind are on their way into the journal
 	open
+	over // the connection has ended
 )
 
 // pending is an appended message.
@@ -49,7 +52,9 @@ type pending struct {
 	run  *run // of a frame or gap
 	last uint64
 	size uint64 // of a lane message
-	done bool
+
+	result bool // the next of session.results
+	done   bool
 }
 
 // closing is why a connection must end.
@@ -97,12 +102,14 @@ func (s *session) control(msg []byte) (verdict, error) {
 		return s.takeHello(msg)
 	case kind == wire.KindBind && (s.phase == wantBind || s.phase == open):
 		return s.takeBind(msg)
+	case kind == wire.KindResult && s.phase == open:
+		return s.takeResult(msg)
 	}
 	return verdict{}, closef(wire.CloseProtocol, "%s on the control stream %s", kind, s.phase)
 }
 
 func (p phase) String() string {
-	return [...]string{"instead of hello", "instead of bind", "before welcome", "after welcome"}[p]
+	return [...]string{"instead of hello", "instead of bind", "before welcome", "after welcome", "after the end"}[p]
 }
 
 func (s *session) takeHello(msg []byte) (verdict, error) {
@@ -148,8 +155,8 @@ func (s *session) push(kind wire.Kind, p pending) verdict {
 	return verdict{kind: kind, ticket: s.first + uint64(len(s.queue)) - 1}
 }
 
-// durable says that the message of a ticket is in the journal. Acks leave only
-// here, and only over a prefix of all that was appended: what is not durable
+// durable says that the message of a ticket is in the journal. Acks and settled
+// results leave only here, and only over a prefix of all that was appended: what is not durable
 // holds back everything after it (I2).
 func (s *session) durable(ticket uint64) {
 	if ticket < s.first || ticket-s.first >= uint64(len(s.queue)) {
@@ -160,8 +167,11 @@ func (s *session) durable(ticket uint64) {
 		p := s.queue[0]
 		s.queue, s.first = s.queue[1:], s.first+1
 		s.settled += p.size
-		if p.run != nil {
+		switch {
+		case p.run != nil:
 			s.acked(p.run, p.last)
+		case p.result:
+			s.settleResult()
 		}
 	}
 	if len(s.queue) == 0 {

@@ -3,6 +3,7 @@ package gate
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -16,6 +17,8 @@ type oracle struct {
 	s      *session
 	queued []appended
 	last   map[id.Run]uint64 // durable, with everything before it
+
+	results []id.Command // durable, with everything before them, and not settled
 }
 
 type appended struct {
@@ -23,6 +26,9 @@ type appended struct {
 	run    id.Run
 	last   uint64
 	done   bool
+
+	result  bool
+	command id.Command
 }
 
 // put gives a message to the session and notes what it journals. It reports
@@ -47,6 +53,13 @@ func (o *oracle) put(msg []byte, take func([]byte) (verdict, error)) bool {
 		}
 		a.run, a.last = run, last
 	}
+	if v.kind == wire.KindResult {
+		m, err := wire.ParseResult(msg)
+		if err != nil {
+			o.t.Fatalf("a result was journaled that cannot be read: %v", err)
+		}
+		a.result, a.command = true, m.ID
+	}
 	o.queued = append(o.queued, a)
 	return true
 }
@@ -60,6 +73,9 @@ func (o *oracle) settle(i int) {
 		o.queued = o.queued[1:]
 		if a.last > 0 {
 			o.last[a.run] = max(o.last[a.run], a.last)
+		}
+		if a.result {
+			o.results = append(o.results, a.command)
 		}
 	}
 }
@@ -81,7 +97,13 @@ func (o *oracle) sent() {
 			o.t.Fatalf("run %s: ack %d passes reject %d", m.Run, acked, m.Seq)
 		}
 	}
-	o.s.take(nil, wire.Welcome{Version: 1})
+	for _, c := range o.s.out.settled {
+		if len(o.results) == 0 || o.results[0] != c {
+			o.t.Fatalf("%s is settled, durable and not settled are %v", c, o.results)
+		}
+		o.results = o.results[1:]
+	}
+	o.s.take(nil, wire.Welcome{Version: 1}, time.Time{})
 }
 
 func newOracle(t interface{ Fatalf(string, ...any) }) *oracle {
@@ -108,7 +130,8 @@ func TestNoAckPassesWhatIsDurable(t *testing.T) {
 			seq := rapid.Uint64Range(1, 6).Draw(t, "seq")
 			n := rapid.Uint32Range(1, 2).Draw(t, "n")
 			var msg []byte
-			switch rapid.IntRange(0, 6).Draw(t, "what") {
+			take := o.s.lane
+			switch rapid.IntRange(0, 8).Draw(t, "what") {
 			case 0:
 				msg = testSchema(run, n, "hq/c1", 10)
 			case 1:
@@ -125,11 +148,18 @@ func TestNoAckPassesWhatIsDurable(t *testing.T) {
 			case 6:
 				o.sent()
 				continue
+			case 7:
+				msg, take = testResult(run, wire.ResultDone), o.s.control
+			case 8:
+				if err := o.s.command(testCommand(run, seq), time.Time{}); err != nil {
+					t.Fatal(err)
+				}
+				continue
 			}
 			if rapid.IntRange(0, 4).Draw(t, "damage") == 0 {
 				msg[rapid.IntRange(0, len(msg)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
 			}
-			if !o.put(msg, o.s.lane) {
+			if !o.put(msg, take) {
 				return
 			}
 		}
@@ -140,11 +170,15 @@ func TestNoAckPassesWhatIsDurable(t *testing.T) {
 func FuzzSessionNeverPanics(f *testing.F) {
 	f.Add(testHello(), testSchema("a", 1, "hq/c1", 1), testFrame("a", 1, 1, 1))
 	f.Add((&wire.Bind{}).Append(nil), testClock("a", 1, 1), testGap("a", 1, 2))
+	f.Add(testResult("r", wire.ResultDone), testFrame("a", 1, 1, 1), testFrame("a", 2, 1, 1))
 	f.Fuzz(func(t *testing.T, control, first, second []byte) {
 		o := newOracle(t)
 		o.put(control, o.s.control)
 		o = newOracle(t)
 		o.greet()
+		if !o.put(control, o.s.control) {
+			return
+		}
 		for _, msg := range [][]byte{testSchema("a", 1, "hq/c1", 1), testClock("a", 1, 1), first, second, first} {
 			if !o.put(msg, o.s.lane) {
 				return

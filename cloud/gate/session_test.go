@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -18,10 +19,11 @@ type stage struct {
 	s       *session
 	foreign map[id.Run]bool
 	lag     int64
+	now     time.Time
 }
 
 func newStage() *stage {
-	st := &stage{foreign: make(map[id.Run]bool)}
+	st := &stage{foreign: make(map[id.Run]bool), now: time.Unix(0, 0)}
 	st.s = newSession(id.Gateway{Site: "hq", Name: "gw"}, func(r id.Run) bool { return !st.foreign[r] }, new(scratches))
 	return st
 }
@@ -67,6 +69,17 @@ func testFrame(run string, seq uint64, clk, sid uint32) []byte {
 func testGap(run string, a, b uint64) []byte {
 	g := wire.Gap{Run: runNamed(run), A: a, B: b, Reason: wire.GapRejected, Readings: 1}
 	return g.Append(nil)
+}
+
+func testCommand(name string, remaining uint64) wire.Command {
+	m := wire.Command{Device: id.Device{Site: "hq", Name: "r1"}, Name: "set", Remaining: remaining}
+	copy(m.ID[:], name)
+	return m
+}
+
+func testResult(name string, state wire.ResultState) []byte {
+	m := wire.Result{ID: testCommand(name, 0).ID, State: state}
+	return m.Append(nil)
 }
 
 func TestSession(t *testing.T) {
@@ -151,9 +164,49 @@ func (st *stage) do(t *testing.T, f []string) string {
 			st.s.durable(num(i + 1))
 		}
 		return ""
+	case "result": // result ID...
+		var out string
+		for _, name := range f[1:] {
+			out += show(st.s.control(testResult(name, wire.ResultDone)))
+		}
+		return out
+	case "results": // results COUNT
+		for range num(1) - 1 {
+			if _, err := st.s.control(testResult("r", wire.ResultDone)); err != nil {
+				return show(verdict{}, err)
+			}
+		}
+		return show(st.s.control(testResult("r", wire.ResultDone)))
+	case "result-with-trailing-bytes":
+		return show(st.s.control(append(testResult("r", wire.ResultDone), 0)))
+	case "command-from-gateway":
+		m := testCommand("r", 0)
+		return show(st.s.control(m.Append(nil)))
+	case "command": // command ID REMAINING
+		if err := st.s.command(testCommand(f[1], num(2)), st.now); err != nil {
+			return fmt.Sprintf("  %v\n", err)
+		}
+		return ""
+	case "commands": // commands COUNT
+		for i := range num(1) {
+			if err := st.s.command(testCommand(fmt.Sprintf("c%d", i), 1000), st.now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return ""
+	case "wait": // wait MILLISECONDS
+		st.now = st.now.Add(time.Duration(num(1)) * time.Millisecond)
+		return ""
+	case "end":
+		return fmt.Sprintf("  lost %d\n", st.s.end())
 	case "send":
 		st.s.credit(st.lag)
-		return showSent(t, st.s.take(nil, wire.Welcome{Version: 1}))
+		sent, commands := st.s.take(nil, wire.Welcome{Version: 1}, st.now)
+		out := showSent(t, sent)
+		if commands.expired > 0 {
+			out += fmt.Sprintf("  expired %d\n", commands.expired)
+		}
+		return out
 	case "state":
 		return fmt.Sprintf("  entries %d, queued %d\n", st.s.entries, len(st.s.queue))
 	}
@@ -207,6 +260,15 @@ func showSent(t *testing.T, b []byte) string {
 		case wire.KindCredit:
 			m, err := wire.ParseCredit(msg)
 			fmt.Fprintf(&out, " %d %v\n", m.Total, err)
+		case wire.KindSettled:
+			m, err := wire.ParseSettled(msg)
+			for _, c := range m.IDs {
+				fmt.Fprintf(&out, " %s", strings.TrimRight(string(c[:]), "\x00"))
+			}
+			fmt.Fprintf(&out, " %v\n", err)
+		case wire.KindCommand:
+			m, err := wire.ParseCommand(msg)
+			fmt.Fprintf(&out, " %s remaining=%d %v\n", strings.TrimRight(string(m.ID[:]), "\x00"), m.Remaining, err)
 		}
 	}
 	return strings.ReplaceAll(out.String(), " <nil>", "")

@@ -34,15 +34,18 @@ func (c *conn) write(ctx context.Context, stream *quic.Stream) error {
 				return err
 			}
 		}
-		if buf = c.collect(buf[:0]); len(buf) == 0 {
+		var commands taken
+		if buf, commands = c.collect(buf[:0]); len(buf) == 0 {
 			continue
 		}
 		if err := stream.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 			return fmt.Errorf("gate: write control stream: %w", err)
 		}
 		if _, err := stream.Write(buf); err != nil {
+			c.gate.metrics.commands.lost.Add(float64(commands.sent))
 			return closef(wire.CloseProtocol, "the control stream takes no acks: %v", err)
 		}
+		c.gate.metrics.commands.sent.Add(float64(commands.sent))
 	}
 }
 
@@ -68,13 +71,14 @@ func (c *conn) settle() (urgent bool, err error) {
 }
 
 // collect takes the outbox as bytes of the control stream.
-func (c *conn) collect(dst []byte) []byte {
+func (c *conn) collect(dst []byte) ([]byte, taken) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.session.take(dst, wire.Welcome{
+	dst, commands := c.session.take(dst, wire.Welcome{
 		Version: wire.Version,
 		Cluster: c.gate.cfg.Cluster,
 		Node:    c.gate.cfg.Node,
-		Now:     uint64(time.Now().UnixMilli()),
-	})
+	}, time.Now())
+	c.gate.metrics.commands.expired.Add(float64(commands.expired))
+	return dst, commands
 }
