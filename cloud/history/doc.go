@@ -1,5 +1,6 @@
 // Package history keeps what a shard's owner projects from the journal: raw
-// columns, the gap ledger and dead letters, in an embedded Badger store.
+// columns, the windows and alarms of pipelines, the gap ledger and dead
+// letters, in an embedded Badger store.
 //
 // Blocks of a frame arrive as the wire's columns and are stored as those
 // bytes, under a key made of their identity, so that writing the same record

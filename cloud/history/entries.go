@@ -15,6 +15,12 @@ func (s *Store) Ledger(site id.Site) iter.Seq2[Entry, error] {
 	return entries(s, "ledger of "+string(site), named(keyLedger, string(site)), func(Entry) bool { return true })
 }
 
+// AlarmLog yields what the alarms of a site did, by shard and then in journal
+// order: the newest last. After an error it yields nothing more.
+func (s *Store) AlarmLog(site id.Site) iter.Seq2[AlarmEntry, error] {
+	return entries(s, "alarm log of "+string(site), named(keyAlarm, string(site)), func(AlarmEntry) bool { return true })
+}
+
 // DeadLetters yields the dead letters of a site, by shard and then in journal
 // order. After an error it yields nothing more.
 func (s *Store) DeadLetters(site id.Site) iter.Seq2[DeadLetter, error] {
@@ -38,7 +44,7 @@ func entries[E any](s *Store, what string, prefix []byte, want func(E) bool) ite
 					return s.dec.Unmarshal(b, &e)
 				})
 				if err != nil {
-					return err
+					return fmt.Errorf("%s: %w", placeOf(item.Key()), err)
 				}
 				stopped = want(e) && !yield(e, nil)
 			}

@@ -32,8 +32,8 @@ const (
 // Config says where and how to keep.
 type Config struct {
 	Dir string
-	// Retention is how long rows, entries and dead letters are kept after they
-	// were written. 0 keeps them for ever.
+	// Retention is how long rows, windows, entries and dead letters are kept
+	// after they were written. 0 keeps them for ever.
 	Retention time.Duration
 }
 

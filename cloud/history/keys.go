@@ -17,6 +17,8 @@ const (
 	keyRow      = 'r'
 	keyLedger   = 'l'
 	keyDead     = 'x'
+	keyWindow   = 'v'
+	keyAlarm    = 'a'
 )
 
 // seriesID names a series in keys. It is a hash and not a counter, so that
@@ -85,6 +87,11 @@ func ledgerKey(site id.Site, shard int, at At) []byte {
 	return appendAt(named(keyLedger, string(site)), shard, at)
 }
 
+// alarmKey sorts a site's entries as ledgerKey does.
+func alarmKey(site id.Site, shard int, at At) []byte {
+	return appendAt(named(keyAlarm, string(site)), shard, at)
+}
+
 // deadKey sorts a shard's dead letters by position: that is the order in which
 // they are given up.
 func deadKey(shard int, at At) []byte { return appendAt([]byte{keyDead}, shard, at) }
@@ -100,3 +107,17 @@ func appendAt(dst []byte, shard int, at At) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, at.Index)
 	return binary.BigEndian.AppendUint32(dst, at.N)
 }
+
+// placeOf says in an error which record made the value under a key that ends
+// as appendAt ends it.
+func placeOf(key []byte) string {
+	if len(key) < atSize {
+		return fmt.Sprintf("a key of %d bytes", len(key))
+	}
+	b := key[len(key)-atSize:]
+	return fmt.Sprintf("shard %d, record %d/%d, number %d",
+		binary.BigEndian.Uint16(b), binary.BigEndian.Uint64(b[2:]), binary.BigEndian.Uint32(b[10:]), binary.BigEndian.Uint32(b[14:]))
+}
+
+// atSize is how many bytes appendAt writes.
+const atSize = 2 + 8 + 4 + 4

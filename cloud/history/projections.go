@@ -23,6 +23,9 @@ type Projections struct {
 	Rows   []Row
 	Ledger []Entry
 	Dead   []DeadLetter
+
+	Windows []Window
+	Alarms  []AlarmEntry
 }
 
 // Reset empties p and keeps its memory.
@@ -31,13 +34,15 @@ func (p *Projections) Reset() {
 	clear(p.Rows)
 	clear(p.Ledger)
 	clear(p.Dead)
-	*p = Projections{p.Series[:0], p.Rows[:0], p.Ledger[:0], p.Dead[:0]}
+	clear(p.Windows)
+	clear(p.Alarms)
+	*p = Projections{p.Series[:0], p.Rows[:0], p.Ledger[:0], p.Dead[:0], p.Windows[:0], p.Alarms[:0]}
 }
 
 // Size estimates the bytes that p takes in a batch.
 func (p *Projections) Size() int {
 	const each = 128 // key, header and entry overhead
-	n := each * (len(p.Series) + len(p.Rows) + 2*len(p.Ledger) + len(p.Dead))
+	n := each * (len(p.Series) + len(p.Rows) + 2*len(p.Ledger) + len(p.Dead) + 2*len(p.Windows) + 3*len(p.Alarms))
 	for i := range p.Rows {
 		n += len(p.Rows[i].Data)
 	}

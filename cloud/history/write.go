@@ -60,6 +60,7 @@ func (s *Store) Write(shard int, seq uint64, p *Projections) error {
 	over := sh.dead > MaxDeadLetters
 	s.mu.Unlock()
 	s.metrics.rows.Add(float64(len(p.Rows)))
+	s.metrics.windows.Add(float64(len(p.Windows)))
 	s.metrics.write.Observe(time.Since(begin).Seconds())
 	if over {
 		return s.giveUp(shard)
@@ -94,6 +95,17 @@ func (w *writer) all(seq uint64, p *Projections) error {
 	for i := range p.Ledger {
 		e := &p.Ledger[i]
 		if err := w.encoded(ledgerKey(e.Site, w.shard, e.At), e); err != nil {
+			return err
+		}
+	}
+	for i := range p.Windows {
+		if err := w.window(&p.Windows[i]); err != nil {
+			return err
+		}
+	}
+	for i := range p.Alarms {
+		a := &p.Alarms[i]
+		if err := w.encoded(alarmKey(a.Site, w.shard, a.At), a); err != nil {
 			return err
 		}
 	}
