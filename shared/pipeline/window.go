@@ -84,10 +84,10 @@ func (t *turn) take(i int, at int64, v float64) {
 }
 
 // late adds a row to its frame's part of a closed window. Rows come in order
-// of time, so that the parts of one window are one run of them.
+// of time: the late ones first, those of one window next to each other.
 func (t *turn) late(i int, start, at int64, v float64) {
 	if n := len(t.out.Windows); n > 0 {
-		if last := &t.out.Windows[n-1]; last.Start == start && last.Run == t.run && last.Seq == t.seq {
+		if last := &t.out.Windows[n-1]; last.Start == start {
 			last.Add(at, v)
 			return
 		}
