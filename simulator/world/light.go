@@ -20,8 +20,8 @@ const (
 )
 
 // Light returns the illuminance beside a window in lux: daylight
-// from 6 to 18 h UTC, behind clouds that all rooms share. Nobody
-// switches a lamp on, so that a night is dark.
+// from 6 to 18 h UTC, behind clouds that all rooms share. A lamp adds its
+// Load.Lux.
 func (w World) Light(t time.Time) float64 {
 	at := t.UnixNano()
 	hour := 2 * math.Pi * float64(floorMod(at, int64(day))-int64(noon)) / float64(day)

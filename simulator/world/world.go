@@ -1,12 +1,14 @@
 // Package world is the weather and the rooms that simulated chips stand in: how
-// warm, how humid and under what pressure a room is at a moment. It is a pure
-// function of (seed, room, time): it has no state, no goroutine and no clock,
-// so that two boards with one seed agree and a run can be repeated.
+// warm, how humid and under what pressure a room is at a moment, who is in it,
+// and what a relay has switched on there. A World is a pure function of (seed,
+// room, time): it has no state, no goroutine and no clock, so that two boards
+// with one seed agree and a run can be repeated. A Load remembers when it was
+// switched and nothing else; between two switches its effect is a formula.
 //
 // Data passes through it in one step: a chip asks a Room for the Climate at the
-// end of its conversion and turns it into register contents. Light and a knob
-// are there for what measures voltages. It does not model heaters, of people
-// only who turns the knob, and rooms do not influence each other.
+// end of its conversion and turns it into register contents, a motion detector
+// for the next Movement. Light and a knob are there for what measures voltages.
+// Rooms do not influence each other, and nobody in them minds the cold.
 package world
 
 import (
@@ -27,11 +29,13 @@ type Room struct {
 	Swing       float64       // half the difference of day and night outside, kelvins
 	Inertia     time.Duration // time constant of the walls, a first-order low-pass; 0 follows the outside at once
 	Humidity    float64       // relative humidity at the mean temperature, percent
+	People      int           // how many have their place there, 0..MaxPeople
 }
 
-// DefaultRoom is an office: heated to 21 degrees, with walls of three hours.
+// DefaultRoom is an office for three: heated to 21 degrees, with walls of three
+// hours.
 func DefaultRoom() Room {
-	return Room{Temperature: 21, Swing: 6, Inertia: 3 * time.Hour, Humidity: 45}
+	return Room{Temperature: 21, Swing: 6, Inertia: 3 * time.Hour, Humidity: 45, People: 3}
 }
 
 // World is the model of one seed. The zero value is the world of seed 0.
@@ -47,10 +51,14 @@ const (
 	weatherPa   = 1500.0
 	gustSpan    = 20 * time.Minute
 	gustPa      = 12.0
-	draughtSpan = 7 * time.Minute // doors and people
+	draughtSpan = 7 * time.Minute // doors and windows
 	draughtK    = 0.25
 	breathSpan  = 11 * time.Minute
 	breathPct   = 1.5
+
+	// airSpan is the time constant of a room's air for what warms it from
+	// within; the walls, which take hours, are in Room.Inertia.
+	airSpan = 10 * time.Minute
 )
 
 // Climate returns what the named room is like at t. The name only tells rooms
@@ -58,10 +66,11 @@ const (
 func (w World) Climate(name string, r Room, t time.Time) Climate {
 	at := t.UnixNano()
 	own := w.Seed ^ hashString(name)
-	celsius := r.Temperature + r.sun(at) + draughtK*noise(own, channelDraught, at, draughtSpan)
+	people := r.breath(own, at)
+	celsius := r.Temperature + r.sun(at) + draughtK*noise(own, channelDraught, at, draughtSpan) + personK*people
 	return Climate{
 		Celsius:  celsius,
-		Humidity: r.humidity(celsius) + breathPct*noise(own, channelBreath, at, breathSpan),
+		Humidity: r.humidity(celsius) + breathPct*noise(own, channelBreath, at, breathSpan) + personPct*people,
 		// One building has one pressure: the noise is the world's, not the room's.
 		Pascal: seaLevel + weatherPa*noise(w.Seed, channelWeather, at, weatherSpan) + gustPa*noise(w.Seed, channelGust, at, gustSpan),
 	}.within()

@@ -63,6 +63,7 @@ func TestAClimateIsPhysicalAndMovesSmoothly(t *testing.T) {
 			Swing:       rapid.Float64Range(0, 40).Draw(t, "swing"),
 			Inertia:     time.Duration(rapid.Int64Range(0, int64(48*time.Hour)).Draw(t, "inertia")),
 			Humidity:    rapid.Float64Range(0, 100).Draw(t, "humidity"),
+			People:      rapid.IntRange(0, 5).Draw(t, "people"),
 		}
 		at := time.Unix(rapid.Int64Range(-1e9, 4e9).Draw(t, "unix"), 0)
 		a, b := w.Climate("r", r, at), w.Climate("r", r, at.Add(time.Second))
