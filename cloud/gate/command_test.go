@@ -106,6 +106,11 @@ func TestAResultIsSettledOnlyAfterItIsDurable(t *testing.T) { // I2
 		result := testResult("c1", wire.ResultDone)
 		e.say(result)
 		e.say(testResult("c2", wire.ResultFailed))
+		time.Sleep(time.Second)
+		if err := w.gate.Command(hqGateway, testCommand("c3", 1000)); err != nil { // something to say
+			t.Fatal(err)
+		}
+		e.wantCommand() // fails if a settled is ahead of it
 		e.control.SetReadDeadline(time.Now().Add(10 * time.Second))
 		if msg, err := e.r.Next(); err == nil {
 			t.Fatalf("the gate said %x before the journal did", msg)
