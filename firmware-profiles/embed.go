@@ -4,8 +4,9 @@
 // embedded, so that a gateway's binary needs no files. The package compiles
 // them on request and keeps nothing.
 //
-// A transcript has one transaction or one outcome a line, bytes in hex. The
-// test of hal/regmap plays it against the profile, to its last line:
+// A transcript of a device on I2C has one transaction or one outcome a line,
+// bytes in hex. The test of hal/regmap plays it against the profile, to its last
+// line:
 //
 //	# a comment
 //	address 44             the device's
@@ -15,6 +16,15 @@
 //	read a=25 b=-3:out-of-range c=bad
 //	                       the reading's points, in units of their resolution
 //	fail crc mismatch      the reading fails, with that in its error
+//
+// That of a device on GPIO lines is played by the test of hal/line:
+//
+//	line out 27            a line of the profile and its offset on the chip
+//	in motion high         what drives an input from now on
+//	do set on=true         a command
+//	out out high           what an output was driven to since the last command
+//	                       or reading, and nothing else was
+//	read on=1              as above
 package profiles
 
 import (
