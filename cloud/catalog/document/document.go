@@ -19,10 +19,11 @@ const (
 
 // Document is a document that is right by itself.
 type Document struct {
-	Kind Kind
-	Name string // SITE, SITE/NAME, SITE/PATH of a room, or a profile's id
-	Zone string // of a site: where its state should live; empty anywhere
-	Text []byte // as it was given
+	Kind  Kind
+	Name  string // SITE, SITE/NAME, SITE/PATH of a room, or a profile's id
+	Title string
+	Zone  string // of a site: where its state should live; empty anywhere
+	Text  []byte // as it was given
 
 	tree *config.Document
 }
@@ -47,6 +48,9 @@ func Parse(file string, text []byte) (*Document, error) {
 	}
 	return d, nil
 }
+
+// String names the document: "room hq/kitchen".
+func (d *Document) String() string { return string(d.Kind) + " " + d.Name }
 
 // Errorf reports a fault at one of the document's values that only the caller
 // can know. path is config.Document's.
@@ -82,6 +86,7 @@ func (d *Document) head() error {
 		return d.Errorf(config.Join("$", key), "%v", err)
 	}
 	d.Name = name
+	d.Title, _ = tree["title"].(string)
 	return nil
 }
 
@@ -109,7 +114,7 @@ func (d *Document) judgeSite() error {
 		}
 	}
 	d.Zone = in.Zone
-	return d.checkTitle(in.Title)
+	return d.checkTitle()
 }
 
 // gatewayDocument is a gateway as it is written:
@@ -128,14 +133,14 @@ func (d *Document) judgeGateway() error {
 	if err := d.tree.Decode(&in); err != nil {
 		return err
 	}
-	return d.checkTitle(in.Title)
+	return d.checkTitle()
 }
 
-func (d *Document) checkTitle(title string) error {
-	if len(title) > maxTitle {
-		return d.Errorf("$.title", "%d bytes, at most %d", len(title), maxTitle)
+func (d *Document) checkTitle() error {
+	if len(d.Title) > maxTitle {
+		return d.Errorf("$.title", "%d bytes, at most %d", len(d.Title), maxTitle)
 	}
-	if i := strings.IndexFunc(title, func(c rune) bool { return !unicode.IsPrint(c) }); i >= 0 {
+	if i := strings.IndexFunc(d.Title, func(c rune) bool { return !unicode.IsPrint(c) }); i >= 0 {
 		return d.Errorf("$.title", "want a line of printable characters, byte %d is none", i+1)
 	}
 	return nil

@@ -24,6 +24,6 @@ func newRoot() *cobra.Command {
 	}
 	var api string
 	root.PersistentFlags().StringVar(&api, "api", "http://127.0.0.1:7480", "the cloud node's HTTP address")
-	root.AddCommand(newStatus(&api), newVerify(&api))
+	root.AddCommand(newStatus(&api), newVerify(&api), newApply(&api), newDiff(&api), newGet(&api), newDescribe(&api), newDelete(&api))
 	return root
 }

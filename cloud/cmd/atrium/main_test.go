@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -10,7 +12,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"github.com/atrium-iot/atrium/cloud/api"
 	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/cloud/catalog"
+	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
 )
 
 func TestMain(m *testing.M) {
@@ -35,6 +40,9 @@ func TestTheCommandLine(t *testing.T) {
 				env.Defer(srv.Close)
 				env.Setenv(name, srv.URL)
 			}
+			if err := serveCatalog(env); err != nil {
+				return err
+			}
 			srv := httptest.NewServer(http.NotFoundHandler())
 			env.Setenv("OTHER", srv.URL)
 			env.Defer(srv.Close)
@@ -44,6 +52,21 @@ func TestTheCommandLine(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// serveCatalog serves an empty catalog at $CATALOG.
+func serveCatalog(env *testscript.Env) error {
+	kv := journaltest.NewMem(journaltest.Config{}).KV(catalog.Bucket)
+	c, err := catalog.Open(context.Background(), catalog.Config{ClusterID: "c1", Shards: 1, Zone: "local"}, kv, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	api.Register(mux, "test", nil, nil, c) // what the scripts ask is the catalog's alone
+	srv := httptest.NewServer(api.Handler(mux))
+	env.Setenv("CATALOG", srv.URL)
+	env.Defer(func() { srv.Close(); c.Close() })
+	return nil
 }
 
 // cloud answers as a node with one site, one gateway, one run of it and one
