@@ -1,0 +1,87 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/api/client"
+)
+
+// Action is what a person does to the demonstration.
+type Action uint8
+
+// The actions. All but KillCloud concern one site.
+const (
+	SwitchLink Action = iota + 1 // cut it, or heal it
+	KillGateway
+	KillCloud
+	SwitchSensor // unplug it, or plug it in
+	SwitchHeater // by a command through the cloud
+)
+
+// answerTimeout is how long a command's answer is waited for: its own expiry
+// and the way back.
+const answerTimeout = 35 * time.Second
+
+// Do performs an action on the i-th site, in the direction that the picture
+// suggests, and returns what was done, in words.
+func (f *Feed) Do(ctx context.Context, a Action, i int) (string, error) {
+	d := f.demo
+	f.mu.Lock()
+	site := &f.picture.Sites[i]
+	cut, broken, on, name, plant := site.Cut, site.Broken, site.heaterOn(), site.Name, site.Plant
+	f.mu.Unlock()
+	switch {
+	case a == SwitchLink && cut:
+		return "healed the link of " + name + ": watch the backlog drain", d.HealLink(i)
+	case a == SwitchLink:
+		return "cut the link of " + name + ": its buffer grows, nothing is lost", d.CutLink(i)
+	case a == KillGateway:
+		return "killed the gateway of " + name + " (kill -9): it comes back in " + seconds(restartAfter), d.KillGateway(i)
+	case a == KillCloud:
+		return "killed the cloud node (kill -9): it comes back in " + seconds(restartAfter), d.KillCloud()
+	case a == SwitchSensor && broken:
+		err := d.RepairSensor(ctx, i)
+		f.setBroken(i, err != nil)
+		return "plugged " + plant.Sensor.Device + " in again", err
+	case a == SwitchSensor:
+		err := d.BreakSensor(i)
+		f.setBroken(i, err == nil)
+		return "unplugged " + plant.Sensor.Device + ": its readings turn bad", err
+	case a == SwitchHeater:
+		return f.switchHeater(ctx, i, !on)
+	}
+	return "", fmt.Errorf("demo: there is no action %d", a)
+}
+
+func (f *Feed) switchHeater(ctx context.Context, i int, on bool) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	c, err := f.demo.SwitchHeater(ctx, i, on)
+	if err != nil {
+		return "", err
+	}
+	state := map[bool]string{true: "on", false: "off"}[on]
+	return "sent " + c.Device + " " + c.Command + " " + state + ": the answer comes by the same way", nil
+}
+
+func (f *Feed) setBroken(i int, broken bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.picture.Sites[i].Broken = broken
+}
+
+// heaterOn reads the heater's twin.
+func (p *SitePicture) heaterOn() bool {
+	i := slices.IndexFunc(p.Devices, func(d client.Device) bool { return d.Device == p.Plant.Heater })
+	if i < 0 {
+		return false
+	}
+	return slices.ContainsFunc(p.Devices[i].Points, func(pt client.Point) bool {
+		return pt.Point == "on" && pt.Value != nil && *pt.Value != 0
+	})
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) }

@@ -1,0 +1,269 @@
+package demo
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/cloud/demo/plant"
+)
+
+const (
+	// trendEvery and trendLength make a sparkline: two minutes.
+	trendEvery  = 2 * time.Second
+	trendLength = 60
+	// logLength is how many lines of what happened are kept: a screen of them.
+	logLength = 64
+)
+
+// Picture is what a screen shows of a demonstration. It is plain data.
+type Picture struct {
+	API   string
+	Begin time.Time
+	Now   time.Time
+	Cloud Health
+	Sites []SitePicture
+	Log   []LogLine // oldest first
+	Ready bool      // the cloud has told everything once
+}
+
+// LogLine is something that happened.
+type LogLine struct {
+	At   time.Time
+	Text string
+}
+
+// SitePicture is one site.
+type SitePicture struct {
+	Name    string
+	Plant   plant.Site
+	Cut     bool // the link
+	Broken  bool // the sensor is unplugged
+	Gateway Health
+	Edge    Edge
+	Applied uint64          // readings in twin and history
+	Rooms   []RoomPicture   // by name
+	Devices []client.Device // by name
+	Alarms  []client.Alarm  // active ones, by pipeline and device
+	Command *client.Command // the newest
+
+	trended time.Time
+}
+
+// RoomPicture is a room and where its temperature comes from.
+type RoomPicture struct {
+	client.Room
+	Trend []float64 // mean temperature, oldest first, every trendEvery
+}
+
+// Edge is a gateway's account of itself, its counts over all its lives.
+type Edge struct {
+	Known bool // it answers
+	EdgeStatus
+	before counts // of the lives before the present one
+}
+
+type counts struct{ sampled, committed, acked, dropped, sent uint64 }
+
+// EdgeStatus is what a gateway's /status says (edge/agent).
+type EdgeStatus struct {
+	Gateway    string  `json:"gateway"`
+	Connected  bool    `json:"connected"`
+	Mode       string  `json:"mode"`
+	Sampled    uint64  `json:"sampled"`
+	Committed  uint64  `json:"committed"`
+	Acked      uint64  `json:"acked"`
+	Dropped    uint64  `json:"dropped"`
+	SentBytes  uint64  `json:"sent_bytes"`
+	DrainETAMS *uint64 `json:"drain_eta_ms"`
+	Buffer     struct {
+		Frames      uint64 `json:"frames"`
+		Readings    uint64 `json:"readings"`
+		Bytes       uint64 `json:"bytes"`
+		OldestAgeMS uint64 `json:"oldest_age_ms"`
+		DiskBytes   uint64 `json:"disk_bytes"`
+	} `json:"buffer"`
+}
+
+func newSitePicture(s plant.Site) SitePicture { return SitePicture{Name: s.Name, Plant: s} }
+
+// Total returns the readings that were sampled, committed and acked, and the
+// bytes that were sent for them, over all lives of the gateway.
+func (e *Edge) Total() (sampled, committed, acked, sent uint64) {
+	return e.before.sampled + e.Sampled, e.before.committed + e.Committed, e.before.acked + e.Acked, e.before.sent + e.SentBytes
+}
+
+// edge takes a gateway's account. Counts that fall begin a new life.
+func (p *SitePicture) edge(s EdgeStatus) {
+	e := &p.Edge
+	if s.Sampled < e.Sampled || s.SentBytes < e.SentBytes {
+		e.before.sampled += e.Sampled
+		e.before.committed += e.Committed
+		e.before.acked += e.Acked
+		e.before.dropped += e.Dropped
+		e.before.sent += e.SentBytes
+	}
+	e.EdgeStatus = s
+}
+
+// trend adds the rooms' present temperatures, every trendEvery.
+func (p *SitePicture) trend(now time.Time) {
+	if now.Sub(p.trended) < trendEvery {
+		return
+	}
+	p.trended = now
+	for i := range p.Rooms {
+		r := &p.Rooms[i]
+		if a := r.Aggregate("temperature"); a != nil {
+			if len(r.Trend) == trendLength {
+				r.Trend = slices.Delete(r.Trend, 0, 1)
+			}
+			r.Trend = append(r.Trend, a.Mean)
+		}
+	}
+}
+
+// Aggregate returns what the room says about a point; nil if nothing.
+func (r *RoomPicture) Aggregate(point string) *client.Aggregate {
+	i := slices.IndexFunc(r.Aggregates, func(a client.Aggregate) bool { return a.Point == point })
+	if i < 0 {
+		return nil
+	}
+	return &r.Aggregates[i]
+}
+
+// Age is how long ago the newest value of the site's devices was sampled; false
+// without any.
+func (p *SitePicture) Age(now time.Time) (time.Duration, bool) {
+	var newest time.Time
+	for _, d := range p.Devices {
+		for _, pt := range d.Points {
+			if pt.SampledAt.After(newest) {
+				newest = pt.SampledAt
+			}
+		}
+	}
+	return now.Sub(newest), !newest.IsZero()
+}
+
+// Apply takes an event of the live stream.
+func (p *Picture) Apply(now time.Time, e client.Event) {
+	switch {
+	case e.Ready != nil:
+		p.Ready = true
+	case e.Gateway != nil:
+		if s := p.site(e.Gateway.Gateway); s != nil {
+			s.Applied = e.Gateway.Count.Readings
+		}
+	case e.Device != nil:
+		if s := p.site(e.Device.Device); s != nil {
+			s.Devices = put(s.Devices, *e.Device, func(d client.Device) string { return d.Device })
+		}
+	case e.Room != nil:
+		if s := p.site(e.Room.Room); s != nil {
+			s.room(*e.Room)
+		}
+	case e.Alarm != nil:
+		if s := p.site(e.Alarm.Pipeline); s != nil {
+			p.alarm(now, s, *e.Alarm)
+		}
+	case e.Command != nil:
+		if s := p.site(e.Command.Device); s != nil {
+			p.command(now, s, *e.Command)
+		}
+	case e.Gone != nil && e.Gone.Kind == "room":
+		if s := p.site(e.Gone.Name); s != nil {
+			s.Rooms = slices.DeleteFunc(s.Rooms, func(r RoomPicture) bool { return r.Room.Room == e.Gone.Name })
+		}
+	}
+}
+
+func (p *SitePicture) room(r client.Room) {
+	fresh := RoomPicture{Room: r}
+	if i := slices.IndexFunc(p.Rooms, func(x RoomPicture) bool { return x.Room.Room == r.Room }); i >= 0 {
+		fresh.Trend = p.Rooms[i].Trend
+	}
+	p.Rooms = put(p.Rooms, fresh, func(x RoomPicture) string { return x.Room.Room })
+}
+
+func alarmKey(a client.Alarm) string { return a.Pipeline + " " + a.Device }
+
+func (p *Picture) alarm(now time.Time, s *SitePicture, a client.Alarm) {
+	i := slices.IndexFunc(s.Alarms, func(x client.Alarm) bool { return alarmKey(x) == alarmKey(a) })
+	switch {
+	case a.State == "active":
+		if i < 0 {
+			p.say(now, fmt.Sprintf("alarm: %s: %s (%.1f)", a.Device, a.Text, a.Value))
+		}
+		s.Alarms = put(s.Alarms, a, alarmKey)
+	case i >= 0:
+		s.Alarms = slices.Delete(s.Alarms, i, i+1)
+		p.say(now, fmt.Sprintf("cleared: %s: %s (%.1f)", a.Device, a.Text, a.Value))
+	}
+}
+
+func (p *Picture) command(now time.Time, s *SitePicture, c client.Command) {
+	if old := s.Command; old != nil && (old.IssuedAt.After(c.IssuedAt) || old.ID == c.ID && old.State == c.State) {
+		return
+	}
+	s.Command = &c
+	if c.Ended() && p.Ready {
+		p.say(now, "command "+Describe(c))
+	}
+}
+
+// Describe says in words what became of a command.
+func Describe(c client.Command) string {
+	text := fmt.Sprintf("%s %s: %s", c.Device, c.Command, c.State)
+	if c.ConfirmedBy != "" {
+		text += ", confirmed by " + c.ConfirmedBy
+	}
+	if c.Text != "" {
+		text += ": " + c.Text
+	}
+	return text
+}
+
+// site returns the site of a name SITE/...; nil if it is none of the plant.
+func (p *Picture) site(name string) *SitePicture {
+	site, _, _ := strings.Cut(name, "/")
+	i := slices.IndexFunc(p.Sites, func(s SitePicture) bool { return s.Name == site })
+	if i < 0 {
+		return nil
+	}
+	return &p.Sites[i]
+}
+
+func (p *Picture) say(now time.Time, text string) {
+	if len(p.Log) == logLength {
+		p.Log = slices.Delete(p.Log, 0, 1)
+	}
+	p.Log = append(p.Log, LogLine{now, text})
+}
+
+// clone copies what Apply and trend write to in place.
+func (p *Picture) clone() Picture {
+	c := *p
+	c.Log = slices.Clone(p.Log)
+	c.Sites = slices.Clone(p.Sites)
+	for i := range c.Sites {
+		s := &c.Sites[i]
+		s.Devices, s.Alarms, s.Rooms = slices.Clone(s.Devices), slices.Clone(s.Alarms), slices.Clone(s.Rooms)
+		for j := range s.Rooms {
+			s.Rooms[j].Trend = slices.Clone(s.Rooms[j].Trend)
+		}
+	}
+	return c
+}
+
+// put inserts or replaces an item of a list that is sorted by name.
+func put[T any](list []T, item T, name func(T) string) []T {
+	i, ok := slices.BinarySearchFunc(list, name(item), func(x T, n string) int { return strings.Compare(name(x), n) })
+	if ok {
+		list[i] = item
+		return list
+	}
+	return slices.Insert(list, i, item)
+}

@@ -1,0 +1,151 @@
+package demo
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/cloud/demo/plant"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func fresh() Picture {
+	p := Picture{}
+	for _, s := range plant.Sites() {
+		p.Sites = append(p.Sites, newSitePicture(s))
+	}
+	return p
+}
+
+func TestAnAlarmIsSaidWhenItIsRaisedAndWhenItEnds(t *testing.T) {
+	p, now := fresh(), time.Now()
+	alarm := client.Alarm{Pipeline: "hq/warm", Device: "hq/t1", State: "active", Text: "too warm", Value: 25}
+	p.Apply(now, client.Event{Alarm: &alarm})
+	alarm.Value = 26
+	p.Apply(now, client.Event{Alarm: &alarm})
+	if len(p.Sites[0].Alarms) != 1 || p.Sites[0].Alarms[0].Value != 26 || len(p.Log) != 1 {
+		t.Fatalf("alarms %+v, log %+v", p.Sites[0].Alarms, p.Log)
+	}
+	alarm.State = "cleared"
+	p.Apply(now, client.Event{Alarm: &alarm})
+	if len(p.Sites[0].Alarms) != 0 || len(p.Log) != 2 || !strings.HasPrefix(p.Log[1].Text, "cleared: hq/t1") {
+		t.Errorf("alarms %+v, log %+v", p.Sites[0].Alarms, p.Log)
+	}
+}
+
+func TestCountsOfAGatewayThatWasKilledAddUp(t *testing.T) {
+	var s SitePicture
+	for _, sampled := range []uint64{10, 100, 5, 20} { // a new life begins with 5
+		s.edge(EdgeStatus{Sampled: sampled, Committed: sampled, Acked: sampled, SentBytes: 2 * sampled})
+	}
+	sampled, committed, acked, sent := s.Edge.Total()
+	if sampled != 120 || committed != 120 || acked != 120 || sent != 240 {
+		t.Errorf("got %d sampled, %d committed, %d acked, %d bytes", sampled, committed, acked, sent)
+	}
+}
+
+func TestATrendSurvivesARoomsChanges(t *testing.T) {
+	p, now := fresh(), time.Now()
+	s := &p.Sites[0]
+	for i := range trendLength + 5 {
+		room := client.Room{Room: "hq/lobby", Aggregates: []client.Aggregate{{Point: "temperature", Mean: float64(i)}}}
+		p.Apply(now, client.Event{Room: &room})
+		s.trend(now)
+		s.trend(now.Add(trendEvery / 2)) // too soon: nothing
+		now = now.Add(trendEvery)
+	}
+	if n := len(s.Rooms[0].Trend); n != trendLength || s.Rooms[0].Trend[n-1] != trendLength+4 {
+		t.Errorf("trend %v", s.Rooms[0].Trend)
+	}
+	p.Apply(now, client.Event{Gone: &client.Gone{Kind: "room", Name: "hq/lobby"}})
+	if len(s.Rooms) != 0 {
+		t.Error("a room that is gone is shown")
+	}
+}
+
+func TestAPictureThatWasHandedOutDoesNotChange(t *testing.T) {
+	p, now := fresh(), time.Now()
+	device := client.Device{Device: "hq/t1", Liveness: "live"}
+	p.Apply(now, client.Event{Device: &device})
+	given := p.clone()
+	device.Liveness = "silent"
+	p.Apply(now, client.Event{Device: &device})
+	p.say(now, "later")
+	if given.Sites[0].Devices[0].Liveness != "live" || len(given.Log) != 0 {
+		t.Errorf("got %+v", given)
+	}
+}
+
+func TestWhatIsOfNoSiteIsIgnored(t *testing.T) {
+	p := fresh()
+	p.Apply(time.Now(), client.Event{Device: &client.Device{Device: "elsewhere/t1"}})
+	for _, s := range p.Sites {
+		if len(s.Devices) != 0 {
+			t.Errorf("%s has %v", s.Name, s.Devices)
+		}
+	}
+}
+
+func TestTheStateOfADemonstrationThatIsGoneIsNoState(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "state.json")
+	if _, err := ReadState(file); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("no file: %v", err)
+	}
+	if err := os.WriteFile(file, []byte(`{"pid": 0`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadState(file); err == nil || errors.Is(err, ErrNotRunning) {
+		t.Errorf("a damaged file: %v", err)
+	}
+	if err := os.WriteFile(file, []byte(`{"pid": 4194305}`), 0o600); err != nil { // above the kernel's PID_MAX_LIMIT
+		t.Fatal(err)
+	}
+	if _, err := ReadState(file); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("a dead process: %v", err)
+	}
+}
+
+func TestKillRefusesAProcessThatIsAnotherProgram(t *testing.T) {
+	r := Running{PID: os.Getpid(), Program: "/usr/bin/atrium-edge"}
+	if err := r.Kill(); err == nil || !strings.Contains(err.Error(), "no longer /usr/bin/atrium-edge") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestALinkIsCutAndHealedByName(t *testing.T) {
+	var asked []string
+	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.URL.Path)
+		if len(asked) > 2 {
+			http.Error(w, "no more", http.StatusConflict)
+		}
+	}))
+	defer control.Close()
+	s := State{Sites: []SiteState{{Site: "hq", Link: control.URL}}}
+	hq, err := s.Site("hq")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(hq.SetLink(true), hq.SetLink(false)); err != nil {
+		t.Fatal(err)
+	}
+	if len(asked) != 2 || asked[0] != "POST /cut" || asked[1] != "POST /heal" {
+		t.Errorf("asked %v", asked)
+	}
+	if err := hq.SetLink(true); err == nil || !strings.Contains(err.Error(), "no more") {
+		t.Errorf("a refusal: %v", err)
+	}
+	if _, err := s.Site("nowhere"); err == nil || !strings.Contains(err.Error(), "hq") {
+		t.Errorf("an unknown site: %v", err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
