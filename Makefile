@@ -7,7 +7,7 @@ TOOL    := go tool -modfile=.ci/tools.mod
 EDGE    := ./edge/cmd/atrium-edge ./simulator/cmd/atrium-sim
 CLOUD   := ./cloud/cmd/atrium-cloud ./cloud/cmd/atrium
 
-.PHONY: help build test lint bench demo-check board-rpi3 mutants clean
+.PHONY: help build test lint bench demo demo-check board-rpi3 mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ lint: ## gofumpt, vet, staticcheck, tidy
 
 bench: ## every benchmark; docs/BENCHMARKS.md says how to read them
 	scripts/bench
+
+demo: ## a whole Atrium on this machine, to watch and to disturb
+	scripts/demo
 
 demo-check: ## one cloud node, two boards, two gateways, cuts and kills, then verify
 	scripts/demo-check
