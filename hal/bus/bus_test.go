@@ -436,6 +436,7 @@ func TestErrorsAreClassifiedByTheKernelsWords(t *testing.T) {
 		"regmap: x: read step 2: never ready: status 0x80 after 50ms":      KindPoll,
 		"remote: board of sim-i2c-1 is unreachable: connection timed out":  KindUnreachable,
 		"remote: board of b is unreachable: dial unix: connection refused": KindUnreachable,
+		"GPIOLine.Out(): line_request ioctl: device or resource busy":      KindArbitration,
 		"something else": KindOther,
 	} {
 		if got := Kind(errors.New(text)); got != want {

@@ -13,7 +13,7 @@ const (
 	KindNone        ErrorKind = "none"
 	KindNack        ErrorKind = "nack"        // nobody answers at the address
 	KindTimeout     ErrorKind = "timeout"     // the controller gave up: stretched clock, stuck line; on i2c-imx also an absent address
-	KindArbitration ErrorKind = "arbitration" // another master won, or the bus was busy
+	KindArbitration ErrorKind = "arbitration" // another master won, or the bus was busy; of a line, another program holds it
 	KindCRC         ErrorKind = "crc"         // the bytes came, but changed
 	KindPoll        ErrorKind = "poll"        // the device was never ready
 	KindStall       ErrorKind = "stall"       // beyond the owner's deadline

@@ -126,30 +126,36 @@ func (t *task) next() (line int, ok bool) {
 
 // access does what the phase wants of a line. Only outputs are driven, and only
 // inputs are read.
-func (t *task) access(c Chip, i int) (err error) {
+func (t *task) access(c Chip, i int) error {
+	pin, err := t.pin(c, i)
+	if err != nil {
+		return err
+	}
+	l := &t.profile.Lines[i]
+	switch {
+	case t.phase == settingUp && !l.Output:
+		return pin.In(pulls[l.Pull], gpio.NoEdge)
+	case !l.Output:
+		level, err := read(pin)
+		t.levels[i] = bit(level)
+		return err
+	case t.phase == settingUp:
+		t.levels[i] = bit(gpio.Level(l.High))
+	case t.phase == acting:
+		t.levels[i] = bit(t.targets[t.at])
+	}
+	return pin.Out(t.levels[i] == 1)
+}
+
+func (t *task) pin(c Chip, i int) (gpio.PinIO, error) {
 	if t.pins[i] == nil {
 		pin, err := c.Line(t.offsets[i])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		t.pins[i] = pin
 	}
-	l := &t.profile.Lines[i]
-	level := gpio.Level(t.levels[i] == 1)
-	switch {
-	case t.phase == acting:
-		level = t.targets[t.at]
-	case t.phase == settingUp && l.Output:
-		level = gpio.Level(l.High)
-	case t.phase == settingUp:
-		return t.pins[i].In(pulls[l.Pull], gpio.NoEdge)
-	case !l.Output:
-		level, err = read(t.pins[i])
-		t.levels[i] = bit(level)
-		return err
-	}
-	t.levels[i] = bit(level)
-	return t.pins[i].Out(level)
+	return t.pins[i], nil
 }
 
 // verb says what access does, for errors.

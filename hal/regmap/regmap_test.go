@@ -301,6 +301,32 @@ func TestAPollIsRepeatedUntilItsLimitAndNoLonger(t *testing.T) {
 	}
 }
 
+func TestADeviceOnItsOwnerIsReadThereAndKnowsNoCommands(t *testing.T) {
+	b := &script{answer: word}
+	owner := bus.New[i2c.Bus]("i2c-1", b, bus.Config{}, slog.New(slog.DiscardHandler), nil)
+	bound := New(parse(t, setUp), 0x40).On(owner)
+	var s profile.Sample
+	ended := make(chan error, 1)
+	done := func(err error) { ended <- err }
+	if err := bound.Read(&s, done); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil || s.V[0] != 0xbeef*2 {
+		t.Errorf("read %v, %v", s.V, err)
+	}
+	err := bound.Do(&profile.Command{Name: "set"}, nil, done)
+	if err == nil || err.Error() != "regmap: profile test.device has no commands" {
+		t.Errorf("Do = %v", err)
+	}
+	if err := owner.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	err = bound.Read(&s, done)
+	if !errors.Is(err, bus.ErrClosed) || !strings.HasPrefix(err.Error(), "bus: i2c-1: device at 0x40: ") {
+		t.Errorf("a reading on a closed bus: %v", err)
+	}
+}
+
 // A step that outlives its deadline is over for whoever submitted it: the
 // kernel's late answer must not reach the sample, which its owner reads again.
 func TestWhatComesAfterAStallDoesNotChangeTheSample(t *testing.T) {
