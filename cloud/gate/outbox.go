@@ -62,10 +62,10 @@ type taken struct {
 	expired int // waited until they could no longer begin: not in the bytes
 }
 
-// take appends the messages of the outbox to dst as items of the control
-// stream and empties it. Welcome is ahead of everything. Acks come before
-// rejects: a rejected sequence is above what is acked.
-func (s *session) take(dst []byte, welcome wire.Welcome, now time.Time) ([]byte, taken) {
+// take returns the messages of the outbox as items of the control stream and
+// empties it. Welcome is ahead of everything. Acks come before rejects: a
+// rejected sequence is above what is acked.
+func (s *session) take(welcome wire.Welcome, now time.Time) (dst []byte, commands taken) {
 	o := &s.out
 	var msg []byte
 	if o.welcome {
@@ -97,9 +97,9 @@ func (s *session) take(dst []byte, welcome wire.Welcome, now time.Time) ([]byte,
 		msg = (&wire.Settled{IDs: o.settled}).Append(msg[:0])
 		dst = wire.AppendItem(dst, msg)
 	}
-	dst, orders := o.takeOrders(dst, now)
+	dst, commands = o.takeOrders(dst, now)
 	*o = outbox{}
-	return dst, orders
+	return dst, commands
 }
 
 // takeOrders appends the commands with the time that is left of each: what it

@@ -103,7 +103,7 @@ func (o *oracle) sent() {
 		}
 		o.results = o.results[1:]
 	}
-	o.s.take(nil, wire.Welcome{Version: 1}, time.Time{})
+	o.s.take(wire.Welcome{Version: 1}, time.Time{})
 }
 
 func newOracle(t interface{ Fatalf(string, ...any) }) *oracle {

@@ -201,7 +201,7 @@ func (st *stage) do(t *testing.T, f []string) string {
 		return fmt.Sprintf("  lost %d\n", st.s.end())
 	case "send":
 		st.s.credit(st.lag)
-		sent, commands := st.s.take(nil, wire.Welcome{Version: 1}, st.now)
+		sent, commands := st.s.take(wire.Welcome{Version: 1}, st.now)
 		out := showSent(t, sent)
 		if commands.expired > 0 {
 			out += fmt.Sprintf("  expired %d\n", commands.expired)

@@ -13,7 +13,6 @@ import (
 // write sends what the session has to say until ctx ends. Durable frames are
 // gathered for ackDelay; anything else goes at once.
 func (c *conn) write(ctx context.Context, stream *quic.Stream) error {
-	var buf []byte
 	for {
 		select {
 		case <-c.wake:
@@ -34,12 +33,13 @@ func (c *conn) write(ctx context.Context, stream *quic.Stream) error {
 				return err
 			}
 		}
-		var commands taken
-		if buf, commands = c.collect(buf[:0]); len(buf) == 0 {
-			continue
-		}
 		if err := stream.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 			return fmt.Errorf("gate: write control stream: %w", err)
+		}
+		// A buffer of its own: a connection keeps no memory of a long write (I5).
+		buf, commands := c.collect()
+		if len(buf) == 0 {
+			continue
 		}
 		if _, err := stream.Write(buf); err != nil {
 			c.gate.metrics.commands.lost.Add(float64(commands.sent))
@@ -71,14 +71,14 @@ func (c *conn) settle() (urgent bool, err error) {
 }
 
 // collect takes the outbox as bytes of the control stream.
-func (c *conn) collect(dst []byte) ([]byte, taken) {
+func (c *conn) collect() (buf []byte, commands taken) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	dst, commands := c.session.take(dst, wire.Welcome{
+	buf, commands = c.session.take(wire.Welcome{
 		Version: wire.Version,
 		Cluster: c.gate.cfg.Cluster,
 		Node:    c.gate.cfg.Node,
 	}, time.Now())
 	c.gate.metrics.commands.expired.Add(float64(commands.expired))
-	return dst, commands
+	return buf, commands
 }
