@@ -181,8 +181,10 @@ func (k *KV) replace(ctx context.Context, key string, value []byte, revision uin
 		},
 		apply: func() { rev = k.t.set(key, value, k.m.cfg.LazySync) },
 	}
-	err := k.m.durable(ctx, k.dead, k.t.writer, Step{Kind: PutKey, Name: key}, w)
-	return rev, err
+	if err := k.m.durable(ctx, k.dead, k.t.writer, Step{Kind: PutKey, Name: key}, w); err != nil {
+		return 0, err // rev may still be set, by a write that arrives late
+	}
+	return rev, nil
 }
 
 // Keys as journal.KV's.
