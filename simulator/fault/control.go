@@ -22,7 +22,8 @@ const (
 type View struct {
 	ID          uint64  `json:"id"`
 	Bus         string  `json:"bus"`
-	Address     string  `json:"address"` // "0x48"
+	Address     string  `json:"address,omitempty"` // "0x48"
+	Line        *uint16 `json:"line,omitempty"`    // of a GPIO chip
 	Kind        string  `json:"kind"`
 	Probability float64 `json:"probability"`
 	State       string  `json:"state"`               // "planned" or "in force"
@@ -37,8 +38,13 @@ func (s *Set) Faults() []View {
 	views := []View{}
 	for _, a := range s.list() {
 		v := View{
-			ID: a.id, Bus: a.Bus, Address: fmt.Sprintf("%#x", a.Address), Kind: a.Kind.String(),
+			ID: a.id, Bus: a.Bus, Kind: a.Kind.String(),
 			Probability: a.Probability, State: "in force", Injected: a.injected,
+		}
+		if a.Line {
+			v.Line = &a.Address
+		} else {
+			v.Address = a.Place.String()
 		}
 		if !a.InForce(at) {
 			v.State, v.BeginsIn = "planned", (a.Begin - at).Round(time.Millisecond).String()
@@ -54,7 +60,8 @@ func (s *Set) Faults() []View {
 // request is the body of POST /faults.
 type request struct {
 	Bus         string   `json:"bus"`
-	Address     address  `json:"address"`
+	Address     *address `json:"address"` // or
+	Line        *uint16  `json:"line"`    // of a GPIO chip
 	Kind        string   `json:"kind"`
 	For         duration `json:"for"`         // absent: until it is deleted
 	Probability *float64 `json:"probability"` // absent: 1
@@ -85,7 +92,8 @@ func (d *duration) UnmarshalJSON(b []byte) error {
 }
 
 // Handler is the control: GET /faults, POST /faults with a JSON body such as
-// {"bus":"sim-i2c-1","address":"0x48","kind":"nack","for":"10s"}, DELETE
+// {"bus":"sim-i2c-1","address":"0x48","kind":"nack","for":"10s"} or
+// {"bus":"sim-gpio-0","line":27,"kind":"stuck"}, DELETE
 // /faults for all and /faults/{id} for one. Each answers with the faults that
 // are then not over. What it does not take gets a line that says what it wants,
 // and changes nothing: status 400, 404 where the chip or the fault is not there,
@@ -152,7 +160,7 @@ func (s *Set) read(body io.Reader) (order, error) {
 	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(&q); err != nil {
-		return order{}, fmt.Errorf("body: want a JSON object with bus, address, kind, for and probability: %w", err)
+		return order{}, fmt.Errorf("body: want a JSON object with bus, address or line, kind, for and probability: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return order{}, errors.New("body: want one JSON object and nothing behind it")
@@ -161,7 +169,11 @@ func (s *Set) read(body io.Reader) (order, error) {
 	if !ok {
 		return order{}, unknownKind(q.Kind)
 	}
-	f := Fault{Place: Place{q.Bus, uint16(q.Address)}, Kind: kind, End: time.Duration(q.For), Probability: 1}
+	place, bad := placeOf(q.Bus, (*uint16)(q.Address), q.Line)
+	if bad != nil {
+		return order{}, bad
+	}
+	f := Fault{Place: place, Kind: kind, End: time.Duration(q.For), Probability: 1}
 	if q.Probability != nil {
 		f.Probability = *q.Probability
 	}

@@ -73,6 +73,10 @@ func TestTheControlRefusesBadInput(t *testing.T) {
 		{400, "POST", "/faults", `{"bus":"b","address":-1,"kind":"nack"}`, `got -1`},
 		{404, "POST", "/faults", `{"bus":"b","address":"0x49","kind":"nack"}`, `key "address": want one of [0x20 0x48] on bus "b", got 0x49`},
 		{404, "POST", "/faults", `{"bus":"c","address":"0x48","kind":"nack"}`, `key "bus": no chip is on a bus "c"`},
+		{400, "POST", "/faults", `{"bus":"b","kind":"nack"}`, `key "address": missing; on a GPIO chip it is a line`},
+		{404, "POST", "/faults", `{"bus":"g","line":5,"kind":"stuck"}`, `key "line": want one of [line 17 line 27] on GPIO chip "g", got line 5`},
+		{400, "POST", "/faults", `{"bus":"g","line":-1,"kind":"stuck"}`, `want a JSON object with bus, address or line`},
+		{400, "POST", "/faults", `{"bus":"g","line":27,"kind":"crc"}`, `a line takes unplugged and stuck, not crc`},
 		{400, "POST", "/faults", `{"bus":"b","address":"0x48"}`, `key "kind": want unplugged, nack, stuck or crc, got ""`},
 		{400, "POST", "/faults", `{"bus":"b","address":"0x48","kind":"nack","for":10}`, `key "for": want a duration such as "10s"`},
 		{400, "POST", "/faults", `{"bus":"b","address":"0x48","kind":"nack","for":"-1s"}`, `got "-1s"`},
@@ -101,7 +105,7 @@ func TestTheControlRefusesBadInput(t *testing.T) {
 func FuzzPost(f *testing.F) {
 	f.Add([]byte(`{"bus":"b","address":"0x48","kind":"nack","for":"10s","probability":0.5}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := New([]Target{{Place: here}}, 1, nil)
+		s := New([]Target{{Place: here}, {Place: relay}}, 1, nil)
 		w := httptest.NewRecorder()
 		s.Handler().ServeHTTP(w, httptest.NewRequest("POST", "/faults", strings.NewReader(string(data))))
 		if n := len(s.list()); n > 1 || (w.Code == 200) != (n == 1) || w.Code >= 500 {

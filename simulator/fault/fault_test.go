@@ -51,11 +51,13 @@ func (c *teller) Tx(_, r []byte) error {
 }
 
 var (
-	here  = Place{"b", 0x48}
-	exact = Place{"b", 0x20}
+	here  = Place{Bus: "b", Address: 0x48}
+	exact = Place{Bus: "b", Address: 0x20}
+	pir   = Place{Bus: "g", Address: 17, Line: true}
+	relay = Place{Bus: "g", Address: 27, Line: true}
 )
 
-// bench is a set with two tellers, the second one exact.
+// bench is a set with two tellers, the second one exact, and two parts.
 type bench struct {
 	t    *testing.T
 	set  *Set
@@ -66,7 +68,7 @@ type bench struct {
 
 func newBench(t *testing.T, seed uint64) *bench {
 	b := &bench{t: t, reg: prometheus.NewRegistry()}
-	b.set = New([]Target{{Place: here}, {Place: exact, Exact: true}}, seed, b.reg)
+	b.set = New([]Target{{Place: here}, {Place: exact, Exact: true}, {Place: pir}, {Place: relay}}, seed, b.reg)
 	b.chip = b.set.Wrap(here, func() chip.Chip { b.made.Add(1); return &teller{} })
 	b.set.Wrap(exact, func() chip.Chip { return &teller{} })
 	return b

@@ -15,7 +15,8 @@ type (
 		At          time.Duration  `yaml:"at" range:"..1000h"`
 		For         *time.Duration `yaml:"for" range:"1ms..1000h"`
 		Bus         string         `yaml:"bus,required"`
-		Address     uint16         `yaml:"address,required"`
+		Address     *uint16        `yaml:"address"`
+		Line        *uint16        `yaml:"line"`
 		Kind        string         `yaml:"kind,required"`
 		Probability *float64       `yaml:"probability"`
 	}
@@ -51,7 +52,11 @@ func (s *Set) order(p planned) (order, *refusal) {
 	if !ok {
 		return order{}, unknownKind(p.Kind)
 	}
-	f := Fault{Place: Place{p.Bus, p.Address}, Kind: kind, Begin: p.At, Probability: 1}
+	place, bad := placeOf(p.Bus, p.Address, p.Line)
+	if bad != nil {
+		return order{}, bad
+	}
+	f := Fault{Place: place, Kind: kind, Begin: p.At, Probability: 1}
 	if p.For != nil {
 		f.End = p.At + *p.For
 	}

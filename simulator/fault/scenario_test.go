@@ -21,7 +21,7 @@ func TestAFaultyScenarioIsRefusedWithItsPlace(t *testing.T) {
 		}
 		var s strings.Builder
 		for _, a := range b.set.list() {
-			fmt.Fprintf(&s, "%d %s %#x %s", a.id, a.Bus, a.Address, a.Kind)
+			fmt.Fprintf(&s, "%d %s %s %s", a.id, a.Bus, a.Place, a.Kind)
 			if a.End != 0 {
 				fmt.Fprintf(&s, " for %v", a.End-a.Begin)
 			}
@@ -47,8 +47,9 @@ func TestABoardHasABoundedNumberOfFaults(t *testing.T) {
 
 func FuzzPlan(f *testing.F) {
 	f.Add([]byte("faults: [{at: 1s, for: 2s, bus: b, address: 0x48, kind: crc, probability: 0.5}]"))
+	f.Add([]byte("faults: [{bus: g, line: 27, kind: stuck}]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := New([]Target{{Place: here}}, 1, nil)
+		s := New([]Target{{Place: here}, {Place: relay}}, 1, nil)
 		err := s.Plan("f", data)
 		if n := len(s.list()); err != nil && n > 0 {
 			t.Errorf("%d faults in spite of %v", n, err)

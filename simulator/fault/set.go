@@ -30,28 +30,30 @@ type Set struct {
 	last uint64     // id of the newest
 }
 
-// New returns the set of a board of these chips, without a fault. Its time
+// New returns the set of a board of these targets, without a fault. Its time
 // begins now. Sets of one seed hit the same transactions. reg may be nil.
 func New(targets []Target, seed uint64, reg prometheus.Registerer) *Set {
 	if reg == nil {
 		reg = prometheus.NewRegistry()
 	}
 	injections := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "atrium_fault_injections_total", Help: "Transactions with a chip that a fault changed.",
+		Name: "atrium_fault_injections_total", Help: "Transactions with a chip, and readings and switchings of a line, that a fault changed.",
 	}, []string{"bus", "address", "kind"})
 	reg.MustRegister(injections)
 	s := &Set{start: time.Now(), targets: make(map[Place]*target, len(targets))}
 	for _, one := range targets {
-		t := &target{Target: one, start: s.start, random: rand.New(rand.NewPCG(seed, one.hash()))}
+		t := &target{Target: one, start: s.start, settled: func(time.Duration) {}, random: rand.New(rand.NewPCG(seed, one.hash()))}
 		for k := range kinds {
-			t.injected[k] = injections.WithLabelValues(one.Bus, fmt.Sprintf("%#x", one.Address), k.String())
+			if !one.Line || k.ofLine() {
+				t.injected[k] = injections.WithLabelValues(one.Bus, one.Place.String(), k.String())
+			}
 		}
 		s.targets[one.Place] = t
 	}
 	return s
 }
 
-// hash tells the chips of one seed apart.
+// hash tells the targets of one seed apart.
 func (p Place) hash() uint64 {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s/%d", p.Bus, p.Address)
@@ -62,13 +64,19 @@ func (p Place) hash() uint64 {
 // returns it in its faults. powerOn is called again each time that the chip is
 // plugged in.
 func (s *Set) Wrap(at Place, powerOn func() chip.Chip) chip.Chip {
+	return newBrokenChip(s.target(at), powerOn)
+}
+
+// WrapPart is Wrap for the part at a line.
+func (s *Set) WrapPart(at Place, powerOn func() chip.Part) chip.Part {
+	return newBrokenPart(s.target(at), powerOn)
+}
+
+func (s *Set) target(at Place) *target {
 	t, ok := s.targets[at]
 	if !ok {
 		panic(fmt.Sprintf("BUG: fault: %+v is no target", at))
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.powerOn, t.chip = powerOn, powerOn()
 	return t
 }
 
@@ -103,17 +111,32 @@ func (s *Set) find(f Fault) (order, *refusal) {
 	if t, ok := s.targets[f.Place]; ok {
 		return order{f, t}, f.check(t.Target)
 	}
-	var on []string
+	return order{}, s.absent(f.Place)
+}
+
+// absent says why there is no target at a place.
+func (s *Set) absent(at Place) *refusal {
+	var near []Place // on the same bus
 	for p := range s.targets {
-		if p.Bus == f.Bus {
-			on = append(on, fmt.Sprintf("%#x", p.Address))
+		if p.Bus == at.Bus {
+			near = append(near, p)
 		}
 	}
-	if len(on) == 0 {
-		return order{}, &refusal{key: "bus", text: fmt.Sprintf("no chip is on a bus %q", f.Bus), absent: true}
+	slices.SortFunc(near, func(a, b Place) int { return cmp.Compare(a.Address, b.Address) })
+	refuse := func(key, format string, args ...any) *refusal {
+		return &refusal{key: key, text: fmt.Sprintf(format, args...), absent: true}
 	}
-	slices.Sort(on)
-	return order{}, &refusal{key: "address", text: fmt.Sprintf("want one of %v on bus %q, got %#x", on, f.Bus, f.Address), absent: true}
+	switch {
+	case len(near) == 0:
+		return refuse("bus", "no chip is on a bus %q", at.Bus)
+	case at.Line && !near[0].Line:
+		return refuse("line", "%q is an I2C bus, whose chips have an address", at.Bus)
+	case !at.Line && near[0].Line:
+		return refuse("address", "%q is a GPIO chip, whose parts have a line", at.Bus)
+	case at.Line:
+		return refuse("line", "want one of %v on GPIO chip %q, got %v", near, at.Bus, at)
+	}
+	return refuse("address", "want one of %v on bus %q, got %v", near, at.Bus, at)
 }
 
 // remove ends the faults that match and returns how many there were.
