@@ -29,6 +29,7 @@ func (s *Shard) apply(ctx context.Context, m journal.Message) error {
 	s.batched++
 	s.sinceSnap++
 	s.metrics.applied.Set(float64(m.Seq))
+	s.release()
 	if m.Seq <= s.history.Position(s.cfg.Shard) {
 		s.pending.Reset() // replay of what history holds
 	}
@@ -41,14 +42,16 @@ func (s *Shard) apply(ctx context.Context, m journal.Message) error {
 func (s *Shard) applyRecord(ctx context.Context, pos journal.Position, rec *journal.Record) error {
 	s.metrics.record(rec.Kind)
 	switch rec.Kind {
-	case journal.KindHello, journal.KindBind, journal.KindSchema, journal.KindClock, journal.KindFrame, journal.KindGap:
+	case journal.KindHello, journal.KindBind, journal.KindSchema, journal.KindClock, journal.KindFrame, journal.KindGap, journal.KindResult:
 		gw, err := id.ParseGateway(rec.Origin)
 		if err != nil {
 			return err
 		}
 		return s.toSite(ctx, rec.Site, record{pos: pos, kind: rec.Kind, gateway: gw.Name, body: rec.Body})
-	case journal.KindTick:
-		s.ticking = false
+	case journal.KindTick, journal.KindDocument, journal.KindIntent, journal.KindOutbox:
+		if rec.Kind == journal.KindTick {
+			s.ticking = false
+		}
 		return s.toSite(ctx, rec.Site, record{pos: pos, kind: rec.Kind, body: rec.Body})
 	case journal.KindBarrier:
 		return s.barrier(ctx, pos, rec.Body)
@@ -99,7 +102,7 @@ func (s *Shard) toSite(ctx context.Context, name id.Site, rec record) error {
 			return nil
 		}
 		var err error
-		if st, err = newSite(name, s.actors); err != nil {
+		if st, err = newSite(name, s.actors, &s.marks); err != nil {
 			return err
 		}
 		s.sites[name] = st
@@ -121,6 +124,7 @@ func (s *Shard) turn(ctx context.Context, st *site, rec record) error {
 		return s.takeOut(ctx, st, rec, err)
 	}
 	s.metrics.turn(&st.totals)
+	s.act(st)
 	return nil
 }
 

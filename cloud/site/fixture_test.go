@@ -180,6 +180,9 @@ type line struct {
 	shard   *Shard
 	reg     *prometheus.Registry
 	stop    func() error
+
+	documents *fakeDocuments
+	sender    *fakeSender
 }
 
 // start claims the shard and runs it until it serves. cfg needs no names.
@@ -209,7 +212,11 @@ func startOver(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, c
 	}
 	system := actor.NewActorSystem(actor.Config{Address: node, Port: 1, ClusterName: "test"}, quiet())
 	cfg.Node = node
-	l.shard, err = New(cfg, around(l.log), l.owner, mem.Objects(0), h, system, quiet(), l.reg)
+	l.sender, l.documents = &fakeSender{}, newFakeDocuments()
+	l.shard, err = New(cfg, Parts{
+		Journal: around(l.log), Owner: l.owner, Objects: mem.Objects(0), History: h,
+		Documents: l.documents, Sender: l.sender, Actors: system,
+	}, quiet(), l.reg)
 	if err != nil {
 		return nil, err
 	}
@@ -313,7 +320,9 @@ func (l *line) state() map[id.Site]string {
 // offline is a shard without a log, to which a test applies messages itself.
 func offline(t interface{ Errorf(string, ...any) }, node string) *Shard {
 	system := actor.NewActorSystem(actor.Config{Address: node, Port: 1, ClusterName: "test"}, quiet())
-	s, err := New(Config{Node: node}, noLog{}, noOwner{}, nil, newMemHistory(t), system, quiet(), nil)
+	s, err := New(Config{Node: node}, Parts{
+		Journal: noLog{}, Owner: noOwner{}, History: newMemHistory(t), Documents: newFakeDocuments(), Sender: &fakeSender{}, Actors: system,
+	}, quiet(), nil)
 	if err != nil {
 		panic(err)
 	}

@@ -115,7 +115,7 @@ func (g *gateway) decodeBlock(in *wire.Block, r *runState, clk clockState, b *bl
 	}
 	bind := g.state.Binds[series.Device]
 	b.batch = twin.Batch{
-		Columns: body.Columns, Rows: &b.rows, Tick: body.Tick, Grid: series.Grid,
+		Profile: body.Profile, Columns: body.Columns, Rows: &b.rows, Tick: body.Tick, Grid: series.Grid,
 		Order: twin.Order{Bind: bind, Boot: r.Rank, Run: r.Order, Seq: f.Seq},
 		Run:   f.Run, UTC0: clk.UTC0, Uncertainty: clk.Uncertainty, Source: clk.Source,
 	}

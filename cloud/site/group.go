@@ -5,25 +5,33 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/atrium-iot/atrium/cloud/command"
 	"github.com/atrium-iot/atrium/cloud/history"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/twin"
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/pipeline"
 )
 
 // site is one site's turn group: a router that every record enters by, a
-// gateway actor per gateway, a twin actor per device. It belongs to the
-// shard's goroutine; the actors run one at a time within a turn, and what they
-// share (projections, totals) needs no lock.
+// gateway actor per gateway, a twin actor per device, an actor per room and
+// per pipeline, and one for the commands. It belongs to the shard's goroutine;
+// the actors run one at a time within a turn, and what they share (projections,
+// totals, indexes) needs no lock.
 type site struct {
 	id     id.Site
 	system *actor.ActorSystem
 	group  *actor.Group
 	router actor.Ref[message]
+	marks  *marks // of the shard: what its watchers are told
 
-	gateways map[string]*gatewayActor
-	twins    map[string]*twinActor
+	gateways  map[string]*gatewayActor
+	twins     map[string]*twinActor
+	documents map[docKey]*document // in force
+	rooms     rooms
+	pipelines pipelines
+	commands  *commandActor
 
 	cursor uint64 // the message that the state stands at or beyond
 	dirty  bool   // changed since object was stored
@@ -31,7 +39,9 @@ type site struct {
 
 	// Of the turn in hand.
 	projections *history.Projections
+	entries     uint32 // alarm entries among the projections
 	totals      totals
+	effects     effects
 }
 
 // totals are what the turns since the last look at them did.
@@ -39,15 +49,31 @@ type totals struct {
 	readings, duplicates, late, suspect, refused, silenced int
 	gaps                                                   map[history.Reason]uint64
 	dead                                                   int
+
+	documents int // taken or removed
+	ended     int // commands
+	unread    int // rows beyond MaxPipelineDevices
+	rows      pipeline.Counts
 }
 
-// message is what the members of a group tell each other.
+// effects are what a turn asks of the shard's owner. A replay drops them: the
+// commands' state has them too.
+type effects struct {
+	outbox []id.Command // publish their outbox records
+	send   []id.Command
+}
+
+func (e *effects) reset() { *e = effects{e.outbox[:0], e.send[:0]} }
+
+// message is what the router, the gateways and the twins tell each other.
 type message struct {
-	now int64
-	rec record       // to the router and to a gateway
-	in  twin.Input   // to a twin
-	ans gatewayInput // from a twin to its gateway: the rank
-	to  string       // router: unused; twin: the gateway that wants the answer
+	now    int64
+	rec    record     // to the router and to a gateway
+	in     twin.Input // to a twin
+	to     string     // to a twin: the gateway that wants the rank
+	device string     // from a twin to its gateway, with rank
+	rank   uint64
+	settle bool // to the router: the twins of this turn have changed
 }
 
 // record is a journal record on its way to an actor.
@@ -60,28 +86,47 @@ type record struct {
 	wake    bool // a new owner begins: not a record but a barrier's effect
 }
 
-func newSite(name id.Site, system *actor.ActorSystem) (*site, error) {
+func newSite(name id.Site, system *actor.ActorSystem, marks *marks) (*site, error) {
 	group, err := system.NewGroup("site/"+string(name), actor.GroupConfig{})
 	if err != nil {
 		return nil, fmt.Errorf("site %s: %w", name, err)
 	}
 	s := &site{
-		id: name, system: system, group: group,
-		gateways: make(map[string]*gatewayActor),
-		twins:    make(map[string]*twinActor),
+		id: name, system: system, group: group, marks: marks,
+		gateways:  make(map[string]*gatewayActor),
+		twins:     make(map[string]*twinActor),
+		documents: make(map[docKey]*document),
 	}
 	s.router, err = actor.SpawnIn(group, actor.PropsOf(func() actor.ReceiverOf[message] { return (*router)(s) }), "site/"+string(name))
 	if err != nil {
 		return nil, fmt.Errorf("site %s: %w", name, err)
 	}
+	s.commands = &commandActor{site: s, state: new(command.State)}
+	s.commands.ref = spawn[message](s, s.commands, "commands", "")
 	return s, nil
+}
+
+// spawn adds an actor of the site. In a turn an error can only be a bug of
+// this package (the group stopped, the name in use) and becomes the turn's
+// failure.
+func spawn[M any](s *site, a actor.ReceiverOf[M], kind, name string) actor.Ref[M] {
+	path := kind + "/" + string(s.id)
+	if name != "" {
+		path += "/" + name
+	}
+	ref, err := actor.SpawnIn(s.group, actor.PropsOf(func() actor.ReceiverOf[M] { return a }), path)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: site %s: %s: %v", s.id, path, err))
+	}
+	return ref
 }
 
 // turn runs one record to quiescence and adds its projections to into. After
 // an error the site is of no use; into is as it was.
 func (s *site) turn(now int64, rec record, into *history.Projections) error {
 	before := *into
-	s.projections, s.dirty = into, true
+	s.projections, s.dirty, s.entries = into, true, 0
+	s.effects.reset()
 	err := actor.Turn(s.group, s.router, message{now: now, rec: rec})
 	s.projections = nil
 	if err != nil {
@@ -94,15 +139,21 @@ func (s *site) turn(now int64, rec record, into *history.Projections) error {
 // close ends the actors, so that their names are free again.
 func (s *site) close() error { return s.group.Stop() }
 
-// due returns when a tick would make a device silent first, 0 for never.
+// due returns when a tick would change something first, 0 for never.
 func (s *site) due() int64 {
-	first := int64(0)
+	first := earlier(s.commands.state.Due(), s.pipelines.due())
 	for _, t := range s.twins {
-		if due := t.state.Due(); due != 0 && (first == 0 || due < first) {
-			first = due
-		}
+		first = earlier(first, t.state.Due())
 	}
 	return first
+}
+
+// earlier returns the lower of two times, of which 0 is never.
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // admit reports whether the device has a twin or makes one.
@@ -117,25 +168,16 @@ func (s *site) admit(device string) bool {
 	return true
 }
 
-// addTwin spawns a twin. In a turn an error can only be a bug of this package
-// (the group stopped, the name in use) and becomes the turn's failure.
 func (s *site) addTwin(device string, state *twin.State) {
 	t := &twinActor{site: s, device: device, state: state}
-	var err error
-	t.ref, err = actor.SpawnIn(s.group, actor.PropsOf(func() actor.ReceiverOf[message] { return t }), "twin/"+string(s.id)+"/"+device)
-	if err != nil {
-		panic(fmt.Sprintf("BUG: site %s: twin %s: %v", s.id, device, err))
-	}
+	t.ref = spawn[message](s, t, "twin", device)
 	s.twins[device] = t
+	s.marks.add(entity{site: s.id, kind: aDevice, name: device})
 }
 
 func (s *site) addGateway(name string, state *gatewayState) *gatewayActor {
 	g := &gatewayActor{site: s, gateway: newGateway(id.Gateway{Site: s.id, Name: name}, state)}
-	var err error
-	g.ref, err = actor.SpawnIn(s.group, actor.PropsOf(func() actor.ReceiverOf[message] { return g }), "gateway/"+string(s.id)+"/"+name)
-	if err != nil {
-		panic(fmt.Sprintf("BUG: site %s: gateway %s: %v", s.id, name, err))
-	}
+	g.ref = spawn[message](s, g, "gateway", name)
 	s.gateways[name] = g
 	return g
 }
@@ -143,28 +185,41 @@ func (s *site) addGateway(name string, state *gatewayState) *gatewayActor {
 // router hands the site's records to their actors.
 type router site
 
-// Receive takes a record.
+// Receive takes a record, or hears that twins have changed.
 func (r *router) Receive(ctx *actor.ContextOf[message]) {
 	m := ctx.Message()
 	s := (*site)(r)
 	switch {
+	case m.settle:
+		s.tellRooms(ctx)
 	case m.rec.wake:
 		s.tellTwins(ctx, m.now, twin.Activated)
-	case m.rec.kind == journal.KindTick && !m.rec.skipped:
+	case m.rec.kind.FromGateway() && m.rec.kind != journal.KindResult:
+		r.toGateway(ctx, m)
+	case m.rec.skipped:
+		s.bury(m, "skipped: the site failed on this record")
+	case m.rec.kind == journal.KindTick:
 		s.tellTwins(ctx, m.now, twin.Tick)
-	case m.rec.gateway == "":
-		s.bury(m, "the record is no gateway's")
+		s.tickPipelines(ctx, m)
+		send(ctx, s.commands.ref, m)
+	case m.rec.kind == journal.KindDocument:
+		s.takeDocument(ctx, m)
 	default:
-		g, ok := s.gateways[m.rec.gateway]
-		if !ok {
-			if len(s.gateways) >= MaxGateways {
-				s.bury(m, fmt.Sprintf("limit: it would be more than %d gateways of the site", MaxGateways))
-				return
-			}
-			g = s.addGateway(m.rec.gateway, newGatewayState())
-		}
-		send(ctx, g.ref, m)
+		send(ctx, s.commands.ref, m)
 	}
+}
+
+func (r *router) toGateway(ctx *actor.ContextOf[message], m message) {
+	s := (*site)(r)
+	g, ok := s.gateways[m.rec.gateway]
+	if !ok {
+		if len(s.gateways) >= MaxGateways {
+			s.bury(m, fmt.Sprintf("limit: it would be more than %d gateways of the site", MaxGateways))
+			return
+		}
+		g = s.addGateway(m.rec.gateway, newGatewayState())
+	}
+	send(ctx, g.ref, m)
 }
 
 // tellTwins tells every twin, in the order of their names.
@@ -194,77 +249,8 @@ func deadLetter(site id.Site, m message, reason string) history.DeadLetter {
 
 // send fails the turn when a message can't be delivered: beyond the turn's
 // limit, which ends the turn by itself, only a bug can cause it.
-func send(ctx *actor.ContextOf[message], to actor.Ref[message], m message) {
+func send[From, To any](ctx *actor.ContextOf[From], to actor.Ref[To], m To) {
 	if err := actor.Send(ctx, to, m); err != nil {
 		panic(fmt.Errorf("BUG: site: send to %s: %w", to.PID(), err))
-	}
-}
-
-// gatewayActor calls gateway.Step and passes on what it decided.
-type gatewayActor struct {
-	site    *site
-	ref     actor.Ref[message]
-	gateway *gateway
-	out     gatewayOutput
-}
-
-// Receive takes a record of the gateway, or a twin's answer to its bind.
-func (a *gatewayActor) Receive(ctx *actor.ContextOf[message]) {
-	m := ctx.Message()
-	in := m.ans
-	if in.rank == 0 {
-		in = gatewayInput{pos: m.rec.pos, kind: m.rec.kind, body: m.rec.body, skipped: m.rec.skipped, admit: a.site.admit}
-	}
-	out := &a.out
-	a.gateway.Step(m.now, in, out)
-	p := a.site.projections
-	p.Series = append(p.Series, out.series...)
-	p.Ledger = append(p.Ledger, out.ledger...)
-	p.Dead = append(p.Dead, out.dead...)
-	for _, b := range out.blocks[:out.applied] {
-		p.Rows = append(p.Rows, b.row)
-		send(ctx, a.site.twins[b.row.Device.Name].ref, message{now: m.now, in: twin.Input{Kind: twin.Readings, Batch: &b.batch}})
-	}
-	for _, device := range out.binds {
-		send(ctx, a.site.twins[device].ref, message{now: m.now, to: a.gateway.id.Name, in: twin.Input{Kind: twin.Bound, Gateway: a.gateway.id.Name}})
-	}
-	a.site.totals.add(out)
-	out.release()
-	clear(a.gateway.frame.Blocks[:cap(a.gateway.frame.Blocks)])
-}
-
-func (t *totals) add(out *gatewayOutput) {
-	t.duplicates += out.duplicates
-	t.late += out.late
-	t.dead += len(out.dead)
-	for i := range out.ledger {
-		if t.gaps == nil {
-			t.gaps = make(map[history.Reason]uint64)
-		}
-		t.gaps[out.ledger[i].Reason]++
-	}
-}
-
-// twinActor calls twin.State.Step.
-type twinActor struct {
-	site   *site
-	device string
-	ref    actor.Ref[message]
-	state  *twin.State
-}
-
-// Receive takes a block, a binding, a tick or an activation.
-func (a *twinActor) Receive(ctx *actor.ContextOf[message]) {
-	m := ctx.Message()
-	out := a.state.Step(m.now, m.in)
-	t := &a.site.totals
-	t.readings += out.Readings
-	t.suspect += out.Suspect
-	t.refused += out.Refused
-	if out.Silenced {
-		t.silenced++
-	}
-	if out.Bind > 0 {
-		send(ctx, a.site.gateways[m.to].ref, message{now: m.now, ans: gatewayInput{device: a.device, rank: out.Bind}})
 	}
 }

@@ -56,8 +56,9 @@ func newKeeper(s *Shard) *keeper {
 // measureEvery is how often the log's end is asked for the lag.
 const measureEvery = 5 * time.Second
 
-// add queues records of the owner. They are few: a tick a second, and a skip
-// for each record that fails.
+// add queues records of the owner. They are few: a tick a second, a skip for
+// each record that fails, an outbox record a command, and documents when they
+// change.
 func (k *keeper) add(recs ...journal.Record) {
 	k.mu.Lock()
 	k.records = append(k.records, recs...)
@@ -131,13 +132,28 @@ func (k *keeper) publish(ctx context.Context) error {
 	recs := k.records
 	k.records = nil
 	k.mu.Unlock()
-	for part := range slices.Chunk(recs, journal.MaxRecords) {
+	left := recs
+	for len(left) > 0 {
+		part := fitting(left)
+		left = left[len(part):]
 		if _, err := k.s.owner.Publish(ctx, part); err != nil {
 			k.add(recs...)
 			return fmt.Errorf("publish %s records: %w", part[0].Kind, err)
 		}
 	}
 	return nil
+}
+
+// fitting returns the first of some records that together are one message.
+func fitting(recs []journal.Record) []journal.Record {
+	const envelope = 2 * journal.MaxOrigin // at most, of a record: two names and some heads
+	size := envelope
+	for i := range recs {
+		if size += envelope + len(recs[i].Body); i == journal.MaxRecords || i > 0 && size > journal.MaxMessage {
+			return recs[:i]
+		}
+	}
+	return recs
 }
 
 func (k *keeper) lag(ctx context.Context, applied uint64) {

@@ -16,7 +16,9 @@ type metrics struct {
 
 	readings, duplicates, late, suspect, refused, silenced, dead prometheus.Counter
 	failures, ticks, lost, badSnapshots, snapshotErrors          prometheus.Counter
-	applied, lag, purged, snapshotBytes                          prometheus.Gauge
+	documents, rows, tooLate, unread, windows, raised            prometheus.Counter
+	sent, unsent, ended                                          prometheus.Counter
+	applied, lag, purged, snapshotBytes, watchers                prometheus.Gauge
 	historyWrite, snapshotSeconds                                prometheus.Histogram
 }
 
@@ -41,6 +43,17 @@ func newMetrics(reg prometheus.Registerer, shard int) (*metrics, error) {
 		ticks:      r.counter("atrium_site_ticks_total", "Tick messages published."),
 		lost:       r.counter("atrium_site_lost_messages_total", "Messages that neither the log nor a snapshot holds."),
 
+		documents: r.counter("atrium_site_documents_total", "Rooms and pipelines that were taken or removed."),
+		rows:      r.counter("atrium_site_pipeline_rows_total", "Rows that pipelines read."),
+		tooLate:   r.counter("atrium_site_pipeline_rows_too_late_total", "Rows older than pipelines take, dropped."),
+		unread:    r.counter("atrium_site_pipeline_rows_refused_total", "Rows of devices beyond what the pipelines of a site may read, dropped."),
+		windows:   r.counter("atrium_site_windows_total", "Windows of pipelines that were closed."),
+		raised:    r.counter("atrium_site_alarms_raised_total", "Alarms that were raised."),
+		sent:      r.counter("atrium_site_commands_sent_total", "Commands given to the gate, repetitions included."),
+		unsent:    r.counter("atrium_site_commands_unsent_total", "Commands that the gate did not take; they are tried again until they expire."),
+		ended:     r.counter("atrium_site_commands_ended_total", "Commands that were done, failed, refused, expired or unanswered."),
+		watchers:  r.gauge("atrium_site_watchers", "Live streams that hear of this shard's changes."),
+
 		badSnapshots:    r.counter("atrium_site_bad_snapshots_total", "Manifests that could not be restored."),
 		snapshotErrors:  r.counter("atrium_site_snapshot_errors_total", "Snapshots that could not be kept."),
 		applied:         r.gauge("atrium_site_applied_sequence", "The last journal message applied."),
@@ -52,7 +65,8 @@ func newMetrics(reg prometheus.Registerer, shard int) (*metrics, error) {
 	}
 	for _, k := range []journal.RecordKind{
 		journal.KindHello, journal.KindBind, journal.KindSchema, journal.KindClock, journal.KindFrame, journal.KindGap,
-		journal.KindBarrier, journal.KindSnapshot, journal.KindTick, journal.KindSkip,
+		journal.KindResult, journal.KindBarrier, journal.KindSnapshot, journal.KindTick, journal.KindSkip,
+		journal.KindDocument, journal.KindIntent, journal.KindOutbox,
 	} {
 		m.records[k] = r.labelled("atrium_site_records_total", "Records applied, by kind.", "kind", k.String())
 	}
@@ -74,10 +88,14 @@ func (m *metrics) record(k journal.RecordKind) {
 // turn moves a site's totals into the metrics.
 func (m *metrics) turn(t *totals) {
 	m.readings.Add(float64(t.readings))
-	for _, c := range []struct {
+	for _, c := range [...]struct {
 		n int
 		c prometheus.Counter
-	}{{t.duplicates, m.duplicates}, {t.late, m.late}, {t.suspect, m.suspect}, {t.refused, m.refused}, {t.silenced, m.silenced}, {t.dead, m.dead}} {
+	}{
+		{t.duplicates, m.duplicates}, {t.late, m.late}, {t.suspect, m.suspect}, {t.refused, m.refused},
+		{t.silenced, m.silenced}, {t.dead, m.dead}, {t.documents, m.documents}, {t.ended, m.ended}, {t.unread, m.unread},
+		{int(t.rows.Rows), m.rows}, {int(t.rows.TooLate), m.tooLate}, {int(t.rows.Windows), m.windows}, {int(t.rows.Raised), m.raised},
+	} {
 		if c.n > 0 {
 			c.c.Add(float64(c.n))
 		}

@@ -63,7 +63,9 @@ func realRound(t *testing.T, srv *journal.Server, h *history.Store, round uint64
 	}
 	system := actor.NewActorSystem(actor.Config{Address: "a", Port: 1, ClusterName: "test"}, quiet())
 	defer func() { _ = system.Stop(context.Background()) }()
-	s, err := New(Config{Node: "a", SnapshotMessages: 5}, log, owner, objects, h, system, quiet(), prometheus.NewRegistry())
+	s, err := New(Config{Node: "a", SnapshotMessages: 5}, Parts{
+		Journal: log, Owner: owner, Objects: objects, History: h, Documents: newFakeDocuments(), Sender: &fakeSender{}, Actors: system,
+	}, quiet(), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

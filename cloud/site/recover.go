@@ -32,7 +32,11 @@ func (s *Shard) recoverAgain(ctx context.Context) error {
 
 // reset forgets all state, for a recovery from the beginning.
 func (s *Shard) reset() {
+	s.marks.end(ErrEnded)
 	s.closeSites()
+	s.serving = false
+	clear(s.sent)
+	clear(s.copies)
 	s.pending.Reset()
 	s.batched, s.sinceSnap, s.ticking = 0, 0, false
 	s.applied, s.now, s.incarnation, s.epoch, s.last = 0, 0, 0, 0, nil
@@ -146,7 +150,7 @@ func (s *Shard) loadManifest(ctx context.Context, seq uint64) error {
 		if err != nil {
 			return err
 		}
-		st, err := s.codec.restore(e, data, s.actors)
+		st, err := s.codec.restore(e, data, s.actors, &s.marks)
 		if err != nil {
 			return err
 		}

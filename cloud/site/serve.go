@@ -36,6 +36,8 @@ func (s *Shard) serve(ctx context.Context) error {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	s.snapAt = time.Now()
+	changed := s.documents.Changed()
+	s.begin()
 	for {
 		select {
 		case <-ctx.Done():
@@ -54,6 +56,8 @@ func (s *Shard) serve(ctx context.Context) error {
 				if arrivals, stop, err = s.read(ctx); err != nil {
 					return err
 				}
+				changed = s.documents.Changed()
+				s.begin()
 				continue
 			}
 			if err := s.arrived(ctx, a, len(arrivals) == 0); err != nil {
@@ -62,10 +66,14 @@ func (s *Shard) serve(ctx context.Context) error {
 		case q := <-s.queries:
 			q.f()
 			close(q.done)
+		case <-changed:
+			changed = s.documents.Changed()
+			s.copyDocuments()
 		case job := <-s.keeper.stored:
 			s.stored(job)
 		case now := <-tick.C:
 			s.tick(now)
+			s.resend(now)
 			if err := s.snapshotIfDue(now); err != nil {
 				return err
 			}

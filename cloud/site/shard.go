@@ -49,6 +49,17 @@ type History interface {
 	Write(shard int, seq uint64, p *history.Projections) error
 }
 
+// Parts are what a shard's work needs. All of them stay the caller's to close.
+type Parts struct {
+	Journal   Log
+	Owner     Ownership
+	Objects   Objects
+	History   History
+	Documents Documents
+	Sender    Sender
+	Actors    *actor.ActorSystem
+}
+
 // Config says which shard, and how often to keep what.
 type Config struct {
 	Shard int
@@ -80,15 +91,17 @@ const (
 // the loss of it. Run does everything in one goroutine, but for reading ahead
 // and for writing to the log, which must not hold up the reading.
 type Shard struct {
-	cfg     Config
-	journal Log
-	owner   Ownership
-	objects Objects
-	history History
-	actors  *actor.ActorSystem
-	log     *slog.Logger
-	metrics *metrics
-	codec   codec
+	cfg       Config
+	journal   Log
+	owner     Ownership
+	objects   Objects
+	history   History
+	documents Documents
+	sender    Sender
+	actors    *actor.ActorSystem
+	log       *slog.Logger
+	metrics   *metrics
+	codec     codec
 
 	queries chan query
 	active  chan struct{} // closed when Run serves
@@ -110,11 +123,17 @@ type Shard struct {
 	storing     *snapshotJob // with the keeper
 	last        *manifest    // durable; nil before the first
 	keeper      *keeper
+	marks       marks
+	waiters     []waiter
+
+	// Of the owner, as long as it serves.
+	serving bool
+	sent    map[id.Command]time.Time      // when a command was last sent
+	copies  map[id.Site]map[docKey]copied // published documents
 }
 
-// New makes the shard's work; Run does it. Everything handed in stays the
-// caller's to close.
-func New(cfg Config, log Log, owner Ownership, objects Objects, hist History, actors *actor.ActorSystem, logger *slog.Logger, reg prometheus.Registerer) (*Shard, error) {
+// New makes the shard's work; Run does it.
+func New(cfg Config, p Parts, logger *slog.Logger, reg prometheus.Registerer) (*Shard, error) {
 	if cfg.Node == "" {
 		return nil, errors.New("site: the owner's node has no name")
 	}
@@ -133,10 +152,12 @@ func New(cfg Config, log Log, owner Ownership, objects Objects, hist History, ac
 		return nil, fmt.Errorf("site: metrics: %w", err)
 	}
 	s := &Shard{
-		cfg: cfg, journal: log, owner: owner, objects: objects, history: hist, actors: actors,
+		cfg: cfg, journal: p.Journal, owner: p.Owner, objects: p.Objects, history: p.History,
+		documents: p.Documents, sender: p.Sender, actors: p.Actors,
 		log: logger.With("shard", cfg.Shard), metrics: m, codec: c,
 		queries: make(chan query), active: make(chan struct{}), ended: make(chan struct{}),
 		sites: make(map[id.Site]*site), skips: make(map[skipKey]bool),
+		sent: make(map[id.Command]time.Time), copies: make(map[id.Site]map[docKey]copied),
 	}
 	s.keeper = newKeeper(s)
 	return s, nil
@@ -160,6 +181,7 @@ func (s *Shard) Run(ctx context.Context) error {
 		}
 	}()
 	err := s.run(ctx)
+	s.marks.end(ErrEnded)
 	s.closeSites()
 	switch lost := s.owner.Err(); {
 	case lost != nil:

@@ -5,20 +5,17 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 
-	"github.com/atrium-iot/atrium/cloud/twin"
-	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
 )
 
 const (
-	snapshotVersion = 1
+	snapshotVersion = 2
 
 	// maxItems bounds arrays and maps in a snapshot that is read: above every
 	// limit of limits.go, so that a damaged head takes no memory.
@@ -49,124 +46,13 @@ func newCodec() (codec, error) {
 	return codec{e, d}, nil
 }
 
-// siteSnapshot is a site's object: [1, site, seq, state].
+// siteSnapshot is a site's object: [2, site, seq, state].
 type siteSnapshot struct {
 	_       struct{} `cbor:",toarray"`
 	Version int
 	Site    id.Site
 	Seq     uint64
 	State   siteState
-}
-
-// siteState holds names and states in the order of the names.
-type siteState struct {
-	_        struct{} `cbor:",toarray"`
-	Gateways []namedGateway
-	Twins    []namedTwin
-}
-
-type namedGateway struct {
-	_     struct{} `cbor:",toarray"`
-	Name  string
-	State *gatewayState
-}
-
-type namedTwin struct {
-	_     struct{} `cbor:",toarray"`
-	Name  string
-	State *twin.State
-}
-
-// encode writes the site's snapshot at message seq.
-func (c codec) encode(s *site, seq uint64) ([]byte, error) {
-	snap := siteSnapshot{Version: snapshotVersion, Site: s.id, Seq: seq}
-	for _, name := range slices.Sorted(maps.Keys(s.gateways)) {
-		snap.State.Gateways = append(snap.State.Gateways, namedGateway{Name: name, State: s.gateways[name].gateway.state})
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.twins)) {
-		snap.State.Twins = append(snap.State.Twins, namedTwin{Name: name, State: s.twins[name].state})
-	}
-	b, err := c.enc.Marshal(snap)
-	if err != nil {
-		return nil, fmt.Errorf("site %s: snapshot: %w", s.id, err)
-	}
-	return b, nil
-}
-
-// restore makes a site from its object.
-func (c codec) restore(e manifestEntry, data []byte, system *actor.ActorSystem) (*site, error) {
-	if sha256.Sum256(data) != e.Digest {
-		return nil, fmt.Errorf("object %s: digest differs from the manifest's", e.Object)
-	}
-	var snap siteSnapshot
-	if err := c.dec.Unmarshal(data, &snap); err != nil {
-		return nil, fmt.Errorf("object %s: %w: %w", e.Object, errUnread, err)
-	}
-	if snap.Version != snapshotVersion {
-		return nil, fmt.Errorf("object %s: %w: version %d, this program reads %d", e.Object, errUnread, snap.Version, snapshotVersion)
-	}
-	if snap.Site != e.Site || snap.Seq != e.Seq {
-		return nil, fmt.Errorf("object %s: is site %q at %d, the manifest says %q at %d", e.Object, snap.Site, snap.Seq, e.Site, e.Seq)
-	}
-	if err := snap.State.check(); err != nil {
-		return nil, fmt.Errorf("object %s: %w", e.Object, err)
-	}
-	s, err := newSite(e.Site, system)
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range snap.State.Gateways {
-		g.State.fill()
-		s.addGateway(g.Name, g.State)
-	}
-	for _, t := range snap.State.Twins {
-		s.addTwin(t.Name, t.State)
-	}
-	s.cursor, s.object = e.Seq, e
-	return s, nil
-}
-
-// check demands what the rest of the package relies on: names once each, in
-// order, and a state for each.
-func (s *siteState) check() error {
-	for i, g := range s.Gateways {
-		if g.State == nil || i > 0 && g.Name <= s.Gateways[i-1].Name {
-			return fmt.Errorf("gateway %d, %q: want a state, and names in order", i, g.Name)
-		}
-		for run, r := range g.State.Runs {
-			if r == nil {
-				return fmt.Errorf("gateway %q: run %s has no state", g.Name, run)
-			}
-		}
-	}
-	for i, t := range s.Twins {
-		if t.State == nil || i > 0 && t.Name <= s.Twins[i-1].Name {
-			return fmt.Errorf("twin %d, %q: want a state, and names in order", i, t.Name)
-		}
-	}
-	return nil
-}
-
-// fill makes the maps that an empty one in the snapshot left nil.
-func (s *gatewayState) fill() {
-	empty := newGatewayState()
-	if s.Runs == nil {
-		s.Runs = empty.Runs
-	}
-	if s.Schemas == nil {
-		s.Schemas = empty.Schemas
-	}
-	if s.Binds == nil {
-		s.Binds = empty.Binds
-	}
-	for _, r := range s.Runs {
-		if r.SIDs == nil {
-			r.SIDs = make(map[uint32]seriesState)
-		}
-		if r.Clks == nil {
-			r.Clks = make(map[uint32]clockState)
-		}
-	}
 }
 
 // manifest names the objects that together are the shard's state at Seq, and

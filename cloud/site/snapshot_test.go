@@ -29,7 +29,7 @@ func FuzzSnapshot(f *testing.F) {
 	f.Add(seed(siteState{Gateways: []namedGateway{{Name: "gw1"}, {Name: "gw1"}}}))
 	system := actor.NewActorSystem(actor.Config{Address: "a", Port: 1, ClusterName: "test"}, quiet())
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := c.restore(manifestEntry{Site: "hq", Object: "site.hq.7", Seq: 7, Digest: sha256.Sum256(data)}, data, system)
+		s, err := c.restore(manifestEntry{Site: "hq", Object: "site.hq.7", Seq: 7, Digest: sha256.Sum256(data)}, data, system, new(marks))
 		if err != nil {
 			return
 		}
@@ -45,7 +45,7 @@ func FuzzSnapshot(f *testing.F) {
 func TestASnapshotOfAnotherSiteSequenceOrDigestIsRefused(t *testing.T) {
 	s := offline(t, "node")
 	defer s.done()
-	st, err := newSite("hq", s.actors)
+	st, err := newSite("hq", s.actors, &s.marks)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,11 +64,11 @@ func TestASnapshotOfAnotherSiteSequenceOrDigestIsRefused(t *testing.T) {
 	} {
 		e := good
 		change(&e)
-		if _, err := s.codec.restore(e, data, s.actors); err == nil {
+		if _, err := s.codec.restore(e, data, s.actors, &s.marks); err == nil {
 			t.Errorf("another %s was accepted", name)
 		}
 	}
-	back, err := s.codec.restore(good, data, s.actors)
+	back, err := s.codec.restore(good, data, s.actors, &s.marks)
 	if err != nil {
 		t.Fatal(err)
 	}

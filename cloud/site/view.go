@@ -19,6 +19,8 @@ var (
 	ErrEnded = errors.New("the shard is no longer served here")
 	// ErrUnknown says that the shard holds no site, gateway or device of the name.
 	ErrUnknown = errors.New("unknown name")
+	// ErrInactive says that the shard still recovers.
+	ErrInactive = errors.New("the shard is not active yet")
 )
 
 // Summary is a site in short.
@@ -28,6 +30,7 @@ type Summary struct {
 	Devices  int
 	Live     int // devices
 	Silent   int
+	Alarms   int // active ones
 }
 
 // Gateway is what is known of a gateway.
@@ -62,6 +65,7 @@ type Device struct {
 	Device   id.Device
 	Gateway  string // that it is bound to; "" for none
 	Bind     uint64 // rank of the binding
+	Profile  string // that the newest readings came by; "" before the first
 	Liveness twin.Liveness
 	LastAt   time.Time // arrival of the latest reading; zero for none
 	Points   []Point
@@ -188,6 +192,9 @@ func (s *site) summary() Summary {
 			v.Silent++
 		}
 	}
+	for _, n := range s.pipelines.active {
+		v.Alarms += n
+	}
 	return v
 }
 
@@ -218,7 +225,7 @@ const maxInterval = 24 * time.Hour
 func (a *twinActor) view() Device {
 	s := a.state
 	v := Device{
-		Device: id.Device{Site: a.site.id, Name: a.device}, Gateway: s.Gateway, Bind: s.Bind,
+		Device: id.Device{Site: a.site.id, Name: a.device}, Gateway: s.Gateway, Bind: s.Bind, Profile: s.Profile,
 		Liveness: s.Liveness, LastAt: moment(s.LastAt),
 	}
 	for i := range s.Points {

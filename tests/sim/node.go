@@ -18,6 +18,8 @@ import (
 	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
 	"github.com/atrium-iot/atrium/cloud/site"
 	"github.com/atrium-iot/atrium/shared/actor"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // ownersBucket and the order of what follows are cloud/node's.
@@ -90,8 +92,10 @@ func (n *node) claim(ctx context.Context, shard int) error {
 	if err != nil {
 		return err
 	}
-	s, err := site.New(site.Config{Shard: shard, Node: n.name, SnapshotEvery: c.cfg.SnapshotEvery, SnapshotMessages: c.cfg.SnapshotMessages},
-		log, owner, c.mem.Objects(shard), n.history, n.actors, n.log, nil)
+	s, err := site.New(site.Config{Shard: shard, Node: n.name, SnapshotEvery: c.cfg.SnapshotEvery, SnapshotMessages: c.cfg.SnapshotMessages}, site.Parts{
+		Journal: log, Owner: owner, Objects: c.mem.Objects(shard), History: n.history,
+		Documents: documents{n.catalog}, Sender: sender{n}, Actors: n.actors,
+	}, n.log, nil)
 	if err != nil {
 		return err
 	}
@@ -100,6 +104,22 @@ func (n *node) claim(ctx context.Context, shard int) error {
 	n.mu.Unlock()
 	return nil
 }
+
+// documents and sender connect the owners as cloud/node does.
+type documents struct{ *catalog.Catalog }
+
+func (d documents) Sites(shard int) (names []id.Site) {
+	for _, a := range d.Catalog.Sites() {
+		if a.Shard == shard {
+			names = append(names, a.Site)
+		}
+	}
+	return names
+}
+
+type sender struct{ n *node }
+
+func (s sender) Command(gw id.Gateway, c wire.Command) error { return s.n.gate.Command(gw, c) }
 
 // serve ends when ctx does, a part fails, or the store's power is cut.
 func (n *node) serve(ctx context.Context) error {

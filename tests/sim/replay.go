@@ -12,11 +12,13 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/atrium-iot/atrium/cloud/gate"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
 	"github.com/atrium-iot/atrium/cloud/site"
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // replayTime is the longest wait for a replay and its snapshot.
@@ -99,7 +101,10 @@ func (s *Sim) replay(ctx context.Context, shard int, log []journal.Message, buck
 	logger := s.trace.logger("replay")
 	system := actor.NewActorSystem(actor.Config{Address: "replay", ClusterName: "replay"}, logger)
 	end := uint64(len(log))
-	owner, err := site.New(site.Config{Shard: shard, Node: "replay", SnapshotEvery: time.Second}, recorded(log), standing{end}, objects, hist.open(), system, logger, nil)
+	owner, err := site.New(site.Config{Shard: shard, Node: "replay", SnapshotEvery: time.Second}, site.Parts{
+		Journal: recorded(log), Owner: standing{end}, Objects: objects, History: hist.open(),
+		Documents: alone{}, Sender: alone{}, Actors: system,
+	}, logger, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +119,14 @@ func (s *Sim) replay(ctx context.Context, shard int, log []journal.Message, buck
 	}
 	return newest(context.Background(), objects)
 }
+
+// alone is the catalog and the gate of a replay: the log has it all.
+type alone struct{}
+
+func (alone) Sites(int) []id.Site                    { return nil }
+func (alone) Of(id.Site) []journal.Document          { return nil }
+func (alone) Changed() <-chan struct{}               { return nil }
+func (alone) Command(id.Gateway, wire.Command) error { return gate.ErrNotConnected }
 
 // quietTime is after how long an owner that keeps a snapshot every second has
 // nothing to keep: what follows its last one in the log is of no site.

@@ -92,7 +92,7 @@ func (t *tap) fence(shard int, b journal.Barrier) {
 
 func (t *tap) record(shard int, seq uint64, rec *journal.Record) {
 	switch rec.Kind {
-	case journal.KindSnapshot, journal.KindTick, journal.KindSkip:
+	case journal.KindSnapshot, journal.KindTick, journal.KindSkip, journal.KindDocument, journal.KindIntent, journal.KindOutbox:
 		if owner := t.barrier[shard].Owner; rec.Origin != owner {
 			t.trace.complain("I3", "shard %d: message %d is a %s of %s, but the owner is %s", shard, seq, rec.Kind, rec.Origin, owner)
 		}
