@@ -178,9 +178,12 @@ func (c *Catalog) caught(ctx context.Context, revision uint64) {
 	c.await(ctx, func(s *shelf) bool { return s.revision >= revision })
 }
 
-// forgotten waits until the cache no longer has a document.
-func (c *Catalog) forgotten(ctx context.Context, kind document.Kind, name string) {
-	c.await(ctx, func(s *shelf) bool { return s.all[key{kind, name}] == nil })
+// forgotten waits until the cache no longer has a revision of a document.
+func (c *Catalog) forgotten(ctx context.Context, d Document) {
+	c.await(ctx, func(s *shelf) bool {
+		h := s.all[key{d.Kind, d.Name}]
+		return h == nil || h.Revision > d.Revision
+	})
 }
 
 // await waits for the cache, but not for long: that it lags is no fault of the

@@ -245,7 +245,7 @@ func (c *Catalog) remove(ctx context.Context, kind document.Kind, name string, e
 		err = c.kv.Delete(ctx, documentKey(kind, name), present.Revision)
 		switch {
 		case err == nil:
-			c.forgotten(ctx, kind, name)
+			c.forgotten(ctx, present)
 			return nil
 		case errors.Is(err, journal.ErrAmbiguous) && expect == Any:
 			lost = true
