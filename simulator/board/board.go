@@ -1,13 +1,16 @@
-// Package board is a simulated circuit board: buses of simulated chips in a
-// simulated world, described by YAML and served over a unix socket, as a
-// process of its own, so that killing an edge agent never kills its board.
+// Package board is a simulated circuit board: buses of simulated chips, and GPIO
+// chips with a relay or a motion detector at a line, in a simulated world,
+// described by YAML and served over a unix socket, as a process of its own, so
+// that killing an edge agent never kills its board.
 //
 // A transaction comes in through hal/remote, goes through chip.Bus to its chip,
 // and its bytes go back. Only when the whole answer is written does the truth
 // file get a line for a counter's number: what the line says, a host was given.
-// What the host does with it is what a verification finds out.
+// What the host does with it is what a verification finds out. A request of a
+// line comes in the same way and goes through chip.GPIO to its part; a relay's
+// contacts switch a world.Load, which the chips of its room then feel.
 //
-// Faults are package fault's, which wraps the chips if it is asked to. The
+// Faults are package fault's, which wraps chips and parts if it is asked to. The
 // package knows neither profiles nor gateways.
 package board
 
@@ -17,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"periph.io/x/conn/v3/i2c"
 
@@ -25,7 +27,6 @@ import (
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/simulator/chip"
 	"github.com/atrium-iot/atrium/simulator/fault"
-	"github.com/atrium-iot/atrium/simulator/world"
 )
 
 // Options say where a board is served and what it keeps.
@@ -39,6 +40,7 @@ type Options struct {
 // Board is the chips of a configuration, powered on.
 type Board struct {
 	buses    map[string]i2c.Bus
+	gpio     map[string]*chip.GPIO
 	counters map[place]id.Device
 }
 
@@ -52,35 +54,62 @@ type place struct {
 // holds the number that each counter has reached before; absent is 0. faults may
 // be nil.
 func New(c *Config, last map[id.Device]uint32, faults *fault.Set) (*Board, error) {
-	b := &Board{buses: map[string]i2c.Bus{}, counters: map[place]id.Device{}}
-	p := power{config: c, world: world.World{Seed: c.Seed}, start: time.Now(), last: last}
+	b := &Board{buses: map[string]i2c.Bus{}, gpio: map[string]*chip.GPIO{}, counters: map[place]id.Device{}}
+	p := newPower(c, last)
 	for _, bus := range c.Buses {
-		chips := make(map[uint16]chip.Chip, len(bus.Chips))
-		for _, one := range bus.Chips {
-			powerOn, err := p.on(bus.Name, one)
-			switch {
-			case err != nil:
-				return nil, fmt.Errorf("board: %w", err)
-			case faults != nil:
-				chips[one.Address] = faults.Wrap(fault.Place{Bus: bus.Name, Address: one.Address}, powerOn)
-			default:
-				chips[one.Address] = powerOn()
-			}
-			if one.Device != (id.Device{}) {
-				b.counters[place{bus.Name, one.Address}] = one.Device
-			}
-		}
-		cb, err := chip.NewBus(bus.Name, chips)
-		if err != nil {
+		if err := b.addBus(p, bus, faults); err != nil {
 			return nil, fmt.Errorf("board: %w", err)
 		}
-		b.buses[bus.Name] = cb
+	}
+	for _, g := range c.GPIO {
+		if err := b.addGPIO(p, g, faults); err != nil {
+			return nil, fmt.Errorf("board: %w", err)
+		}
 	}
 	return b, nil
 }
 
+func (b *Board) addBus(p *power, bus Bus, faults *fault.Set) error {
+	chips := make(map[uint16]chip.Chip, len(bus.Chips))
+	for _, one := range bus.Chips {
+		powerOn, err := p.on(bus.Name, one)
+		switch {
+		case err != nil:
+			return err
+		case faults != nil:
+			chips[one.Address] = faults.Wrap(fault.Place{Bus: bus.Name, Address: one.Address}, powerOn)
+		default:
+			chips[one.Address] = powerOn()
+		}
+		if one.Device != (id.Device{}) {
+			b.counters[place{bus.Name, one.Address}] = one.Device
+		}
+	}
+	made, err := chip.NewBus(bus.Name, chips)
+	b.buses[bus.Name] = made
+	return err
+}
+
+func (b *Board) addGPIO(p *power, g GPIO, faults *fault.Set) error {
+	parts := make(map[int]chip.Part, len(g.Parts))
+	for _, one := range g.Parts {
+		powerOn := p.part(g.Name, one)
+		if faults != nil {
+			parts[one.Line] = faults.WrapPart(placeOfPart(g.Name, one), powerOn)
+		} else {
+			parts[one.Line] = powerOn()
+		}
+	}
+	made, err := chip.NewGPIO(g.Name, parts)
+	b.gpio[g.Name] = made
+	return err
+}
+
 // Buses returns the board's buses by name, for use in this process.
 func (b *Board) Buses() map[string]i2c.Bus { return b.buses }
+
+// GPIO returns the board's GPIO chips by name, for use in this process.
+func (b *Board) GPIO() map[string]*chip.GPIO { return b.gpio }
 
 // Counted says whether a transaction that succeeded read a counter's number,
 // which counter's, and which.
@@ -119,7 +148,11 @@ func Run(ctx context.Context, c *Config, o Options, ready func(), log *slog.Logg
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	ready()
-	if err := remote.Serve(ctx, l, remote.Board{Buses: b.buses, Delivered: b.recorder(t, stop)}, log); err != nil {
+	served := remote.Board{Buses: b.buses, Chips: make(map[string]remote.Chip, len(b.gpio)), Delivered: b.recorder(t, stop)}
+	for name, g := range b.gpio {
+		served.Chips[name] = g
+	}
+	if err := remote.Serve(ctx, l, served, log); err != nil {
 		return fmt.Errorf("board: %w", err)
 	}
 	if lost := (*truthError)(nil); errors.As(context.Cause(ctx), &lost) {

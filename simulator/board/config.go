@@ -14,14 +14,20 @@ import (
 	"github.com/atrium-iot/atrium/simulator/world"
 )
 
-// maxBuses bounds a board: a Raspberry Pi 4 has eight I2C controllers.
-const maxBuses = 16
+const (
+	// maxBuses bounds a board: a Raspberry Pi 4 has eight I2C controllers.
+	maxBuses = 16
+	// maxGPIO bounds it likewise: two chips of its own and eight expanders.
+	maxGPIO = 16
+)
 
-// Config is a board: its rooms, its buses and the chips on them.
+// Config is a board: its rooms, its buses and GPIO chips and what is on them.
 type Config struct {
 	Seed  uint64
+	Clock Clock
 	Rooms map[string]world.Room
 	Buses []Bus
+	GPIO  []GPIO
 }
 
 // Bus is one I2C bus of a board.
@@ -61,14 +67,18 @@ func chipTypes() map[string]chipType {
 type (
 	fileConfig struct {
 		Seed  uint64              `yaml:"seed"`
+		Pace  *int64              `yaml:"pace" range:"1..600"`
+		Hour  *float64            `yaml:"hour" range:"0..24"`
 		Rooms map[string]fileRoom `yaml:"rooms"`
-		Buses []fileBus           `yaml:"buses,required"`
+		Buses []fileBus           `yaml:"buses"`
+		GPIO  []fileGPIO          `yaml:"gpio"`
 	}
 	fileRoom struct {
 		Temperature *float64       `yaml:"temperature" range:"-40..85"`
 		Swing       *float64       `yaml:"swing" range:"0..60"`
 		Inertia     *time.Duration `yaml:"inertia" range:"..1000h"`
 		Humidity    *float64       `yaml:"humidity" range:"0..100"`
+		People      *int           `yaml:"people" range:"0..50"` // world.MaxPeople
 	}
 	fileBus struct {
 		Name  string     `yaml:"name,required"`
@@ -94,16 +104,25 @@ func ParseConfig(file string, data []byte) (*Config, error) {
 	if err := doc.Decode(&f); err != nil {
 		return nil, err
 	}
-	c := &Config{Seed: f.Seed, Rooms: make(map[string]world.Room, len(f.Rooms))}
+	c := &Config{Seed: f.Seed, Clock: Clock{Pace: 1, Hour: f.Hour}, Rooms: make(map[string]world.Room, len(f.Rooms))}
+	set(&c.Clock.Pace, f.Pace)
 	for name, room := range f.Rooms {
 		c.Rooms[name] = room.room()
 	}
-	if n := len(f.Buses); n == 0 || n > maxBuses {
-		return nil, doc.Errorf("$.buses", "want 1 to %d buses, got %d", maxBuses, n)
+	switch n, m := len(f.Buses), len(f.GPIO); {
+	case n > maxBuses || n == 0 && m == 0:
+		return nil, doc.Errorf("$.buses", "want 1 to %d buses, or GPIO chips alone, got %d", maxBuses, n)
+	case m > maxGPIO:
+		return nil, doc.Errorf("$.gpio", "want at most %d GPIO chips, got %d", maxGPIO, m)
 	}
 	p := &parser{doc: doc, config: c, types: chipTypes(), names: map[string]bool{}, devices: map[id.Device]bool{}}
 	for i, bus := range f.Buses {
 		if err := p.bus(config.Index("$.buses", i), bus); err != nil {
+			return nil, err
+		}
+	}
+	for i, one := range f.GPIO {
+		if err := p.gpio(config.Index("$.gpio", i), one); err != nil {
 			return nil, err
 		}
 	}
@@ -116,6 +135,7 @@ func (f fileRoom) room() world.Room {
 	set(&r.Swing, f.Swing)
 	set(&r.Inertia, f.Inertia)
 	set(&r.Humidity, f.Humidity)
+	set(&r.People, f.People)
 	return r
 }
 
@@ -135,13 +155,9 @@ type parser struct {
 }
 
 func (p *parser) bus(path string, f fileBus) error {
-	switch {
-	case f.Name == "" || len(f.Name) > id.MaxName:
-		return p.doc.Errorf(path+".name", "want 1 to %d bytes, got %d", id.MaxName, len(f.Name))
-	case p.names[f.Name]:
-		return p.doc.Errorf(path+".name", "bus %q is already on this board", f.Name)
+	if err := p.name(path, f.Name); err != nil {
+		return err
 	}
-	p.names[f.Name] = true
 	bus := Bus{Name: f.Name}
 	taken := map[uint16]bool{}
 	for i, one := range f.Chips {
@@ -157,6 +173,18 @@ func (p *parser) bus(path string, f fileBus) error {
 		bus.Chips = append(bus.Chips, c)
 	}
 	p.config.Buses = append(p.config.Buses, bus)
+	return nil
+}
+
+// name takes the name of a bus or GPIO chip: faults tell both by it.
+func (p *parser) name(path, name string) error {
+	switch {
+	case name == "" || len(name) > id.MaxName:
+		return p.doc.Errorf(path+".name", "want 1 to %d bytes, got %d", id.MaxName, len(name))
+	case p.names[name]:
+		return p.doc.Errorf(path+".name", "bus %q is already on this board", name)
+	}
+	p.names[name] = true
 	return nil
 }
 

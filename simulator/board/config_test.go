@@ -25,9 +25,16 @@ func TestAFaultyBoardIsRefusedWithItsPlace(t *testing.T) {
 func show(c *Config) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "seed %d\n", c.Seed)
+	if c.Clock.Pace != 1 || c.Clock.Hour != nil {
+		fmt.Fprintf(&s, "pace %d", c.Clock.Pace)
+		if c.Clock.Hour != nil {
+			fmt.Fprintf(&s, " from %vh", *c.Clock.Hour)
+		}
+		s.WriteByte('\n')
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Rooms)) {
 		r := c.Rooms[name]
-		fmt.Fprintf(&s, "room %s %v +-%v %v %v%%\n", name, r.Temperature, r.Swing, r.Inertia, r.Humidity)
+		fmt.Fprintf(&s, "room %s %v +-%v %v %v%% %d people\n", name, r.Temperature, r.Swing, r.Inertia, r.Humidity, r.People)
 	}
 	for _, bus := range c.Buses {
 		for _, one := range bus.Chips {
@@ -44,10 +51,16 @@ func show(c *Config) string {
 			s.WriteByte('\n')
 		}
 	}
+	for _, g := range c.GPIO {
+		for _, one := range g.Parts {
+			fmt.Fprintf(&s, "%s %d %s %q %q %v\n", g.Name, one.Line, one.Type, one.Room, one.Load, one.Hold)
+		}
+	}
 	return s.String()
 }
 
 func FuzzParseConfig(f *testing.F) {
+	f.Add([]byte("{pace: 60, hour: 8, rooms: {a: {}}, gpio: [{name: g, lines: [{type: relay, line: 27, room: a, load: heater}, {type: pir, line: 17, room: a, hold: 1m}]}]}"))
 	f.Add([]byte("buses: [{name: b, chips: [{type: counter, address: 0x20, device: hq/c1}]}]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := ParseConfig("f", data)
