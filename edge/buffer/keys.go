@@ -19,6 +19,7 @@ const (
 	keyClock      = 'c'
 	keySegment    = 'f'
 	keyQuarantine = 'q'
+	keyLedger     = 'x'
 )
 
 // formatVersion is the layout of keys and values in the store.
@@ -69,6 +70,8 @@ func clockKey(run id.Run, clk uint32) []byte {
 func quarantineKey(run id.Run, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(append([]byte{keyQuarantine}, run[:]...), seq)
 }
+
+func ledgerKey(c id.Command) []byte { return append([]byte{keyLedger}, c[:]...) }
 
 // Lengths of keys with a layout.
 const (
