@@ -56,8 +56,7 @@ func TestTheCommandLine(t *testing.T) {
 
 // serveCatalog serves an empty catalog at $CATALOG.
 func serveCatalog(env *testscript.Env) error {
-	kv := journaltest.NewMem(journaltest.Config{}).KV(catalog.Bucket)
-	c, err := catalog.Open(context.Background(), catalog.Config{ClusterID: "c1", Shards: 1, Zone: "local"}, kv, slog.New(slog.DiscardHandler), nil)
+	c, err := newCatalog(context.Background())
 	if err != nil {
 		return err
 	}
@@ -67,6 +66,11 @@ func serveCatalog(env *testscript.Env) error {
 	env.Setenv("CATALOG", srv.URL)
 	env.Defer(func() { srv.Close(); c.Close() })
 	return nil
+}
+
+func newCatalog(ctx context.Context) (*catalog.Catalog, error) {
+	kv := journaltest.NewMem(journaltest.Config{}).KV(catalog.Bucket)
+	return catalog.Open(ctx, catalog.Config{ClusterID: "c1", Shards: 1, Zone: "local"}, kv, slog.New(slog.DiscardHandler), nil)
 }
 
 // cloud answers as a node with one site, one gateway, one run of it and one
