@@ -17,6 +17,10 @@
 // counted, and the count travels with the next row. A failed read is a row
 // with every point bad.
 //
+// A command goes through the same actor, so that it never runs beside a read:
+// it waits for the one in flight, and a read follows it at once. One command a
+// device is taken at a time; their order and identity are edge/command's.
+//
 // The package decodes nothing, keeps nothing and knows no clock but the
 // boot's. What is lost here is counted: ticks that came while a read was in
 // flight, rows that the series refused (I1, I5).

@@ -15,6 +15,13 @@ const (
 	dropStopped = "stopped" // its read ended after Stop or Remove ran out of time
 )
 
+// How a command ended.
+const (
+	commandDone    = "done"
+	commandFailed  = "failed"
+	commandRefused = "refused" // nothing was touched
+)
+
 type metrics struct {
 	devices    prometheus.Gauge
 	samples    prometheus.Counter
@@ -23,6 +30,7 @@ type metrics struct {
 	overruns   prometheus.Counter
 	errors     *prometheus.CounterVec
 	dropped    map[string]prometheus.Counter
+	commands   map[string]prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -43,7 +51,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "atrium_device_errors_total", Help: "Reads that failed or were not tried, by kind of error.",
 		}, []string{"kind"}),
-		dropped: make(map[string]prometheus.Counter),
+		dropped:  make(map[string]prometheus.Counter),
+		commands: make(map[string]prometheus.Counter),
 	}
 	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "atrium_device_dropped_rows_total", Help: "Rows that did not reach their series.",
@@ -51,9 +60,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, reason := range []string{dropRefused, dropStopped} {
 		m.dropped[reason] = dropped.WithLabelValues(reason)
 	}
+	commands := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "atrium_device_commands_total", Help: "Commands to devices that ended, by result.",
+	}, []string{"result"})
+	for _, result := range []string{commandDone, commandFailed, commandRefused} {
+		m.commands[result] = commands.WithLabelValues(result)
+	}
 	for _, kind := range []bus.ErrorKind{bus.KindNack, bus.KindCRC, bus.KindTimeout, bus.KindOther} {
 		m.errors.WithLabelValues(string(kind))
 	}
-	reg.MustRegister(m.devices, m.errors, dropped)
+	reg.MustRegister(m.devices, m.errors, dropped, commands)
 	return m
 }

@@ -16,17 +16,20 @@ import (
 
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/profile"
 )
 
 // Dispatcher is the dispatcher that device actors run on. Its owner registers
 // it, usually with actor.DeviceDispatcher.
 const Dispatcher = "device-dispatcher"
 
-// Errors of Add and Remove.
+// Errors of Add, Remove and Execute.
 var (
 	ErrExists  = errors.New("the device is sampled already")
 	ErrUnknown = errors.New("the device is not sampled")
 	ErrStopped = errors.New("the sampler has stopped")
+	// ErrNotBegun is a command that touched nothing.
+	ErrNotBegun = errors.New("not begun")
 )
 
 // Sampler samples the devices of a gateway. Its methods are safe for
@@ -48,11 +51,12 @@ type Sampler struct {
 
 // sampled is a device, seen from the schedule.
 type sampled struct {
-	ref    actor.Ref[message]
-	every  time.Duration
-	due    time.Duration // the next tick
-	ticked *atomic.Bool  // the last one still waits in the mailbox
-	lost   bool          // its actor has stopped by itself, and this was logged
+	ref     actor.Ref[message]
+	profile *profile.Profile
+	every   time.Duration
+	due     time.Duration // the next tick
+	ticked  *atomic.Bool  // the last one still waits in the mailbox
+	lost    bool          // its actor has stopped by itself, and this was logged
 }
 
 // New starts a sampler without devices. clock returns CLOCK_BOOTTIME. reg may
@@ -93,7 +97,7 @@ func (s *Sampler) add(cfg Config, dev Device, series Series) error {
 	if s.devices[cfg.Device] != nil {
 		return ErrExists
 	}
-	d := &sampled{every: rules.Every, due: next(s.clock(), rules.Every), ticked: new(atomic.Bool)}
+	d := &sampled{profile: cfg.Profile, every: rules.Every, due: next(s.clock(), rules.Every), ticked: new(atomic.Bool)}
 	d.ref, err = actor.Spawn(s.system.Engine(), actor.PropsOf(func() actor.ReceiverOf[message] {
 		return &deviceActor{
 			state: NewState(rules), device: dev, series: series,
@@ -105,6 +109,35 @@ func (s *Sampler) add(cfg Config, dev Device, series Series) error {
 	}
 	s.devices[cfg.Device] = d
 	s.m.devices.Inc()
+	return nil
+}
+
+// Profile returns the profile of a device that is sampled.
+func (s *Sampler) Profile(device id.Device) (*profile.Profile, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.devices[device]
+	if d == nil {
+		return nil, false
+	}
+	return d.profile, true
+}
+
+// Execute has a device do a command of its profile, between two reads; a read
+// follows at once. args are what Bind of the command returned. If Execute
+// returns nil, done is called once at the end, in another goroutine: it must
+// not block. An error, also of done, that wraps ErrNotBegun says that nothing
+// was touched.
+func (s *Sampler) Execute(device id.Device, c *profile.Command, args []float64, done func(error)) error {
+	s.mu.Lock()
+	d := s.devices[device]
+	s.mu.Unlock()
+	if d == nil {
+		return fmt.Errorf("device: %s: %w: %w", device, ErrNotBegun, ErrUnknown)
+	}
+	if err := d.ref.Tell(message{event: Order, order: &order{c, args, done}}); err != nil {
+		return fmt.Errorf("device: %s: %w: %w", device, ErrNotBegun, err)
+	}
 	return nil
 }
 

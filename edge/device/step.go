@@ -23,7 +23,9 @@ const (
 	Failed               // the device could not be read
 	Unread               // the read was not tried: the queue is full, the bus is closing
 	Refused              // the series did not take the row of the step before
-	Stop                 // no more reads
+	Order                // a command wants to be done
+	Done                 // the command has ended
+	Stop                 // no more reads and commands
 )
 
 // Input is one event and what belongs to it.
@@ -37,6 +39,8 @@ type Input struct {
 // Effects are what the caller does next.
 type Effects struct {
 	Read bool // start a read
+	Do   bool // start the command that was ordered
+	Busy bool // do not take the command: another has been, or the device stops
 	Row  bool // append a row of V, Q and Suppressed, at the time of the input
 	// V aliases the state and is valid until the next Step.
 	V          []int64
@@ -66,6 +70,8 @@ type State struct {
 	next     time.Duration // the tick after the last one; 0 before the first
 	due      time.Duration // the last tick that started a read
 	reading  bool
+	ordered  bool // a command waits for the end of the read
+	doing    bool // a command is in flight
 	failing  bool
 	stopping bool
 
@@ -92,15 +98,43 @@ func (s *State) Step(in Input) Effects {
 		return s.read(s.failure(), Fell)
 	case Unread:
 		s.reading = false
-		return Effects{Overruns: 1, Ended: s.stopping}
+		return s.then(Effects{Overruns: 1})
 	case Refused:
 		s.sent = false
 		s.suppressed += s.taken
 		return Effects{}
+	case Order:
+		return s.order()
+	case Done:
+		s.doing = false
+		// A read at once: what the command changed is news.
+		s.reading = !s.stopping
+		return Effects{Read: s.reading, Ended: s.stopping}
 	default: // Stop
 		s.stopping = true
-		return Effects{Ended: !s.reading}
+		return Effects{Ended: !s.reading && !s.doing}
 	}
+}
+
+// order takes a command, which waits for the read in flight.
+func (s *State) order() Effects {
+	if s.stopping || s.ordered || s.doing {
+		return Effects{Busy: true}
+	}
+	s.ordered = true
+	if s.reading {
+		return Effects{}
+	}
+	return s.then(Effects{})
+}
+
+// then is what follows when nothing is in flight: a command that waited, also
+// while the device stops, as it was taken.
+func (s *State) then(e Effects) Effects {
+	s.doing, s.ordered = s.ordered, false
+	e.Do = s.doing
+	e.Ended = s.stopping && !s.doing
+	return e
 }
 
 func (s *State) tick(due time.Duration) Effects {
@@ -112,7 +146,7 @@ func (s *State) tick(due time.Duration) Effects {
 		e.Overruns = int((due - s.next) / s.rules.Every)
 	}
 	s.next = due + s.rules.Every
-	if s.reading {
+	if s.reading || s.doing {
 		e.Overruns++
 		return e
 	}
@@ -124,7 +158,7 @@ func (s *State) tick(due time.Duration) Effects {
 // read ends a read: the row is sent or withheld.
 func (s *State) read(send bool, health Health) Effects {
 	s.reading = false
-	e := Effects{Ended: s.stopping}
+	e := s.then(Effects{})
 	if failing := health == Fell; failing != s.failing {
 		s.failing = failing
 		e.Health = health

@@ -16,7 +16,7 @@ import (
 // The scenarios in testdata/step say which samples become rows. "new" makes a
 // device; each line of "run" is one event, answered by its effects:
 //
-//	tick 3s | sample 100 200 | sample 100!bad 200 | fail | unread | refuse | stop
+//	tick 3s | sample 100 200 | sample 100!bad 200 | fail | unread | refuse | order | done | stop
 func TestStep(t *testing.T) {
 	datadriven.Walk(t, "testdata/step", func(t *testing.T, path string) {
 		var s *State
@@ -73,7 +73,7 @@ func parseInput(t *testing.T, line string) Input {
 		}
 		return in
 	}
-	events := map[string]Event{"fail": Failed, "unread": Unread, "refuse": Refused, "stop": Stop}
+	events := map[string]Event{"fail": Failed, "unread": Unread, "refuse": Refused, "order": Order, "done": Done, "stop": Stop}
 	e, ok := events[f[0]]
 	if !ok {
 		t.Fatalf("unknown event %q", line)
@@ -85,6 +85,12 @@ func describe(e Effects) string {
 	var out []string
 	if e.Read {
 		out = append(out, "read")
+	}
+	if e.Do {
+		out = append(out, "do")
+	}
+	if e.Busy {
+		out = append(out, "busy")
 	}
 	if e.Row {
 		row := "row"
