@@ -33,8 +33,9 @@ func newBoard(out *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "board --socket PATH --config FILE",
 		Short: "Serve the simulated chips of a board on a unix socket",
-		Long: `Serve the simulated chips of a board on a unix socket, for the bus drivers of
-atrium-edge. The board lives until it is stopped, whatever its gateway does.
+		Long: `Serve the simulated chips of a board on a unix socket, for the drivers of
+atrium-edge: I2C buses, and GPIO chips with relays and motion detectors. The
+board lives until it is stopped, whatever its gateway does.
 
 With --truth the numbers of counter chips that were delivered in full are
 appended to a file, one JSON object a line; counters continue above the numbers
@@ -48,12 +49,14 @@ when an HTTP client says so:
   DELETE /faults /faults/{id}  end all, or one
   GET    /metrics              how many transactions they hit, for Prometheus
 
-The kinds are unplugged, nack, stuck and crc. The control has no passwords and
-so listens on loopback alone.`,
+The kinds are unplugged, nack, stuck and crc; at a line of a GPIO chip ("line":27
+in place of the address) unplugged and stuck. The control has no passwords and so
+listens on loopback alone.`,
 		Example: `  atrium-sim board --socket /tmp/board.sock --config board.yaml
   atrium-sim board --socket /tmp/board.sock --config board.yaml --truth truth.jsonl --seed 7
   atrium-sim board --socket /tmp/board.sock --config board.yaml --faults faults.yaml --control 127.0.0.1:7003
-  curl -X POST -d '{"bus":"sim-i2c-1","address":"0x48","kind":"unplugged","for":"10s"}' http://127.0.0.1:7003/faults`,
+  curl -X POST -d '{"bus":"sim-i2c-1","address":"0x48","kind":"unplugged","for":"10s"}' http://127.0.0.1:7003/faults
+  curl -X POST -d '{"bus":"sim-gpio-0","line":27,"kind":"stuck"}' http://127.0.0.1:7003/faults`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBoard(cmd, out, flags) },
 	}
@@ -88,7 +91,8 @@ func runBoard(cmd *cobra.Command, out *output, flags boardFlags) error {
 	group, ctx := errgroup.WithContext(cmd.Context())
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	fields := []field{{"socket", flags.Socket}, {"buses", busNames(c)}}
+	fields := []field{{"socket", flags.Socket}}
+	fields = append(fields, named(c)...)
 	if flags.control != "" {
 		at, err := serveControl(ctx, group, flags, reg)
 		if err != nil {
@@ -160,12 +164,24 @@ func readFile(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, config.MaxSize+1))
 }
 
-func busNames(c *board.Config) string {
-	var names []string
-	for _, b := range c.Buses {
-		names = append(names, b.Name)
+// named are the names by which a gateway reaches what the board has.
+func named(c *board.Config) []field {
+	var fields []field
+	add := func(key string, names []string) {
+		if len(names) > 0 {
+			fields = append(fields, field{key, strings.Join(names, ",")})
+		}
 	}
-	return strings.Join(names, ",")
+	var buses, gpio []string
+	for _, b := range c.Buses {
+		buses = append(buses, b.Name)
+	}
+	for _, g := range c.GPIO {
+		gpio = append(gpio, g.Name)
+	}
+	add("buses", buses)
+	add("gpio", gpio)
+	return fields
 }
 
 // require marks flags; the error would be of a flag that does not exist.

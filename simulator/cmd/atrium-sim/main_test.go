@@ -11,11 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"periph.io/x/conn/v3/gpio"
 
 	"github.com/atrium-iot/atrium/hal/remote"
 	"github.com/atrium-iot/atrium/simulator/chip"
@@ -39,7 +41,7 @@ func TestTheCommandLine(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"await": await, "http": request, "count": count, "tx": tx,
+			"await": await, "http": request, "count": count, "tx": tx, "line": line,
 		},
 	})
 }
@@ -165,6 +167,49 @@ func tx(ts *testscript.TestScript, neg bool, args []string) {
 	if (err != nil) != neg {
 		ts.Fatalf("tx: % x, %v", r, err)
 	}
+}
+
+// line drives a line low or high, or reads it as an input that is pulled up or
+// down and prints its level; or it prints why it could not.
+func line(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 4 {
+		ts.Fatalf("usage: line SOCKET CHIP OFFSET low|high|up|down")
+	}
+	offset, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	err = do(ts.MkAbs(args[0]), args[1], offset, args[3], ts.Stdout())
+	if err != nil {
+		fmt.Fprintln(ts.Stdout(), err)
+	}
+	if (err != nil) != neg {
+		ts.Fatalf("line: %v", err)
+	}
+}
+
+func do(socket, chip string, offset int, what string, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	lines, err := remote.DialLines(ctx, socket, chip)
+	if err != nil {
+		return err
+	}
+	defer lines.Close()
+	l, err := lines.Line(offset)
+	if err != nil {
+		return err
+	}
+	pull := gpio.PullUp
+	switch what {
+	case "low", "high":
+		return l.Out(what == "high")
+	case "down":
+		pull = gpio.PullDown
+	}
+	if err := l.In(pull, gpio.NoEdge); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(out, l.Read())
+	return err
 }
 
 // What the README tells a user to type and to write is what the scripts run.
