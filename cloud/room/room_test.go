@@ -162,6 +162,23 @@ func TestTheMeanOfEqualValuesIsThatValue(t *testing.T) {
 	}
 }
 
+func TestWhoStaysAMemberNeedNotSayItAgain(t *testing.T) {
+	var s room.State
+	s.Step(room.Input{Kind: room.Define, Members: []string{"a", "b"}})
+	for _, d := range s.Members() {
+		s.Step(room.Input{Kind: room.Member, Device: d, Live: true, Points: []room.Point{{Point: "p", Value: 1, Good: true}}})
+	}
+	if !s.Step(room.Input{Kind: room.Define, Members: []string{"b", "c"}}) || s.Step(room.Input{Kind: room.Define, Members: []string{"b", "c"}}) {
+		t.Fatal("want a change, and none of the same again")
+	}
+	if a := s.Aggregates(); len(a) != 1 || a[0].Count != 1 || s.Live() != 1 {
+		t.Fatalf("b alone speaks: %+v, %d live", a, s.Live())
+	}
+	if s.Step(room.Input{Kind: room.Member, Device: "a", Live: true}) {
+		t.Fatal("a is no member any more")
+	}
+}
+
 // I5, I6: what is beyond a limit is refused, and everything stays as it was.
 func TestARoomBeyondALimitIsRefusedAndChangesNothing(t *testing.T) {
 	var rooms room.Plan
@@ -175,6 +192,7 @@ func TestARoomBeyondALimitIsRefusedAndChangesNothing(t *testing.T) {
 	for i := range room.MaxRoomsOfDevice {
 		mustPut(t, &deep, newRoom(fmt.Sprintf("r%d/x", i), "d"))
 	}
+	mustPut(t, &deep, newRoom("r3/x", "d")) // it is in that room already
 	refused(t, &deep, newRoom("other", "d"), "device d would be in 17 rooms")
 	refused(t, &deep, newRoom("r3"), "device d would be in 17 rooms") // by a room above
 	deep.Remove("r4/x")
@@ -187,6 +205,7 @@ func TestARoomBeyondALimitIsRefusedAndChangesNothing(t *testing.T) {
 	}
 	mustPut(t, &many, newRoom("all", names...))
 	refused(t, &many, newRoom("new", "new"), "would name 16385 devices")
+	mustPut(t, &many, newRoom("all", append([]string{"another"}, names[1:]...)...)) // one for one
 	mustPut(t, &many, newRoom("all", names[1:]...))
 	mustPut(t, &many, newRoom("new", "new"))
 }
