@@ -96,45 +96,48 @@ func parseTx(b []byte) (addr uint16, w []byte, n int, err error) {
 type lineRequest struct {
 	kind   kind
 	offset uint16
-	arg    byte
+	arg    byte // of kindRead none, and 0 here
+}
+
+// args says how many bytes of argument a request of a line has, and the largest
+// that it may be: pulls are those of gpio.Pull, levels 0 and 1. ok is false for
+// what is no request of a line.
+func (k kind) args() (size int, most byte, ok bool) {
+	switch k {
+	case kindIn:
+		return 1, byte(gpio.PullUp), true
+	case kindOut:
+		return 1, 1, true
+	}
+	return 0, 0, k == kindRead
 }
 
 func (q lineRequest) append(dst []byte) []byte {
 	var body [3]byte
 	binary.BigEndian.PutUint16(body[:], q.offset)
 	body[2] = q.arg
-	if q.kind == kindRead {
-		return appendMessage(dst, q.kind, body[:2])
-	}
-	return appendMessage(dst, q.kind, body[:])
+	size, _, _ := q.kind.args()
+	return appendMessage(dst, q.kind, body[:2+size])
 }
 
-// maxArgs is the largest argument of each request of a line: the levels are 0
-// and 1, the pulls those of gpio.Pull.
-var maxArgs = map[kind]byte{kindIn: byte(gpio.PullUp), kindRead: 0, kindOut: 1}
-
-func parseLine(b []byte) (q lineRequest, err error) {
+func parseLine(b []byte) (lineRequest, error) {
 	if len(b) < 1 {
-		return q, errShort
+		return lineRequest{}, errShort
 	}
-	q.kind = kind(b[0])
-	most, ok := maxArgs[q.kind]
-	size := lineHead
-	if q.kind != kindRead {
-		size++
-	}
+	q := lineRequest{kind: kind(b[0])}
+	size, most, ok := q.kind.args()
 	switch {
 	case !ok:
-		return q, errors.New("want in, read or out")
-	case len(b) != size:
-		return q, fmt.Errorf("request of a line of %d bytes, want %d", len(b), size)
+		return lineRequest{}, errors.New("want in, read or out")
+	case len(b) != lineHead+size:
+		return lineRequest{}, fmt.Errorf("request of a line of %d bytes, want %d", len(b), lineHead+size)
 	}
 	q.offset = binary.BigEndian.Uint16(b[1:])
-	if q.kind != kindRead {
+	if size > 0 {
 		q.arg = b[lineHead]
 	}
 	if q.arg > most {
-		return q, fmt.Errorf("pull or level %d, at most %d", q.arg, most)
+		return lineRequest{}, fmt.Errorf("pull or level %d, at most %d", q.arg, most)
 	}
 	return q, nil
 }
