@@ -41,7 +41,7 @@ that revision is refused. The exit status is 0 if all are as given.`,
 		}
 		all, err := readSources(cmd, *files)
 		if err != nil {
-			return nothingApplied(cmd, err)
+			return reported(cmd, err, "nothing was applied")
 		}
 		if a.revision != 0 && len(all) != 1 {
 			return ops.Usage(fmt.Errorf("--revision is for one document, here are %d", len(all)))
@@ -50,16 +50,6 @@ that revision is refused. The exit status is 0 if all are as given.`,
 		return a.run(cmd)
 	}
 	return cmd
-}
-
-// nothingApplied prints faults of documents a line each.
-func nothingApplied(cmd *cobra.Command, err error) error {
-	var joined interface{ Unwrap() []error }
-	if !errors.As(err, &joined) {
-		return err
-	}
-	fmt.Fprintln(cmd.ErrOrStderr(), err)
-	return errors.New("nothing was applied")
 }
 
 // applying is one run of atrium apply.

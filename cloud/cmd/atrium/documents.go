@@ -203,7 +203,7 @@ func printDiff(cmd *cobra.Command, api string, files []string) (differ bool, err
 	}
 	all, err := readSources(cmd, files)
 	if err != nil {
-		return false, err
+		return false, reported(cmd, err, "nothing was compared")
 	}
 	for _, s := range all {
 		d, err := c.Document(cmd.Context(), s.Kind, s.Name)

@@ -32,9 +32,22 @@ func sourceFlag(cmd *cobra.Command) *[]string {
 	return cmd.Flags().StringArrayP("file", "f", nil, "a YAML file of documents, a folder of such files, or - for standard input; may be given again")
 }
 
+// faultsError are the faults of documents, joined.
+type faultsError struct{ error }
+
+// reported prints faults of documents a line each and leaves the end of the
+// story for the caller's error; other errors stay as they are.
+func reported(cmd *cobra.Command, err error, end string) error {
+	if faults, many := errors.AsType[faultsError](err); many {
+		fmt.Fprintln(cmd.ErrOrStderr(), faults)
+		return errors.New(end)
+	}
+	return err
+}
+
 // readSources reads and judges every document of some files, folders and
-// standard input, in the order in which they are applied: sites first. Faults
-// are joined, one for each document.
+// standard input, in the order in which they are applied: sites first. What is
+// wrong with documents is a faultsError.
 func readSources(cmd *cobra.Command, names []string) ([]sourced, error) {
 	if len(names) == 0 {
 		return nil, ops.Usage(errors.New("want -f FILE, -f FOLDER or -f -"))
@@ -63,7 +76,10 @@ func readSources(cmd *cobra.Command, names []string) ([]sourced, error) {
 	slices.SortStableFunc(all, func(a, b sourced) int {
 		return cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind))
 	})
-	return all, errors.Join(faults...)
+	if err := errors.Join(faults...); err != nil {
+		return nil, faultsError{err}
+	}
+	return all, nil
 }
 
 // filesOf returns the YAML files of a folder by name, or the one file.
