@@ -132,12 +132,9 @@ func (s *windowScan) open(txn *badger.Txn, device string) {
 
 // merged calls f with each window, until it wants no more.
 func (s *windowScan) merged(ctx context.Context, limit int, f func(Window) bool) error {
-	var w Window
+	var w Window // what was merged so far; without rows there is none
 	for n := 0; n < limit; {
-		if err := ctx.Err(); err != nil { // a window may have many parts
-			return err
-		}
-		part, ok, err := s.next()
+		part, ok, err := s.next(ctx)
 		if err != nil {
 			return err
 		}
@@ -162,8 +159,11 @@ func (s *windowScan) merged(ctx context.Context, limit int, f func(Window) bool)
 
 // next returns the next part in the range. Of each device and stage it looks
 // at one key before the range and at one behind it.
-func (s *windowScan) next() (Window, bool, error) {
+func (s *windowScan) next(ctx context.Context) (Window, bool, error) {
 	for s.it.Valid() {
+		if err := ctx.Err(); err != nil { // many devices may have nothing in the range
+			return Window{}, false, err
+		}
 		item := s.it.Item()
 		key := item.Key()
 		w := s.of

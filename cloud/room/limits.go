@@ -9,8 +9,8 @@ const (
 	// many as a site may have twins. A room has no more members than that.
 	MaxDevices = 16_384
 	// MaxRoomsOfDevice bounds the rooms that a device is a member of, those
-	// above included: two places of the deepest name. A frame of 1,024 devices
-	// then tells 16,384 rooms, and its turn stays below the group's limit.
+	// above included: two places of the deepest name. Each of them is told each
+	// change of the device.
 	MaxRoomsOfDevice = 16
 
 	// maxTitle bounds a title in bytes: a line of a terminal.
