@@ -68,15 +68,18 @@ func (c *Catalog) Put(ctx context.Context, file string, text []byte, expect Expe
 		return Document{}, "", err
 	}
 	defer release()
-	w := &writing{Catalog: c, in: in, expect: expect, dryRun: dryRun}
-	for !w.done && err == nil {
-		err = w.try(ctx)
+	p := &put{Catalog: c, in: in, expect: expect, dryRun: dryRun}
+	for !p.done && err == nil {
+		err = p.try(ctx)
 	}
-	c.metrics.count(resultOf(w.outcome, dryRun, err))
-	if _, placed := errors.AsType[*config.Error](err); placed || err == nil {
-		return w.next, w.outcome, err
+	c.metrics.count(resultOf(p.outcome, dryRun, err))
+	if err == nil {
+		return p.next, p.outcome, nil
 	}
-	return Document{}, "", fmt.Errorf("catalog: put %s %s: %w", in.Kind, in.Name, err)
+	if _, placed := errors.AsType[*config.Error](err); !placed {
+		err = fmt.Errorf("catalog: put %s: %w", in, err)
+	}
+	return Document{}, "", err
 }
 
 // write takes the token of this node's writes: limits are counted one write at
@@ -90,8 +93,8 @@ func (c *Catalog) write(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// writing is one document on its way into the bucket.
-type writing struct {
+// put is one document on its way into the bucket.
+type put struct {
 	*Catalog
 	in     *document.Document
 	expect Expect
@@ -105,50 +108,51 @@ type writing struct {
 
 // try looks what is there, judges it, and writes; done is not set if it must
 // be looked at again.
-func (w *writing) try(ctx context.Context) error {
-	present, err := w.present(ctx, w.in.Kind, w.in.Name)
+func (p *put) try(ctx context.Context) error {
+	present, err := p.present(ctx, p.in.Kind, p.in.Name)
 	if err != nil {
 		return err
 	}
-	same := present.Revision != 0 && bytes.Equal(present.Text, w.in.Text)
+	same := present.Revision != 0 && bytes.Equal(present.Text, p.in.Text)
 	switch {
-	case same && w.lost:
-		w.done, w.next = true, present
+	case same && p.lost:
+		p.done, p.next = true, present // p.outcome is that of the earlier try
+		p.caught(ctx, present.Revision)
 		return nil
-	case !w.expect.met(present.Revision):
-		return &ConflictError{Present: present, Expect: w.expect}
+	case !p.expect.met(present.Revision):
+		return &ConflictError{Present: present, Expect: p.expect}
 	case same:
-		w.done, w.next, w.outcome = true, present, Unchanged
+		p.done, p.next, p.outcome = true, present, Unchanged
 		return nil
 	}
-	w.outcome = Replaced
+	p.outcome = Replaced
 	if present.Revision == 0 {
-		w.outcome = Created
+		p.outcome = Created
 	}
-	w.next = Document{Kind: w.in.Kind, Name: w.in.Name, Text: w.in.Text, Applied: time.Now().UTC().Truncate(time.Microsecond)}
-	value := encodeDocument(w.next)
-	if err := w.admit(ctx, w.in, present, len(value)); err != nil {
+	p.next = Document{Kind: p.in.Kind, Name: p.in.Name, Text: p.in.Text, Applied: time.Now().UTC().Truncate(time.Microsecond)}
+	value := encodeDocument(p.next)
+	if err := p.admit(ctx, p.in, present, len(value)); err != nil {
 		return err
 	}
-	if w.dryRun {
-		w.done, w.next.Revision = true, present.Revision
+	if p.dryRun {
+		p.done, p.next.Revision = true, present.Revision
 		return nil
 	}
-	return w.store(ctx, present.Revision, value)
+	return p.store(ctx, present.Revision, value)
 }
 
-func (w *writing) store(ctx context.Context, replaces uint64, value []byte) error {
-	if err := w.settle(ctx, w.in); err != nil {
+func (p *put) store(ctx context.Context, replaces uint64, value []byte) error {
+	if err := p.settle(ctx, p.in); err != nil {
 		return err
 	}
-	revision, err := w.kv.Put(ctx, documentKey(w.in.Kind, w.in.Name), value, replaces)
+	revision, err := p.kv.Put(ctx, documentKey(p.in.Kind, p.in.Name), value, replaces)
 	switch {
 	case err == nil:
-		w.done, w.next.Revision = true, revision
-		w.caught(ctx, revision)
+		p.done, p.next.Revision = true, revision
+		p.caught(ctx, revision)
 		return nil
-	case errors.Is(err, journal.ErrAmbiguous) && w.expect == Any:
-		w.lost = true
+	case errors.Is(err, journal.ErrAmbiguous) && p.expect == Any:
+		p.lost = true
 		return nil
 	case errors.Is(err, journal.ErrConflict):
 		return nil // another wrote it: what is there now decides
@@ -193,7 +197,7 @@ func (c *Catalog) admit(ctx context.Context, in *document.Document, present Docu
 	return c.documents.fits(in.Kind, in.Name, present.Revision == 0, size)
 }
 
-// settle gives a site that a document speaks of its shard.
+// settle gives the site of a site's document its shard.
 func (c *Catalog) settle(ctx context.Context, in *document.Document) error {
 	if in.Kind != document.Site {
 		return nil
@@ -256,9 +260,14 @@ func (c *Catalog) remove(ctx context.Context, kind document.Kind, name string, e
 }
 
 // dependants counts the documents of a site beside its own.
-func (c *Catalog) dependants(kind document.Kind, name string) int {
+func (c *Catalog) dependants(kind document.Kind, name string) (n int) {
 	if kind != document.Site {
 		return 0
 	}
-	return len(c.Documents("", id.Site(name))) - 1
+	for _, d := range c.Documents("", id.Site(name)) {
+		if d.Kind != document.Site {
+			n++
+		}
+	}
+	return n
 }
