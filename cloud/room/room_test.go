@@ -210,7 +210,7 @@ func TestARoomBeyondALimitIsRefusedAndChangesNothing(t *testing.T) {
 	mustPut(t, &many, newRoom("new", "new"))
 }
 
-func mustPut(t *testing.T, p *room.Plan, r *room.Room) {
+func mustPut(t testing.TB, p *room.Plan, r *room.Room) {
 	t.Helper()
 	if _, err := p.Put(r); err != nil {
 		t.Fatal(err)
@@ -254,6 +254,24 @@ func BenchmarkAggregates(b *testing.B) {
 	for b.Loop() {
 		if len(s.Aggregates()) != 3 {
 			b.Fatal("want 3 aggregates")
+		}
+	}
+}
+
+// The documents of the largest site, one after another: what a recovery does.
+func BenchmarkTheLargestPlan(b *testing.B) {
+	all := []*room.Room{newRoom("a")}
+	for i := range room.MaxRooms - 1 {
+		r := newRoom(fmt.Sprintf("a/r%04d", i))
+		for d := range room.MaxDevices / room.MaxRooms {
+			r.Devices = append(r.Devices, fmt.Sprintf("d%04d-%02d", i, d))
+		}
+		all = append(all, r)
+	}
+	for b.Loop() {
+		var p room.Plan
+		for _, r := range all {
+			mustPut(b, &p, r)
 		}
 	}
 }
