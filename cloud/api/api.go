@@ -1,5 +1,6 @@
 // Package api is the cloud's HTTP API, version 1: what sites, gateways, twins,
-// histories and ledgers hold, and the documents of the catalog, which it also
+// rooms, pipelines, histories and ledgers hold, also as a stream of what
+// changes; commands to devices; and the documents of the catalog, which it also
 // writes. It keeps nothing and decides nothing: a request becomes a question to
 // the shards' owners (Views), to the history store or to the catalog, and the
 // answer becomes JSON. The documents are package client's.
@@ -24,24 +25,52 @@ import (
 	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/cloud/catalog"
 	"github.com/atrium-iot/atrium/cloud/history"
+	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/shared/id"
 )
 
 // maxBody bounds a request's body, in bytes: nothing here reads one.
 const maxBody = 4 << 10
 
-// ErrNotFound is what Views return for a site, gateway or device that does not
-// exist.
-var ErrNotFound = errors.New("not found")
+var (
+	// ErrNotFound is what Views return for a site, gateway or device that does
+	// not exist.
+	ErrNotFound = errors.New("not found")
+	// ErrUnavailable is what Views return while the site has no active owner.
+	ErrUnavailable = errors.New("the site's shard is not active")
+)
 
-// Views answers from the state of the sites. Lists are sorted by name. A site
-// or device without any record is ErrNotFound.
+// Views answers from the state of the sites. Lists are sorted by name, unless
+// they say otherwise. A site or device without any record is ErrNotFound.
 type Views interface {
 	Status(ctx context.Context) (client.Status, error)
 	Sites(ctx context.Context) ([]client.Site, error)
 	Gateways(ctx context.Context, site id.Site) ([]client.Gateway, error)
 	Devices(ctx context.Context, site id.Site) ([]client.Device, error)
 	Device(ctx context.Context, dev id.Device) (client.Device, error)
+	Rooms(ctx context.Context, site id.Site) ([]client.Room, error)
+	Room(ctx context.Context, room id.Room) (client.Room, error)
+	Pipelines(ctx context.Context, site id.Site) ([]client.Pipeline, error)
+	Pipeline(ctx context.Context, p id.Pipeline) (client.Pipeline, error)
+	Alarms(ctx context.Context, site id.Site) ([]client.Alarm, error)     // by pipeline, device and stage
+	Commands(ctx context.Context, site id.Site) ([]client.Command, error) // in no order
+	Command(ctx context.Context, site id.Site, command id.Command) (client.Command, error)
+	Nodes(ctx context.Context) ([]client.Node, error)
+
+	// Intend returns the command as it is once its intent is durable: of a known
+	// id the command that it was.
+	Intend(ctx context.Context, site id.Site, in journal.Intent) (client.Command, error)
+	// Watch begins to watch some sites, or all if none is named.
+	Watch(ctx context.Context, sites []id.Site) (Events, error)
+}
+
+// Events are the changes of sites: the whole state first, then Ready, then what
+// changes.
+type Events interface {
+	// Next waits for changes, but no longer than wait, and returns some of them
+	// or none. An error ends the watch.
+	Next(ctx context.Context, wait time.Duration) ([]client.Event, error)
+	Close()
 }
 
 // History is the store of readings: history.Store.
@@ -49,10 +78,13 @@ type History interface {
 	Read(ctx context.Context, dev id.Device, point id.Point, from, to time.Time, limit int) iter.Seq2[history.Reading, error]
 	Series(dev id.Device) ([]history.SeriesInfo, error)
 	Ledger(site id.Site) iter.Seq2[history.Entry, error]
+	Windows(ctx context.Context, site id.Site, name string, revision uint64, device string, from, to time.Time, limit int) iter.Seq2[history.Window, error]
+	AlarmLog(site id.Site) iter.Seq2[history.AlarmEntry, error]
 }
 
-// Register adds the endpoints under /v1 to mux. version is the program's.
-func Register(mux *http.ServeMux, version string, views Views, store History, documents *catalog.Catalog) {
+// Register adds the endpoints under /v1 to mux. version is the program's. Live
+// streams end with ctx.
+func Register(ctx context.Context, mux *http.ServeMux, version string, views Views, store History, documents *catalog.Catalog) {
 	cfg := huma.DefaultConfig("Atrium", version)
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "/v1/openapi", "", ""
 	cfg.CreateHooks = nil // no $schema links in answers
@@ -67,6 +99,9 @@ func Register(mux *http.ServeMux, version string, views Views, store History, do
 	add(a, "get-history", "/v1/sites/{site}/devices/{device}/history", "The readings of a point, by time", s.history)
 	add(a, "get-ledger", "/v1/sites/{site}/ledger", "The gap ledger of a site", s.ledger)
 	registerDocuments(a, documents)
+	registerLive(a, s)
+	registerCommands(a, &commands{views: views, profile: documents.Profile})
+	registerStream(ctx, a, &streams{views: views})
 }
 
 func add[I, O any](a huma.API, name, path, summary string, f func(context.Context, *I) (*O, error)) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/atrium-iot/atrium/cloud/api"
 	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/cloud/catalog"
 	"github.com/atrium-iot/atrium/cloud/history"
 	"github.com/atrium-iot/atrium/cloud/verify"
 	"github.com/atrium-iot/atrium/shared/id"
@@ -107,8 +108,18 @@ func (fakeHistory) Ledger(site id.Site) iter.Seq2[history.Entry, error] {
 
 func serve(t *testing.T, views api.Views, store api.History) string {
 	t.Helper()
+	return serveUntil(t, t.Context(), views, store)
+}
+
+func serveUntil(t *testing.T, stop context.Context, views api.Views, store api.History) string {
+	t.Helper()
+	return serveCatalog(t, stop, views, store, openCatalog(t))
+}
+
+func serveCatalog(t *testing.T, stop context.Context, views api.Views, store api.History, c *catalog.Catalog) string {
+	t.Helper()
 	mux := http.NewServeMux()
-	api.Register(mux, "test", views, store, openCatalog(t))
+	api.Register(stop, mux, "test", views, store, c)
 	srv := httptest.NewServer(api.Handler(mux))
 	t.Cleanup(srv.Close)
 	return srv.URL
@@ -324,7 +335,7 @@ func TestTheContractIsServed(t *testing.T) {
 		Paths   map[string]any `json:"paths"`
 	}
 	get(t, serve(t, fakeViews{}, fakeHistory{})+"/v1/openapi.json", http.StatusOK, &doc)
-	if !strings.HasPrefix(doc.OpenAPI, "3.") || len(doc.Paths) != 9 {
+	if !strings.HasPrefix(doc.OpenAPI, "3.") || len(doc.Paths) != 21 {
 		t.Fatalf("version %s, %d paths", doc.OpenAPI, len(doc.Paths))
 	}
 }

@@ -17,11 +17,29 @@ import (
 type historyInput struct {
 	DevicePath
 	Point string `query:"point" required:"true" maxLength:"63" doc:"The point's name."`
-	Since string `query:"since" maxLength:"64" doc:"RFC 3339, or a duration before now such as 10m. Default: everything." example:"10m"`
-	Until string `query:"until" maxLength:"64" doc:"As since, exclusive. Default: everything."`
+	Span
 	Raw   bool   `query:"raw" doc:"Also each reading's identity and raw value."`
 	After string `query:"after" maxLength:"200" doc:"The 'next' of the page before."`
 	Limit int    `query:"limit" minimum:"1" maximum:"10000" default:"1000" doc:"The most readings of the page."`
+}
+
+// Span is a span of time.
+type Span struct {
+	Since string `query:"since" maxLength:"64" doc:"RFC 3339, or a duration before now such as 10m. Default: everything." example:"10m"`
+	Until string `query:"until" maxLength:"64" doc:"As since, exclusive. Default: everything."`
+}
+
+func (s *Span) parse(now time.Time) (since, until time.Time, err error) {
+	if since, err = parseTime(s.Since, now, time.Unix(math.MinInt64/1_000_000, 0)); err != nil {
+		return since, until, badParameter("query.since", s.Since, err)
+	}
+	if until, err = parseTime(s.Until, now, forever()); err != nil {
+		return since, until, badParameter("query.until", s.Until, err)
+	}
+	if until.Before(since) {
+		return since, until, badParameter("query.until", s.Until, errors.New("is before since"))
+	}
+	return since, until, nil
 }
 
 // forever is later than any time that microseconds in 64 bits can hold.
@@ -96,14 +114,8 @@ func parseHistory(in *historyInput, now time.Time) (q historyQuery, err error) {
 	if q.point, err = id.ParsePoint(in.Point); err != nil {
 		return q, badParameter("query.point", in.Point, err)
 	}
-	if q.since, err = parseTime(in.Since, now, time.Unix(math.MinInt64/1_000_000, 0)); err != nil {
-		return q, badParameter("query.since", in.Since, err)
-	}
-	if q.until, err = parseTime(in.Until, now, forever()); err != nil {
-		return q, badParameter("query.until", in.Until, err)
-	}
-	if q.until.Before(q.since) {
-		return q, badParameter("query.until", in.Until, errors.New("is before since"))
+	if q.since, q.until, err = in.Span.parse(now); err != nil {
+		return q, err
 	}
 	if in.After != "" {
 		if q.after, err = parseCursor(in.After); err != nil {

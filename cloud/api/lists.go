@@ -3,12 +3,14 @@ package api
 import (
 	"context"
 	"fmt"
+	"iter"
 	"sort"
 	"strconv"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/cloud/history"
+	"github.com/atrium-iot/atrium/shared/id"
 )
 
 // server holds what the endpoints ask.
@@ -106,8 +108,13 @@ func (s *server) device(ctx context.Context, in *DevicePath) (*body[client.Devic
 	return ok(d), nil
 }
 
-// ledger pages by the number of entries before: the ledger only grows.
 func (s *server) ledger(ctx context.Context, in *siteInput) (*body[client.Page[client.LedgerEntry]], error) {
+	return logged(ctx, in, "ledger", s.store.Ledger, ledgerEntry)
+}
+
+// logged answers with a page of something that only grows: it pages by the
+// number of entries before.
+func logged[E, C any](ctx context.Context, in *siteInput, what string, read func(id.Site) iter.Seq2[E, error], as func(E) C) (*body[client.Page[C]], error) {
 	site, err := parseSite(in.Site)
 	if err != nil {
 		return nil, err
@@ -118,14 +125,14 @@ func (s *server) ledger(ctx context.Context, in *siteInput) (*body[client.Page[c
 			return nil, badParameter("query.after", in.After, fmt.Errorf("want the 'next' of the page before"))
 		}
 	}
-	out := client.Page[client.LedgerEntry]{Items: []client.LedgerEntry{}}
+	out := client.Page[C]{Items: []C{}}
 	at := uint64(0)
-	for e, err := range s.store.Ledger(site) {
+	for e, err := range read(site) {
 		if err == nil {
 			err = ctx.Err() // the entries before the page are many
 		}
 		if err != nil {
-			return nil, answered(err, "ledger of "+in.Site, "/v1/sites")
+			return nil, answered(err, what+" of "+in.Site, "/v1/sites")
 		}
 		if at++; at <= skip {
 			continue
@@ -134,7 +141,7 @@ func (s *server) ledger(ctx context.Context, in *siteInput) (*body[client.Page[c
 			out.Next = strconv.FormatUint(at-1, 10)
 			break
 		}
-		out.Items = append(out.Items, ledgerEntry(e))
+		out.Items = append(out.Items, as(e))
 	}
 	return ok(out), nil
 }

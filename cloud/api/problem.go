@@ -23,6 +23,9 @@ func answered(err error, what, list string) error {
 	if errors.Is(err, ErrNotFound) {
 		return huma.Error404NotFound(fmt.Sprintf("no %s here: GET %s lists what there is", what, list))
 	}
+	if errors.Is(err, ErrUnavailable) {
+		return huma.Error503ServiceUnavailable(fmt.Sprintf("%s: %v: try again in a moment", what, err))
+	}
 	return huma.Error500InternalServerError(fmt.Sprintf("%s: %v", what, err))
 }
 

@@ -212,7 +212,7 @@ func (n *node) serveHTTP(ctx context.Context) error {
 		Health: map[string]ops.Check{"journal": func() error { return n.server.Healthy(ctx) }},
 		Ready:  map[string]ops.Check{"shards": n.allActive},
 	})
-	api.Register(mux, ops.Version(), views{n}, n.history, n.catalog)
+	api.Register(ctx, mux, ops.Version(), views{n}, n.history, n.catalog)
 	n.log.Info("serving the API", "http", n.http.Addr().String())
 	return ops.ServeOn(ctx, n.http, api.Handler(mux))
 }

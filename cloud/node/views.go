@@ -68,55 +68,32 @@ func found(err error) error {
 }
 
 func (v views) Gateways(ctx context.Context, name id.Site) ([]client.Gateway, error) {
-	s, err := v.owner(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	list, err := s.Gateways(ctx, name)
-	if err != nil {
-		return nil, found(err)
-	}
-	var out []client.Gateway
-	for _, g := range list {
-		c := client.Gateway{Gateway: g.Gateway.String(), Agent: g.Agent, Board: g.Board.String(), IntervalMS: uint64(g.Interval.Milliseconds()), SeenAt: g.SeenAt}
-		for _, r := range g.Runs {
-			c.Runs = append(c.Runs, client.Run{Run: r.Run.String(), Class: r.Class.String(), Boot: r.Boot.String(), State: r.State.String(), Next: r.Next, Last: r.Last})
-		}
-		out = append(out, c)
-	}
-	return out, nil
+	return ofSite(ctx, v, name, (*site.Shard).Gateways, gatewayOf)
 }
 
 func (v views) Devices(ctx context.Context, name id.Site) ([]client.Device, error) {
-	s, err := v.owner(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	list, err := s.Devices(ctx, name)
-	if err != nil {
-		return nil, found(err)
-	}
-	var out []client.Device
-	for _, d := range list {
-		out = append(out, device(d))
-	}
-	return out, nil
+	return ofSite(ctx, v, name, (*site.Shard).Devices, deviceOf)
 }
 
 func (v views) Device(ctx context.Context, dev id.Device) (client.Device, error) {
-	s, err := v.owner(ctx, dev.Site)
-	if err != nil {
-		return client.Device{}, err
-	}
-	d, err := s.Device(ctx, dev)
-	if err != nil {
-		return client.Device{}, found(err)
-	}
-	return device(d), nil
+	return one(ctx, v, dev.Site, dev, (*site.Shard).Device, deviceOf)
 }
 
-func device(d site.Device) client.Device {
-	out := client.Device{Device: d.Device.String(), Gateway: d.Gateway, Liveness: d.Liveness.String(), LastAt: d.LastAt, Points: []client.Point{}}
+func gatewayOf(g site.Gateway) client.Gateway {
+	out := client.Gateway{Gateway: g.Gateway.String(), Agent: g.Agent, Board: g.Board.String(), IntervalMS: uint64(g.Interval.Milliseconds()), SeenAt: g.SeenAt}
+	n := g.Count
+	out.Count = client.Count{
+		Frames: n.Frames, Readings: n.Readings, Suppressed: n.Suppressed, Duplicates: n.Duplicates,
+		Late: n.Late, Missing: n.Missing, Gaps: n.Gaps, Dead: n.Dead,
+	}
+	for _, r := range g.Runs {
+		out.Runs = append(out.Runs, client.Run{Run: r.Run.String(), Class: r.Class.String(), Boot: r.Boot.String(), State: r.State.String(), Next: r.Next, Last: r.Last})
+	}
+	return out
+}
+
+func deviceOf(d site.Device) client.Device {
+	out := client.Device{Device: d.Device.String(), Gateway: d.Gateway, Profile: d.Profile, Liveness: d.Liveness.String(), LastAt: d.LastAt, Points: []client.Point{}}
 	if d.Gateway != "" {
 		out.Gateway = id.Gateway{Site: d.Device.Site, Name: d.Gateway}.String()
 	}

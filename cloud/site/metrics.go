@@ -92,9 +92,19 @@ func (m *metrics) turn(t *totals) {
 		n int
 		c prometheus.Counter
 	}{
-		{t.duplicates, m.duplicates}, {t.late, m.late}, {t.suspect, m.suspect}, {t.refused, m.refused},
-		{t.silenced, m.silenced}, {t.dead, m.dead}, {t.documents, m.documents}, {t.ended, m.ended}, {t.unread, m.unread},
-		{int(t.rows.Rows), m.rows}, {int(t.rows.TooLate), m.tooLate}, {int(t.rows.Windows), m.windows}, {int(t.rows.Raised), m.raised},
+		{t.duplicates, m.duplicates},
+		{t.late, m.late},
+		{t.suspect, m.suspect},
+		{t.refused, m.refused},
+		{t.silenced, m.silenced},
+		{t.dead, m.dead},
+		{t.documents, m.documents},
+		{t.ended, m.ended},
+		{t.unread, m.unread},
+		{int(t.rows.Rows), m.rows},
+		{int(t.rows.TooLate), m.tooLate},
+		{int(t.rows.Windows), m.windows},
+		{int(t.rows.Raised), m.raised},
 	} {
 		if c.n > 0 {
 			c.c.Add(float64(c.n))

@@ -172,6 +172,7 @@ type Gone struct {
 	Site   id.Site
 	Name   string
 	Device string // of an alarm
+	Stage  int    // of an alarm
 }
 
 // Take returns some of what has changed since it was last told, as it is now;
@@ -191,7 +192,13 @@ func (w *Watch) Take(ctx context.Context) ([]Change, error) {
 			}
 		}
 	})
-	return changes, err
+	if err != nil {
+		for _, e := range names {
+			w.add(e)
+		}
+		return nil, err
+	}
+	return changes, nil
 }
 
 // each names all that a watcher of the site hears of.
@@ -237,7 +244,7 @@ func (s *site) change(e entity) (c Change) {
 			c.Alarm = &v
 			return c
 		}
-		c.Gone = &Gone{Kind: "alarm", Site: s.id, Name: e.name, Device: e.device}
+		c.Gone = &Gone{Kind: "alarm", Site: s.id, Name: e.name, Device: e.device, Stage: e.stage}
 	case aCommand:
 		if v, ok := s.command(e.name); ok {
 			c.Command = &v

@@ -30,4 +30,5 @@ type Gone struct {
 	Kind   string `json:"kind" doc:"room, alarm or command"`
 	Name   string `json:"name" doc:"Of the room, the alarm's pipeline, or the command's id."`
 	Device string `json:"device,omitempty" doc:"Of an alarm: whose it was."`
+	Stage  int    `json:"stage,omitempty" doc:"Of an alarm: its stage."`
 }

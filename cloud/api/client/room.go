@@ -75,6 +75,7 @@ type Window struct {
 type Alarm struct {
 	Pipeline  string    `json:"pipeline" example:"hq/too-warm"`
 	Device    string    `json:"device" example:"hq/t1"`
+	Stage     int       `json:"stage" doc:"Its index in the pipeline, from 0."`
 	State     string    `json:"state" doc:"active or cleared"`
 	Severity  string    `json:"severity" doc:"info, warning or critical"`
 	Text      string    `json:"text"`
@@ -89,11 +90,12 @@ type Alarm struct {
 type AlarmEntry struct {
 	Pipeline  string    `json:"pipeline" example:"hq/too-warm"`
 	Device    string    `json:"device" example:"hq/t1"`
-	State     string    `json:"state" doc:"inactive, pending or active"`
+	Stage     int       `json:"stage" doc:"Its index in the pipeline, from 0."`
+	State     string    `json:"state" doc:"active or inactive"`
 	Severity  string    `json:"severity" doc:"info, warning or critical"`
 	Text      string    `json:"text"`
 	Value     float64   `json:"value" doc:"That caused it."`
 	Threshold float64   `json:"threshold"`
-	At        time.Time `json:"at" doc:"Sample time of the reading that caused it."`
+	At        time.Time `json:"at" doc:"Sample time of the reading, or end of the window, that caused it."`
 	Revision  uint64    `json:"revision" doc:"Of the pipeline."`
 }

@@ -61,7 +61,7 @@ func serveCatalog(env *testscript.Env) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	api.Register(mux, "test", nil, nil, c) // what the scripts ask is the catalog's alone
+	api.Register(context.Background(), mux, "test", nil, nil, c) // what the scripts ask is the catalog's alone
 	srv := httptest.NewServer(api.Handler(mux))
 	env.Setenv("CATALOG", srv.URL)
 	env.Defer(func() { srv.Close(); c.Close() })
