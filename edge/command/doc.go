@@ -4,12 +4,12 @@
 // store: the uplink brings commands and takes results away, the sampler's
 // device actors do them, and the buffer's ledger keeps what must survive.
 //
-//	uplink -Take-> inbox -> Step -> ledger (fsync) -> Step -> Field.Execute
-//	   ^                                                          |
-//	   `-- Unsettled <- Step <- ledger (fsync) <- Step <- ended --'
+//	uplink -Take-> Step -> ledger (fsync) -> Step -> Field.Execute
+//	   ^                                                   |
+//	   `- Unsettled <- Step <- ledger (fsync) <- Step <----'
 //
 // What happens is decided in State.Step, which is pure. Executor is the shell:
-// one goroutine that gathers what came, asks Step, writes the ledger, and
-// begins commands. It never waits for a device, so that a bus that is stuck
+// whoever brings something steps, and one goroutine writes what is to be kept,
+// all of it at once, and begins commands. It never waits for a device, so that a bus that is stuck
 // delays no other's commands.
 package command

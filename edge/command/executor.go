@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// maxInbox bounds the commands that came while the ledger was written: as
-	// many as a gate queues for a connection, twice.
-	maxInbox = 128
+	// maxTaken bounds the commands that come while the ledger is written: as many
+	// as a gate queues for a connection, twice.
+	maxTaken = 128
 	// retryAfter is how long a store that failed is left alone.
 	retryAfter = time.Second
 )
@@ -57,14 +57,14 @@ type Executor struct {
 	log    *slog.Logger
 	m      *metrics
 
-	wake  chan struct{} // capacity 1: the inbox is not empty
+	wake  chan struct{} // capacity 1: there is something to do
 	halt  context.CancelFunc
 	ended chan struct{}
 
 	mu      sync.Mutex
 	state   *State
-	inbox   []Input
-	taken   int           // commands in the inbox
+	todo    Effects
+	taken   int           // commands since todo was last taken
 	sealed  bool          // no commands are taken any more
 	changed chan struct{} // closed when what is unsettled changes
 	count   uint64        // results since the start
@@ -82,12 +82,13 @@ func New(ctx context.Context, cfg Config, ledger Ledger, field Field, log *slog.
 	if err != nil {
 		return nil, fmt.Errorf("command: %w", err)
 	}
+	x.m = newMetrics(x)
 	var e Effects
 	x.state, e = Recover(cfg.Now(), cfg.Boot, found)
-	x.m = newMetrics(reg, x)
-	x.report(e.Results)
+	x.doLocked(e)
+	x.m.register(reg)
 	ctx, x.halt = context.WithCancel(context.WithoutCancel(ctx))
-	go x.run(ctx, e)
+	go x.run(ctx)
 	return x, nil
 }
 
@@ -131,8 +132,8 @@ func (x *Executor) Take(c wire.Command) {
 	switch {
 	case x.sealed:
 		x.drop(dropStopping, &c)
-	case x.taken >= maxInbox:
-		x.drop(dropInbox, &c)
+	case x.taken >= maxTaken:
+		x.drop(dropBusy, &c)
 	default:
 		x.taken++
 		x.tellLocked(in)
@@ -212,9 +213,31 @@ func (x *Executor) resolve(c *wire.Command) (*profile.Command, []float64, error)
 	return cmd, args, err
 }
 
-// tellLocked puts an input into the inbox. x.mu is held.
+// tellLocked steps. x.mu is held.
 func (x *Executor) tellLocked(in Input) {
-	x.inbox = append(x.inbox, in)
+	e := x.state.Step(x.cfg.Now(), in)
+	if e.Full {
+		x.drop(dropFull, &in.Command)
+	}
+	x.doLocked(e)
+}
+
+// doLocked adds to what is to do. What can be done at once is. x.mu is held, or
+// nobody else knows x yet.
+func (x *Executor) doLocked(e Effects) {
+	for i := range e.Results {
+		r := &e.Results[i]
+		x.count++
+		x.m.results[r.State].Inc()
+		x.log.Info("command ended", "command", r.ID.String(), "result", r.State.String(), "text", r.Text)
+	}
+	if e.Offer {
+		close(x.changed)
+		x.changed = make(chan struct{})
+	}
+	x.todo.Keep = append(x.todo.Keep, e.Keep...)
+	x.todo.Forget = append(x.todo.Forget, e.Forget...)
+	x.todo.Execute = append(x.todo.Execute, e.Execute...)
 	select {
 	case x.wake <- struct{}{}:
 	default:
@@ -222,91 +245,59 @@ func (x *Executor) tellLocked(in Input) {
 }
 
 // run is the executor's goroutine.
-func (x *Executor) run(ctx context.Context, e Effects) {
+func (x *Executor) run(ctx context.Context) {
 	defer close(x.ended)
 	timer := time.NewTimer(retryAfter)
 	defer timer.Stop()
 	for {
-		x.perform(e)
 		timer.Stop()
-		if x.state.Dirty() { // this goroutine alone changes the state
+		if x.perform() {
 			timer.Reset(retryAfter)
 		}
 		select {
 		case <-x.wake:
-			e = x.step(x.empty()...)
 		case <-timer.C:
-			e = x.step(Input{Event: Retry})
+			x.mu.Lock()
+			x.tellLocked(Input{Event: Retry})
+			x.mu.Unlock()
 		case <-ctx.Done():
-			x.perform(x.step(x.empty()...))
+			x.perform()
 			return
 		}
 	}
 }
 
-// empty takes what is in the inbox.
-func (x *Executor) empty() []Input {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	all := x.inbox
-	x.inbox, x.taken = nil, 0
-	return all
-}
-
-// step steps through inputs, so that one write serves them all.
-func (x *Executor) step(inputs ...Input) Effects {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	var all Effects
-	for i := range inputs {
-		e := x.state.Step(x.cfg.Now(), inputs[i])
-		if e.Full {
-			x.drop(dropFull, &inputs[i].Command)
-		}
-		all.Keep = append(all.Keep, e.Keep...)
-		all.Forget = append(all.Forget, e.Forget...)
-		all.Execute = append(all.Execute, e.Execute...)
-		x.report(e.Results)
-		all.Offer = all.Offer || e.Offer
-	}
-	if all.Offer {
-		close(x.changed)
-		x.changed = make(chan struct{})
-	}
-	return all
-}
-
-// report counts and logs what became of commands. x.mu is held, or nobody else
-// knows x yet.
-func (x *Executor) report(results []wire.Result) {
-	for i := range results {
-		r := &results[i]
-		x.count++
-		x.m.results[r.State].Inc()
-		x.log.Info("command ended", "command", r.ID.String(), "result", r.State.String(), "text", r.Text)
-	}
-}
-
-// perform does what effects say, and what follows from that.
-func (x *Executor) perform(e Effects) {
-	for len(e.Keep)+len(e.Forget)+len(e.Execute) > 0 {
+// perform does what there is to do, and what follows from that. It says whether
+// something could not be written.
+func (x *Executor) perform() (dirty bool) {
+	for {
+		x.mu.Lock()
+		e := x.todo
+		x.todo, x.taken = Effects{}, 0
+		dirty = x.state.Dirty()
+		x.mu.Unlock()
 		for i := range e.Execute {
 			x.execute(&e.Execute[i])
 		}
-		err := x.write(&e)
-		written := Input{Event: Kept, Err: err}
+		if len(e.Keep)+len(e.Forget) == 0 {
+			if len(e.Execute) == 0 {
+				return dirty
+			}
+			continue
+		}
+		// One write serves all that came during the last.
+		written := Input{Event: Kept, Err: x.write(&e)}
 		for i := range e.Keep {
 			written.IDs = append(written.IDs, e.Keep[i].ID)
 		}
-		e = x.step(written)
+		x.mu.Lock()
+		x.tellLocked(written)
+		x.mu.Unlock()
 	}
 }
 
 // write keeps and forgets.
 func (x *Executor) write(e *Effects) error {
-	if len(e.Keep)+len(e.Forget) == 0 {
-		return nil
-	}
 	put := make([]buffer.LedgerValue, len(e.Keep))
 	for i := range e.Keep {
 		k := &e.Keep[i]

@@ -9,7 +9,7 @@ import (
 // Why a command that came was not taken. Its sender sends it again.
 const (
 	dropFull     = "full"     // MaxEntries are remembered
-	dropInbox    = "inbox"    // they come faster than the ledger writes
+	dropBusy     = "busy"     // they come faster than the ledger writes
 	dropStopping = "stopping" // the gateway stops
 )
 
@@ -17,12 +17,11 @@ type metrics struct {
 	results     map[wire.ResultState]prometheus.Counter
 	dropped     map[string]prometheus.Counter
 	writeErrors prometheus.Counter
+	all         []prometheus.Collector
 }
 
-func newMetrics(reg prometheus.Registerer, x *Executor) *metrics {
-	if reg == nil {
-		reg = prometheus.NewRegistry()
-	}
+// newMetrics returns the metrics of an executor.
+func newMetrics(x *Executor) *metrics {
 	m := &metrics{
 		results: make(map[wire.ResultState]prometheus.Counter), dropped: make(map[string]prometheus.Counter),
 		writeErrors: prometheus.NewCounter(prometheus.CounterOpts{
@@ -38,18 +37,25 @@ func newMetrics(reg prometheus.Registerer, x *Executor) *metrics {
 	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "atrium_command_dropped_total", Help: "Commands that came and were not taken.",
 	}, []string{"reason"})
-	for _, reason := range []string{dropFull, dropInbox, dropStopping} {
+	for _, reason := range []string{dropFull, dropBusy, dropStopping} {
 		m.dropped[reason] = dropped.WithLabelValues(reason)
 	}
 	gauge := func(name, help string, read func(Stats) int) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(read(x.Stats())) })
 	}
-	reg.MustRegister(
+	m.all = []prometheus.Collector{
 		results, dropped, m.writeErrors,
 		gauge("atrium_command_unsettled", "Results that the cloud has not settled.", func(s Stats) int { return s.Unsettled }),
 		gauge("atrium_command_pending", "Commands that wait for their device or execute.", func(s Stats) int { return s.Pending }),
-	)
+	}
 	return m
+}
+
+// register shows the metrics; their executor must be complete.
+func (m *metrics) register(reg prometheus.Registerer) {
+	if reg != nil {
+		reg.MustRegister(m.all...)
+	}
 }
 
 // drop counts a command that is not taken.

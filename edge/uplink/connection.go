@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -21,7 +22,9 @@ type connection struct {
 	conn    *quic.Conn
 	control *quic.Stream
 	reader  *wire.Reader
+	saying  sync.Mutex // one message at a time onto control, after the greeting
 	flight  *flight
+	results results
 	bound   uint64 // the version of the devices that were sent
 }
 
@@ -78,6 +81,7 @@ func (c *connection) serve(ctx context.Context, s buffer.Session, credit uint64)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.readControl() })
 	g.Go(func() error { return c.writeBinds(ctx) })
+	g.Go(func() error { return c.writeResults(ctx) })
 	g.Go(func() error { return live.sideBySide(ctx, s.Live) })
 	g.Go(func() error { return backlog.inTurn(ctx, s.Backlog) })
 	g.Go(func() error { return c.watch(ctx) })
@@ -146,6 +150,16 @@ func (c *connection) take(msg []byte) error {
 		if m, err = wire.ParseReject(msg); err == nil {
 			return c.rejected(&m)
 		}
+	case wire.KindCommand:
+		var m wire.Command
+		if m, err = wire.ParseCommand(msg); err == nil {
+			c.command(m)
+		}
+	case wire.KindSettled:
+		var m wire.Settled
+		if m, err = wire.ParseSettled(msg); err == nil {
+			c.settled(m.IDs)
+		}
 	default:
 		err = fmt.Errorf("%s on the control stream", kind)
 	}
@@ -195,7 +209,7 @@ func (c *connection) writeBinds(ctx context.Context) error {
 		bind, version, changed := c.u.bind()
 		if version != c.bound {
 			c.bound = version
-			if _, err := c.control.Write(wire.AppendItem(nil, bind.Append(nil))); err != nil {
+			if err := c.say(bind.Append(nil)); err != nil {
 				return fmt.Errorf("bind: %w", err)
 			}
 			continue

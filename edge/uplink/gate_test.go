@@ -3,8 +3,10 @@ package uplink_test
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -123,6 +125,7 @@ type gate struct {
 	hellos  []wire.Hello
 	binds   []wire.Bind
 	schemas int
+	answers []answer
 	frames  []received
 	ends    []error // of connections
 	running sync.WaitGroup
@@ -197,8 +200,48 @@ func (g *gate) serve(conn *quic.Conn, number int) error {
 		if err != nil {
 			return err
 		}
+		if kind, err := wire.Peek(msg); err == nil && kind == wire.KindResult {
+			g.takeResult(number, msg)
+			continue
+		}
 		g.takeBind(msg)
 	}
+}
+
+// answer is a result as it reached the gate.
+type answer struct {
+	conn   int
+	result wire.Result
+}
+
+func (g *gate) takeResult(number int, msg []byte) {
+	r, err := wire.ParseResult(msg)
+	if err != nil {
+		g.t.Error(err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.answers = append(g.answers, answer{number, r})
+}
+
+// tell writes messages to the gateway that is connected.
+func (g *gate) tell(msgs ...[]byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, m := range msgs {
+		g.say(g.control, m)
+	}
+}
+
+// answered returns the connection and the first byte of each result's id.
+func (g *gate) answered() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var out []string
+	for _, a := range g.answers {
+		out = append(out, fmt.Sprintf("%d:%d", a.conn, a.result.ID[0]))
+	}
+	return strings.Join(out, " ")
 }
 
 func (g *gate) greet(conn *quic.Conn, control *quic.Stream, r *wire.Reader) error {
@@ -317,4 +360,11 @@ func (g *gate) connections() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.conns)
+}
+
+// conn returns the nth connection, from 1.
+func (g *gate) conn(n int) *quic.Conn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.conns[n-1]
 }

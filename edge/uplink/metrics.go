@@ -15,7 +15,11 @@ type metrics struct {
 	rejects     *prometheus.CounterVec // by reason
 	acks        prometheus.Counter
 	strayAcks   prometheus.Counter
-	lanes       map[wire.Lane]laneMetrics
+	commands    prometheus.Counter
+	results     prometheus.Counter
+	// straySettled counts ids of settled that were not sent, or settled before.
+	straySettled prometheus.Counter
+	lanes        map[wire.Lane]laneMetrics
 }
 
 type laneMetrics struct {
@@ -44,9 +48,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		rejects: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "atrium_uplink_rejects_total", Help: "Frames and gaps that the gate refused, by reason.",
 		}, []string{"reason"}),
-		acks:      counter("atrium_uplink_acks_total", "Runs acked: a message may ack several."),
-		strayAcks: counter("atrium_uplink_stray_total", "Acks and rejects of runs or sequences that were not sent on their connection."),
-		lanes:     make(map[wire.Lane]laneMetrics),
+		acks:         counter("atrium_uplink_acks_total", "Runs acked: a message may ack several."),
+		strayAcks:    counter("atrium_uplink_stray_total", "Acks and rejects of runs or sequences that were not sent on their connection."),
+		commands:     counter("atrium_uplink_commands_total", "Commands that came, repeats included."),
+		results:      counter("atrium_uplink_results_total", "Results of commands written, repeats included."),
+		straySettled: counter("atrium_uplink_stray_settled_total", "Results settled that were not sent on their connection, or settled already."),
+		lanes:        make(map[wire.Lane]laneMetrics),
 	}
 	bytes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "atrium_uplink_sent_bytes_total", Help: "Bytes of messages written to a lane, by lane.",
@@ -57,6 +64,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, l := range []wire.Lane{wire.LaneLive, wire.LaneBacklog} {
 		m.lanes[l] = laneMetrics{bytes.WithLabelValues(l.String()), frames.WithLabelValues(l.String())}
 	}
-	reg.MustRegister(m.connected, m.rtt, m.dials, m.connects, m.disconnects, m.rejects, m.acks, m.strayAcks, bytes, frames)
+	reg.MustRegister(m.connected, m.rtt, m.dials, m.connects, m.disconnects, m.rejects, m.acks, m.strayAcks,
+		m.commands, m.results, m.straySettled, bytes, frames)
 	return m
 }

@@ -105,6 +105,7 @@ type settings struct {
 	authority *authority
 	alpn      string // of the gate
 	columns   int
+	commands  uplink.Commands
 	gate      func(*gate)
 }
 
@@ -138,6 +139,7 @@ func newRig(t *testing.T, s settings) *rig {
 	r.uplink = uplink.New(uplink.Config{
 		Cloud: []string{gateAddr.String()}, TLS: ours.client(t), Agent: "test",
 		OnTime:     func(utc time.Time, _ time.Duration) { r.times = append(r.times, utc) },
+		Commands:   s.commands,
 		MaxBackoff: time.Second, Random: func() float64 { return 0.5 },
 	}, uplink.FromBuffer(r.buffer), transport, log, r.reg)
 	t.Cleanup(func() {

@@ -33,6 +33,20 @@ type Cursor interface {
 	Rewind(seq uint64, resend bool)
 }
 
+// Commands is what executes commands: *command.Executor. Its methods do not
+// wait for a device.
+type Commands interface {
+	// Take takes a command, perhaps not for the first time.
+	Take(c wire.Command)
+	// Unsettled returns the results that the cloud has not settled, oldest
+	// first, with their ages as of now; at most wire.MaxSettled.
+	Unsettled() []wire.Result
+	// Changed is closed when what Unsettled returns changes.
+	Changed() <-chan struct{}
+	// Settled says that the cloud has these results for good.
+	Settled(ids []id.Command)
+}
+
 // FromBuffer returns b as a Source.
 func FromBuffer(b *buffer.Buffer) Source { return source{b} }
 

@@ -34,6 +34,9 @@ type Config struct {
 	// OnTime is told the time that a welcome brought: UTC at the moment of the
 	// call, and how far off it may be. Nil ignores it. It must not block.
 	OnTime func(utc time.Time, uncertainty time.Duration)
+	// Commands takes what the cloud wants done, and has what became of it. Nil
+	// ignores commands and has no results.
+	Commands Commands
 	// MinBackoff and MaxBackoff bound the wait between dials; zero means
 	// DefaultMinBackoff and DefaultMaxBackoff.
 	MinBackoff, MaxBackoff time.Duration
@@ -158,7 +161,7 @@ func (u *Uplink) connect(ctx context.Context, addr string, round int) error {
 	if err != nil {
 		return fmt.Errorf("dial %s: %w", addr, err)
 	}
-	c := &connection{u: u, conn: conn}
+	c := &connection{u: u, conn: conn, results: results{sent: map[id.Command]struct{}{}}}
 	err = u.serve(ctx, c, addr)
 	c.close(err) // no effect if it is closed already
 	u.metrics.connected.Set(0)
@@ -211,7 +214,7 @@ func (u *Uplink) dial(ctx context.Context, addr string, round int) (*quic.Conn, 
 		KeepAlivePeriod:       keepAlive,
 		MaxIncomingStreams:    -1, // a gate opens none
 		MaxIncomingUniStreams: -1,
-		// Only acks come this way.
+		// Acks and commands come this way, and little else.
 		InitialStreamReceiveWindow:     wire.MaxControl,
 		MaxStreamReceiveWindow:         wire.MaxControl,
 		InitialConnectionReceiveWindow: wire.MaxControl,
