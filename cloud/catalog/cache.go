@@ -36,21 +36,23 @@ type key struct {
 type shelf struct {
 	all      map[key]*held
 	sites    map[id.Site]map[key]*held // "" has what belongs to no site
-	stored   int                       // bytes in the bucket
-	revision uint64                    // of the newest entry that was seen
-	changed  chan struct{}             // closed with the next change of a document
-	seen     chan struct{}             // closed with the next entry of the bucket
+	plans    map[id.Site]*room.Plan
+	stored   int           // bytes in the bucket
+	revision uint64        // of the newest entry that was seen
+	changed  chan struct{} // closed with the next change of a document
+	seen     chan struct{} // closed with the next entry of the bucket
 }
 
 type held struct {
 	Document
 	size    int
+	room    *room.Room       // of that kind
 	profile *profile.Profile // of that kind
 }
 
 func newShelf() shelf {
 	return shelf{
-		all: make(map[key]*held), sites: make(map[id.Site]map[key]*held),
+		all: make(map[key]*held), sites: make(map[id.Site]map[key]*held), plans: make(map[id.Site]*room.Plan),
 		changed: make(chan struct{}), seen: make(chan struct{}),
 	}
 }
@@ -72,8 +74,12 @@ func (s *shelf) drop(k key) {
 	delete(s.all, k)
 	s.stored -= h.size
 	at := scope(k.kind, k.name)
+	if h.room != nil {
+		s.plan(at).Remove(h.room.Name.Name)
+	}
 	if delete(s.sites[at], k); len(s.sites[at]) == 0 {
 		delete(s.sites, at)
+		delete(s.plans, at)
 	}
 }
 
@@ -87,6 +93,10 @@ func (s *shelf) put(h *held) {
 		s.sites[at] = make(map[key]*held)
 	}
 	s.sites[at][k] = h
+	if h.room != nil {
+		//nolint:errcheck // nodes wrote at once: the site's owner leaves it out, too
+		s.plan(at).Put(h.room)
+	}
 }
 
 // fits says whether a document finds room. isNew: it replaces none.
@@ -117,6 +127,29 @@ func (s *shelf) fits(kind document.Kind, name string, isNew bool, size int) erro
 		return fmt.Errorf("%w: there are %d %ss: delete one first", ErrFull, n, kind)
 	}
 	return fmt.Errorf("%w: site %s has %d %ss: delete one first", ErrFull, at, n, kind)
+}
+
+// planned says whether a site's rooms keep the limits that they have together,
+// with one more or another. It changes nothing.
+func (s *shelf) planned(r *room.Room) error {
+	plan := s.plan(r.Name.Site)
+	before := plan.Room(r.Name.Name)
+	if _, err := plan.Put(r); err != nil {
+		return err
+	}
+	if before == nil {
+		plan.Remove(r.Name.Name)
+		return nil
+	}
+	_, err := plan.Put(before)
+	return err
+}
+
+func (s *shelf) plan(site id.Site) *room.Plan {
+	if s.plans[site] == nil {
+		s.plans[site] = new(room.Plan)
+	}
+	return s.plans[site]
 }
 
 // learnDocument takes what the watch brought into the cache.
@@ -156,7 +189,10 @@ func holdDocument(e journal.Entry) (*held, error) {
 		return nil, err
 	}
 	h := &held{Document: d, size: len(e.Value)}
-	if d.Kind == document.Profile {
+	switch d.Kind {
+	case document.Room:
+		h.room, err = room.Parse(d.Name, d.Text)
+	case document.Profile:
 		h.profile, err = profile.Parse(d.Name, d.Text)
 	}
 	return h, err

@@ -194,7 +194,13 @@ func (c *Catalog) admit(ctx context.Context, in *document.Document, present Docu
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.documents.fits(in.Kind, in.Name, present.Revision == 0, size)
+	if err := c.documents.fits(in.Kind, in.Name, present.Revision == 0, size); err != nil || in.Room == nil {
+		return err
+	}
+	if err := c.documents.planned(in.Room); err != nil {
+		return in.Errorf("$.devices", "%v", err)
+	}
+	return nil
 }
 
 // settle gives the site of a site's document its shard.

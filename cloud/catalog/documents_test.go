@@ -25,7 +25,7 @@ const (
 	tmp     = "id: acme.tmp\nversion: 3\nbus: {type: i2c, addr: [0x48]}\nread: [{tx: {w: [0], r: 2}}]\nraw: {w: {type: s16be}}\npoints: [{name: t, expr: w, unit: Cel, resolution: 1, range: [0, 9]}]\n"
 )
 
-func room(name string) string { return "kind: room\nname: hq/" + name + "\n" }
+func roomOf(name string) string { return "kind: room\nname: hq/" + name + "\n" }
 
 func apply(t *testing.T, c *catalog.Catalog, text string) catalog.Document {
 	t.Helper()
@@ -85,7 +85,7 @@ func TestOfTwoWritersOfOneRevisionExactlyOneWins(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := range ends {
 				wg.Go(func() {
-					text := room("hall") + fmt.Sprintf("title: round %d writer %d\n", round, i)
+					text := roomOf("hall") + fmt.Sprintf("title: round %d writer %d\n", round, i)
 					d, _, err := nodes[i%2].Put(t.Context(), "t.yaml", []byte(text), expect, false)
 					ends[i] = end{d, err}
 				})
@@ -138,8 +138,8 @@ func TestAChangeThatIsRefusedChangesNothing(t *testing.T) {
 			{kitchen, catalog.Absent, catalog.ErrConflict, fmt.Sprintf("room hq/kitchen exists, at revision %d", now.Revision)},
 			{kitchen, catalog.Expect(old.Revision), catalog.ErrConflict, fmt.Sprintf("at revision %d, applied", now.Revision)},
 			{kitchen, catalog.Expect(now.Revision + 1), catalog.ErrConflict, "has not been yet"},
-			{room("x"), catalog.Present, catalog.ErrConflict, "there is no room hq/x to replace"},
-			{room("x"), catalog.Expect(old.Revision), catalog.ErrConflict, "was deleted since"},
+			{roomOf("x"), catalog.Present, catalog.ErrConflict, "there is no room hq/x to replace"},
+			{roomOf("x"), catalog.Expect(old.Revision), catalog.ErrConflict, "was deleted since"},
 		} {
 			d, _, err := c.Put(t.Context(), "t.yaml", []byte(bad.text), bad.expect, false)
 			var placed *config.Error
@@ -147,7 +147,7 @@ func TestAChangeThatIsRefusedChangesNothing(t *testing.T) {
 				t.Errorf("%q at %d: %+v, %v; want %q", bad.text, bad.expect, d, err, bad.want)
 			}
 		}
-		if d, outcome, err := c.Put(t.Context(), "t.yaml", []byte(room("x")), catalog.Any, true); err != nil || outcome != catalog.Created || d.Revision != 0 {
+		if d, outcome, err := c.Put(t.Context(), "t.yaml", []byte(roomOf("x")), catalog.Any, true); err != nil || outcome != catalog.Created || d.Revision != 0 {
 			t.Errorf("a dry run: %+v, %s, %v", d, outcome, err)
 		}
 		after, err := kv.Keys(t.Context())
@@ -270,13 +270,13 @@ func TestALostAnswerNeverAppliesADocumentTwice(t *testing.T) {
 			apply(t, c, hq)
 			var last catalog.Document
 			for i := range 10 {
-				text := fmt.Sprintf("%stitle: t%d\n", room("hall"), i)
+				text := fmt.Sprintf("%stitle: t%d\n", roomOf("hall"), i)
 				last = apply(t, c, text)
 				if e, err := kv.Get(t.Context(), "doc.room.hq/hall"); err != nil || e.Revision != last.Revision || string(last.Text) != text {
 					t.Fatalf("seed %d: applied %q at %d, the bucket is at %d, %v", seed, last.Text, last.Revision, e.Revision, err)
 				}
 			}
-			_, _, err := c.Put(t.Context(), "t", []byte(room("hall")), catalog.Expect(last.Revision), false)
+			_, _, err := c.Put(t.Context(), "t", []byte(roomOf("hall")), catalog.Expect(last.Revision), false)
 			if err != nil && !errors.Is(err, journal.ErrAmbiguous) {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
@@ -299,16 +299,16 @@ func TestTheNumberAndTheBytesOfDocumentsAreBounded(t *testing.T) {
 		defer c.Close()
 		apply(t, c, hq)
 		for i := range 1024 {
-			apply(t, c, room(fmt.Sprintf("r%d", i)))
+			apply(t, c, roomOf(fmt.Sprintf("r%d", i)))
 		}
 		put := func(text string) error {
 			_, _, err := c.Put(t.Context(), "t", []byte(text), catalog.Any, false)
 			return err
 		}
-		if err := put(room("more")); !errors.Is(err, catalog.ErrFull) || !strings.Contains(err.Error(), "site hq has 1024 rooms") {
+		if err := put(roomOf("more")); !errors.Is(err, catalog.ErrFull) || !strings.Contains(err.Error(), "site hq has 1024 rooms") {
 			t.Fatalf("room 1,025: %v", err)
 		}
-		if err := put(room("r7") + "title: R\n"); err != nil {
+		if err := put(roomOf("r7") + "title: R\n"); err != nil {
 			t.Fatalf("a room cannot be replaced: %v", err)
 		}
 		apply(t, c, "kind: site\nname: lab\n")
@@ -317,7 +317,7 @@ func TestTheNumberAndTheBytesOfDocumentsAreBounded(t *testing.T) {
 		if err := c.Remove(t.Context(), document.Room, "hq/r7", catalog.Any); err != nil {
 			t.Fatal(err)
 		}
-		apply(t, c, room("more"))
+		apply(t, c, roomOf("more"))
 
 		long := strings.Repeat("#"+strings.Repeat("x", 998)+"\n", 60) // 60 kB of comments
 		var full error
@@ -331,6 +331,24 @@ func TestTheNumberAndTheBytesOfDocumentsAreBounded(t *testing.T) {
 		if err := put("kind: site\nname: s1\n" + long[:1000]); err != nil {
 			t.Fatalf("a shorter one: %v", err)
 		}
+	})
+}
+
+// Limits that the rooms of a site have together are judged with them, and the
+// fault has its place.
+func TestARoomThatWouldCrowdItsSiteIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t, four, journaltest.NewMem(journaltest.Config{}).KV(catalog.Bucket))
+		defer c.Close()
+		apply(t, c, hq)
+		for i := range 16 {
+			apply(t, c, roomOf(fmt.Sprintf("r%d", i))+"devices: [t1]\n")
+		}
+		if _, _, err := c.Put(t.Context(), "t.yaml", []byte(roomOf("more")+"devices: [t1]\n"), catalog.Any, false); err == nil || !strings.Contains(err.Error(), `t.yaml:3:10: key "devices": `) || !strings.Contains(err.Error(), "device t1 would be in 17 rooms") {
+			t.Fatal(err)
+		}
+		apply(t, c, roomOf("r3")) // it leaves one
+		apply(t, c, roomOf("more")+"devices: [t1]\n")
 	})
 }
 

@@ -53,7 +53,7 @@ func TestTwoNodesAnswerAsOneMap(t *testing.T) {
 			if rapid.IntRange(0, 3).Draw(t, "delete") == 0 {
 				o.remove(t, c, name, expect)
 			} else {
-				o.put(t, c, name, expect, fmt.Sprintf("%stitle: t%d\n", room(name), rapid.IntRange(0, 2).Draw(t, "title")))
+				o.put(t, c, name, expect, fmt.Sprintf("%stitle: t%d\n", roomOf(name), rapid.IntRange(0, 2).Draw(t, "title")))
 			}
 		}
 		want := slices.Sorted(maps.Values(o.revisions))

@@ -5,8 +5,10 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/atrium-iot/atrium/cloud/room"
 	"github.com/atrium-iot/atrium/shared/config"
 	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/profile"
 )
 
 const (
@@ -24,6 +26,9 @@ type Document struct {
 	Title string
 	Zone  string // of a site: where its state should live; empty anywhere
 	Text  []byte // as it was given
+
+	Room    *room.Room       // of that kind, nil of others
+	Profile *profile.Profile // of that kind, nil of others
 
 	tree *config.Document
 }

@@ -89,9 +89,9 @@ func judge(d *Document, file string) (err error) {
 	case Gateway:
 		return d.judgeGateway()
 	case Room:
-		_, err = room.Parse(file, d.Text)
+		d.Room, err = room.Parse(file, d.Text)
 	case Profile:
-		_, err = profile.Parse(file, d.Text)
+		d.Profile, err = profile.Parse(file, d.Text)
 	case Pipeline:
 		_, err = pipeline.Parse(file, d.Text)
 	}
