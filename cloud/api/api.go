@@ -112,9 +112,9 @@ func add[I, O any](a huma.API, name, path, summary string, f func(context.Contex
 }
 
 // Handler answers what mux does not know, and methods that it does not allow,
-// with problem details too.
+// with problem details too, and keeps other web sites' pages away.
 func Handler(mux *http.ServeMux) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h, pattern := mux.Handler(r)
 		if pattern != "" {
 			mux.ServeHTTP(w, r) // sets the path's values, which h alone would not
@@ -128,7 +128,7 @@ func Handler(mux *http.ServeMux) http.Handler {
 			return
 		}
 		writeProblem(w, http.StatusNotFound, fmt.Sprintf("there is nothing at %s: GET /v1/openapi.json lists what there is", r.URL.Path))
-	})
+	}))
 }
 
 // discard keeps the header of an answer only.

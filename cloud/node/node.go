@@ -30,6 +30,7 @@ import (
 
 	"github.com/atrium-iot/atrium/cloud/api"
 	"github.com/atrium-iot/atrium/cloud/catalog"
+	"github.com/atrium-iot/atrium/cloud/console"
 	"github.com/atrium-iot/atrium/cloud/gate"
 	"github.com/atrium-iot/atrium/cloud/history"
 	"github.com/atrium-iot/atrium/cloud/identity"
@@ -212,6 +213,9 @@ func (n *node) serveHTTP(ctx context.Context) error {
 		Health: map[string]ops.Check{"journal": func() error { return n.server.Healthy(ctx) }},
 		Ready:  map[string]ops.Check{"shards": n.allActive},
 	})
+	if err := console.Register(mux); err != nil {
+		return err
+	}
 	api.Register(ctx, mux, ops.Version(), views{n}, n.history, n.catalog)
 	n.log.Info("serving the API", "http", n.http.Addr().String())
 	return ops.ServeOn(ctx, n.http, api.Handler(mux))
