@@ -10,6 +10,11 @@ import (
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
+// ownerOf is a record of an owner about a site.
+func ownerOf(kind journal.RecordKind, site id.Site, body []byte) journal.Record {
+	return journal.Record{Kind: kind, Origin: "node", Site: site, Body: body}
+}
+
 // fakeDocuments is a catalog of one site, hq.
 type fakeDocuments struct {
 	mu       sync.Mutex

@@ -101,12 +101,17 @@ type memHistory struct {
 	rows     map[string]string
 	ledger   map[string]history.Entry
 	dead     map[string]history.DeadLetter
+	windows  map[string]history.Window
+	alarms   map[string]history.AlarmEntry
 	fail     error
 	claimed  uint64 // what Position says, if lower than the truth
 }
 
 func newMemHistory(t interface{ Errorf(string, ...any) }) *memHistory {
-	return &memHistory{t: t, rows: map[string]string{}, ledger: map[string]history.Entry{}, dead: map[string]history.DeadLetter{}}
+	return &memHistory{
+		t: t, rows: map[string]string{}, ledger: map[string]history.Entry{}, dead: map[string]history.DeadLetter{},
+		windows: map[string]history.Window{}, alarms: map[string]history.AlarmEntry{},
+	}
 }
 
 func (h *memHistory) Position(int) uint64 {
@@ -141,6 +146,20 @@ func (h *memHistory) Write(_ int, seq uint64, p *history.Projections) error {
 			h.t.Errorf("history: ledger entry %s rewritten:\n%+v\n%+v", key, had, e)
 		}
 		h.ledger[key] = e
+	}
+	for _, w := range p.Windows {
+		key := fmt.Sprintf("%s/%s %d %s %d %d %s %d", w.Site, w.Pipeline, w.Revision, w.Device, w.Stage, w.Start, w.Run, w.Seq)
+		if had, ok := h.windows[key]; ok && had != w {
+			h.t.Errorf("history: window %s rewritten:\n%+v\n%+v", key, had, w)
+		}
+		h.windows[key] = w
+	}
+	for _, e := range p.Alarms {
+		key := fmt.Sprintf("%d %d %d", e.At.Seq, e.At.Index, e.At.N)
+		if had, ok := h.alarms[key]; ok && had != e {
+			h.t.Errorf("history: alarm entry %s rewritten:\n%+v\n%+v", key, had, e)
+		}
+		h.alarms[key] = e
 	}
 	for _, d := range p.Dead {
 		h.dead[fmt.Sprintf("%d %d %d", d.At.Seq, d.At.Index, d.At.N)] = d
@@ -204,6 +223,21 @@ func tryStart(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, cf
 // startOver is tryStart with something around the log.
 func startOver(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, cfg Config, around func(Log) Log) (*line, error) {
 	t.Helper()
+	return startAll(t, mem, h, node, cfg, around, newFakeDocuments())
+}
+
+// startWith is start over a catalog that has documents already.
+func startWith(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, cfg Config, documents *fakeDocuments) *line {
+	t.Helper()
+	l, err := startAll(t, mem, h, node, cfg, func(l Log) Log { return l }, documents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func startAll(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, cfg Config, around func(Log) Log, documents *fakeDocuments) (*line, error) {
+	t.Helper()
 	l := &line{t: t, mem: mem, log: mem.Log(0), history: h, reg: prometheus.NewRegistry()}
 	var err error
 	l.owner, err = cluster.Claim(t.Context(), cluster.Config{Node: node, Incarnation: 1}, mem.KV("cluster"), l.log, quiet(), nil)
@@ -212,7 +246,7 @@ func startOver(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, c
 	}
 	system := actor.NewActorSystem(actor.Config{Address: node, Port: 1, ClusterName: "test"}, quiet())
 	cfg.Node = node
-	l.sender, l.documents = &fakeSender{}, newFakeDocuments()
+	l.sender, l.documents = &fakeSender{}, documents
 	l.shard, err = New(cfg, Parts{
 		Journal: around(l.log), Owner: l.owner, Objects: mem.Objects(0), History: h,
 		Documents: l.documents, Sender: l.sender, Actors: system,

@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/atrium-iot/atrium/cloud/history"
@@ -26,6 +29,9 @@ type world struct {
 	seq  uint64
 	now  time.Time
 	msgs []journal.Message
+
+	revision uint64       // of the documents
+	commands []id.Command // asked for
 }
 
 type fakeGateway struct {
@@ -45,13 +51,18 @@ type fakeRun struct {
 	tick  int64
 }
 
+var worldBegin = time.UnixMilli(1_700_000_000_000)
+
 func drawLog(t *rapid.T) []journal.Message {
-	w := &world{t: t, now: time.UnixMilli(1_700_000_000_000)}
+	w := &world{t: t, now: worldBegin}
 	w.add(journal.Barrier{Incarnation: 1, Epoch: 1, Owner: "node"}.Record())
 	for i, g := range []id.Gateway{gw1, gw2, {Site: "lab", Name: "gw1"}} {
 		f := &fakeGateway{id: g, dev: id.Device{Site: g.Site, Name: "t1"}, board: byte(i + 1)}
 		w.gws = append(w.gws, f)
 		w.restart(f)
+		for range rapid.IntRange(0, 5).Draw(t, "documents") {
+			w.document(g.Site)
+		}
 	}
 	for range rapid.IntRange(5, 60).Draw(t, "steps") {
 		w.step()
@@ -68,7 +79,7 @@ func (w *world) add(recs ...journal.Record) {
 
 func (w *world) step() {
 	g := w.gws[rapid.IntRange(0, len(w.gws)-1).Draw(w.t, "gateway")]
-	switch rapid.SampledFrom([]string{"frame", "frame", "frame", "frame", "again", "again", "jump", "gap", "broken", "restart", "reconnect", "bind", "tick", "barrier", "noise"}).Draw(w.t, "what") {
+	switch rapid.SampledFrom([]string{"frame", "frame", "frame", "frame", "again", "again", "jump", "gap", "broken", "restart", "reconnect", "bind", "tick", "barrier", "noise", "document", "document", "command", "outbox", "result"}).Draw(w.t, "what") {
 	case "frame":
 		w.frame(g, 0)
 	case "jump":
@@ -98,9 +109,53 @@ func (w *world) step() {
 		w.add(journal.Record{Kind: journal.KindTick, Origin: "node", Site: g.id.Site, Body: journal.AppendTick(nil)})
 	case "barrier":
 		w.add(journal.Barrier{Incarnation: 1, Epoch: w.seq, Owner: "node"}.Record())
+	case "document":
+		w.document(g.id.Site)
+	case "command":
+		in := journal.Intent{ID: id.Command{byte(len(w.commands)), g.board}, Device: g.dev.Name, Name: "set", Issued: w.now.UnixMicro()}
+		in.Deadline = in.Issued + rapid.Int64Range(0, 60_000_000).Draw(w.t, "life")
+		w.commands = append(w.commands, in.ID)
+		w.add(ownerOf(journal.KindIntent, g.id.Site, in.Append(nil)))
+		if rapid.Bool().Draw(w.t, "sent") {
+			w.add(ownerOf(journal.KindOutbox, g.id.Site, journal.AppendOutbox(nil, in.ID)))
+		}
+	case "outbox", "result":
+		if len(w.commands) == 0 {
+			return
+		}
+		c := rapid.SampledFrom(w.commands).Draw(w.t, "command")
+		if rapid.Bool().Draw(w.t, "outbox") {
+			w.add(ownerOf(journal.KindOutbox, g.id.Site, journal.AppendOutbox(nil, c)))
+			return
+		}
+		r := wire.Result{ID: c, State: rapid.SampledFrom([]wire.ResultState{wire.ResultDone, wire.ResultFailed}).Draw(w.t, "state")}
+		w.add(wireRecord(journal.KindResult, g.id, r.Append(nil)))
 	case "noise":
+		w.add(ownerOf(journal.KindDocument, g.id.Site, []byte{0x80}), ownerOf(journal.KindIntent, g.id.Site, nil))
 		w.add(wireRecord(journal.KindFrame, g.id, []byte{0x80}), wireRecord(journal.KindBind, g.id, nil))
 	}
+}
+
+// document applies one, perhaps an old one again, or takes one away.
+func (w *world) document(site id.Site) {
+	all := map[string]string{
+		"room a":       "devices: [t1, t2]",
+		"room a/b":     "devices: [t1]",
+		"room broken":  "devices: [T]",
+		"pipeline win": "points: [count]\nstages:\n- window: {every: 1s}\n- alarm: {of: max, above: 5, severity: warning, text: high}",
+		"pipeline off": "from: {rooms: [a]}\npoints: [count]\nstages:\n- filter: \"count > 1\"\n- alarm: {of: count, above: 3, clear: 2, severity: info, text: three}",
+	}
+	what := rapid.SampledFrom(slices.Sorted(maps.Keys(all))).Draw(w.t, "document")
+	kind, name, _ := strings.Cut(what, " ")
+	w.revision++
+	d := journal.Document{Kind: kind, Name: name, Revision: w.revision}
+	if rapid.IntRange(0, 3).Draw(w.t, "old") == 0 {
+		d.Revision--
+	}
+	if d.Deleted = rapid.IntRange(0, 3).Draw(w.t, "deleted") == 0; !d.Deleted {
+		d.Text = fmt.Appendf(nil, "kind: %s\nname: %s/%s\n%s\n", kind, site, name, all[what])
+	}
+	w.add(ownerOf(journal.KindDocument, site, d.Append(nil)))
 }
 
 func (w *world) send(g *fakeGateway, recs ...journal.Record) {
@@ -113,7 +168,7 @@ func (w *world) frame(g *fakeGateway, jump uint64) {
 	r.next += jump
 	var recs []journal.Record
 	for range rapid.IntRange(1, 3).Draw(w.t, "frames") {
-		r.tick += rapid.Int64Range(0, 5).Draw(w.t, "ticks")
+		r.tick += rapid.Int64Range(0, 800).Draw(w.t, "ticks")
 		recs = append(recs, frameOf(g.id, r.id, r.next, 1, r.tick, int64(r.next), int64(r.next)+1))
 		r.next++
 		r.tick += 2
@@ -150,7 +205,7 @@ func (w *world) hello(g *fakeGateway) {
 	}
 	recs := []journal.Record{wireRecord(journal.KindHello, g.id, m.Append(nil)), bindTo(g.id, g.dev)}
 	for _, r := range g.runs {
-		recs = append(recs, schemaOf(g.id, r.id, 1, g.dev), clockOf(g.id, r.id, 1, g.boots[r.boot], int64(r.boot)*1_000_000_000))
+		recs = append(recs, schemaOf(g.id, r.id, 1, g.dev), clockOf(g.id, r.id, 1, g.boots[r.boot], worldBegin.UnixMicro()+int64(r.boot)*1_000_000_000))
 	}
 	w.add(recs...)
 }
@@ -196,6 +251,7 @@ func (s *Shard) fromSnapshot(t *rapid.T) *Shard {
 // I7: snapshot + the rest of the log gives the same bytes and the same
 // projections as the whole log.
 func TestReplayFromAnySnapshotGivesTheSameBytesAsFromTheStart(t *testing.T) {
+	windows, alarms, sent := 0, 0, 0 // that there were, after a snapshot
 	rapid.Check(t, func(t *rapid.T) {
 		msgs := drawLog(t)
 		at := rapid.IntRange(0, len(msgs)).Draw(t, "snapshot at")
@@ -224,7 +280,51 @@ func TestReplayFromAnySnapshotGivesTheSameBytesAsFromTheStart(t *testing.T) {
 				t.Fatalf("ledger entry %s differs", key)
 			}
 		}
+		for key, e := range h2.windows {
+			if h1.windows[key] != e {
+				t.Fatalf("window %s differs", key)
+			}
+		}
+		for key, e := range h2.alarms {
+			if h1.alarms[key] != e {
+				t.Fatalf("alarm entry %s differs:\n%+v\n%+v", key, h1.alarms[key], e)
+			}
+		}
+		if diff := cmp.Diff(derived(whole), derived(second), cmpopts.EquateEmpty()); diff != "" {
+			t.Fatalf("rooms and indexes differ: %s", diff)
+		}
+		windows, alarms = windows+len(h2.windows), alarms+len(h2.alarms)
+		for _, st := range second.sites {
+			for _, c := range st.commands.state.List() {
+				if c.SentAt != 0 {
+					sent++
+				}
+			}
+		}
 	})
+	if windows == 0 || alarms == 0 || sent == 0 {
+		t.Fatalf("%d windows, %d alarm entries, %d commands: the logs are too tame", windows, alarms, sent)
+	}
+	t.Logf("%d windows, %d alarm entries, %d commands", windows, alarms, sent)
+}
+
+// derived is what no snapshot holds and a restart makes again.
+func derived(s *Shard) (all []any) {
+	for _, name := range s.names() {
+		st := s.sites[name]
+		for _, room := range st.rooms.plan.Rooms() {
+			all = append(all, st.rooms.actors[room].view())
+		}
+		all = append(all, st.summary(), maps.Clone(st.pipelines.active), st.pipelines.states, len(st.pipelines.ordered))
+		for _, device := range []string{"t1", "t2"} {
+			var readers []string
+			for _, a := range st.pipelines.readersOf(device) {
+				readers = append(readers, a.def.Name.Name)
+			}
+			all = append(all, readers)
+		}
+	}
+	return all
 }
 
 // I1: frames and gaps that are journaled again, in any number and at any later

@@ -383,7 +383,7 @@ func TestADamagedSnapshotGivesWayToTheOneBefore(t *testing.T) {
 
 // at is a history that holds what another one does.
 func (h *memHistory) at(o *memHistory) *memHistory {
-	h.position, h.rows, h.ledger, h.dead = o.position, o.rows, o.ledger, o.dead
+	h.position, h.rows, h.ledger, h.dead, h.windows, h.alarms = o.position, o.rows, o.ledger, o.dead, o.windows, o.alarms
 	return h
 }
 
