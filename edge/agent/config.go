@@ -50,10 +50,11 @@ type BufferConfig struct {
 	Limit, Reserve, Memory int64 // bytes
 }
 
-// BusConfig says how a bus is opened: a Linux device, or a simulated board's
-// bus over its socket.
+// BusConfig says how a bus or a GPIO chip is opened: a Linux device, or a
+// simulated board's over its socket.
 type BusConfig struct {
 	Name             string
+	Type             string // profile.BusI2C or profile.BusGPIO
 	Device           string
 	Board, BoardName string
 }
@@ -63,7 +64,8 @@ type DeviceConfig struct {
 	Device    id.Device
 	Profile   *profile.Profile
 	Bus       string
-	Address   uint16
+	Address   uint16         // on I2C
+	Lines     map[string]int // on GPIO: the offset on the chip, by the profile's name
 	Every     time.Duration
 	Heartbeat time.Duration
 	Deadband  map[id.Point]float64 // in the point's unit; absent: the profile's
@@ -92,6 +94,7 @@ type document struct {
 	} `yaml:"buffer"`
 	Buses []struct {
 		Name     string `yaml:"name,required"`
+		Type     string `yaml:"type"`
 		Device   string `yaml:"device"`
 		Board    string `yaml:"board"`
 		BoardBus string `yaml:"board-bus"`
@@ -102,7 +105,8 @@ type document struct {
 		Bus     string `yaml:"bus,required"`
 		// 7-bit addresses without those that the I2C specification reserves
 		// (UM10204, table 4).
-		Address   uint16             `yaml:"address,required" range:"0x08..0x77"`
+		Address   uint16             `yaml:"address" range:"0x08..0x77"`
+		Lines     map[string]uint16  `yaml:"lines"`
 		Every     time.Duration      `yaml:"every" range:"10ms..24h"`
 		Heartbeat time.Duration      `yaml:"heartbeat" range:"0s..24h"`
 		Deadband  map[string]float64 `yaml:"deadband"`
@@ -197,44 +201,26 @@ func checkAddresses(doc *config.Document, c *Config) error {
 func (c *Config) addBuses(doc *config.Document, d *document, beside func(string) string) error {
 	for i, b := range d.Buses {
 		at := config.Index("$.buses", i)
-		if c.bus(b.Name) {
+		if c.bus(b.Name) != "" {
 			return doc.Errorf(config.Join(at, "name"), "bus %q is named twice", b.Name)
 		}
 		switch {
 		case (b.Device == "") == (b.Board == ""):
-			return doc.Errorf(at, "want either device (such as /dev/i2c-1) or board and board-bus (a simulated board's socket and bus)")
+			return doc.Errorf(at, "want either device (such as /dev/i2c-1 or /dev/gpiochip0) or board and board-bus (a simulated board's socket and bus)")
 		case b.Board != "" && b.BoardBus == "":
 			return doc.Errorf(at, "want board-bus beside board: the name of the bus on the board, such as sim-i2c-1")
 		}
-		bc := BusConfig{Name: b.Name, Device: b.Device, Board: beside(b.Board), BoardName: b.BoardBus}
+		kind, err := busType(doc, at, b.Type, b.Device)
+		if err != nil {
+			return err
+		}
+		bc := BusConfig{Name: b.Name, Type: kind, Device: b.Device, Board: beside(b.Board), BoardName: b.BoardBus}
 		if other := c.sameWires(bc); other != "" {
 			return doc.Errorf(at, "bus %q is on the same wires: a bus has one owner", other)
 		}
 		c.Buses = append(c.Buses, bc)
 	}
 	return nil
-}
-
-// sameWires names a bus that is the same one under another name. hal/host takes
-// /dev/i2c-1 as i2c-1 too.
-func (c *Config) sameWires(b BusConfig) string {
-	b.Name, b.Device = "", filepath.Base(b.Device)
-	for _, o := range c.Buses {
-		name := o.Name
-		if o.Name, o.Device = "", filepath.Base(o.Device); o == b {
-			return name
-		}
-	}
-	return ""
-}
-
-func (c *Config) bus(name string) bool {
-	for _, b := range c.Buses {
-		if b.Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 func (c *Config) addDevices(doc *config.Document, d *document, library map[string]*profile.Profile) error {
@@ -248,29 +234,34 @@ func (c *Config) addDevices(doc *config.Document, d *document, library map[strin
 		if err != nil {
 			return doc.Errorf(config.Join(at, "name"), "%v", err)
 		}
-		place := fmt.Sprintf("%s address %#x", e.Bus, e.Address)
-		switch p := library[e.Profile]; {
+		p, kind := library[e.Profile], c.bus(e.Bus)
+		switch {
 		case names[e.Name]:
 			return doc.Errorf(config.Join(at, "name"), "device %q is named twice", e.Name)
 		case p == nil:
 			return doc.Errorf(config.Join(at, "profile"), "unknown profile %q: known are %s", e.Profile, strings.Join(slices.Sorted(maps.Keys(library)), ", "))
-		case !c.bus(e.Bus):
+		case kind == "":
 			return doc.Errorf(config.Join(at, "bus"), "unknown bus %q: name it under buses", e.Bus)
-		case places[place] != "":
-			return doc.Errorf(config.Join(at, "address"), "%s is already device %q's", place, places[place])
-		case !p.Bus.Has(e.Address):
-			return doc.Errorf(config.Join(at, "address"), "profile %s answers at %#x", e.Profile, p.Bus.Addresses)
-		default:
-			dc := DeviceConfig{Device: dev, Profile: p, Bus: e.Bus, Address: e.Address, Every: e.Every, Heartbeat: e.Heartbeat}
-			if dc.Every == 0 {
-				dc.Every = p.Every
-			}
-			if dc.Deadband, err = deadbands(doc, at, p, e.Deadband); err != nil {
-				return err
-			}
-			c.Devices = append(c.Devices, dc)
+		case kind != p.Bus.Type:
+			return doc.Errorf(config.Join(at, "bus"), "profile %s is for a bus of type %s, %s is of type %s", e.Profile, p.Bus.Type, e.Bus, kind)
 		}
-		names[e.Name], places[place] = true, e.Name
+		names[e.Name] = true
+		dc := DeviceConfig{Device: dev, Profile: p, Bus: e.Bus, Address: e.Address, Every: e.Every, Heartbeat: e.Heartbeat}
+		if dc.Every == 0 {
+			dc.Every = p.Every
+		}
+		if kind == profile.BusGPIO {
+			err = dc.onLines(doc, at, e.Lines, places)
+		} else {
+			err = dc.onAddress(doc, at, places)
+		}
+		if err != nil {
+			return err
+		}
+		if dc.Deadband, err = deadbands(doc, at, p, e.Deadband); err != nil {
+			return err
+		}
+		c.Devices = append(c.Devices, dc)
 	}
 	return nil
 }

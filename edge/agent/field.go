@@ -10,14 +10,9 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"periph.io/x/conn/v3/i2c"
 
 	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/edge/device"
-	"github.com/atrium-iot/atrium/hal/bus"
-	"github.com/atrium-iot/atrium/hal/host"
-	"github.com/atrium-iot/atrium/hal/regmap"
-	"github.com/atrium-iot/atrium/hal/remote"
 	"github.com/atrium-iot/atrium/shared/id"
 )
 
@@ -31,12 +26,6 @@ type field struct {
 
 	buses   map[string]*openBus
 	devices map[id.Device]DeviceConfig
-}
-
-type openBus struct {
-	cfg   BusConfig
-	bus   i2c.BusCloser
-	owner *bus.Owner[i2c.Bus]
 }
 
 // change is what separates the devices that run from those that are wanted.
@@ -83,7 +72,7 @@ func diff(buses map[string]BusConfig, devices map[id.Device]DeviceConfig, want *
 }
 
 func (d DeviceConfig) equal(o DeviceConfig) bool {
-	return d.Device == o.Device && d.Bus == o.Bus && d.Address == o.Address && d.Every == o.Every && d.Heartbeat == o.Heartbeat &&
+	return d.Device == o.Device && d.Bus == o.Bus && d.Address == o.Address && maps.Equal(d.Lines, o.Lines) && d.Every == o.Every && d.Heartbeat == o.Heartbeat &&
 		d.Profile.ID == o.Profile.ID && d.Profile.Version == o.Profile.Version && d.Profile.Digest == o.Profile.Digest &&
 		maps.Equal(d.Deadband, o.Deadband)
 }
@@ -110,7 +99,7 @@ func (f *field) apply(ctx context.Context, cfg *Config) error {
 		delete(f.buses, name)
 	}
 	for _, b := range fresh {
-		b.owner = bus.New[i2c.Bus](b.cfg.Name, b.bus, bus.Config{}, f.log, f.reg)
+		b.serve(f.log, f.reg)
 		f.buses[b.cfg.Name] = b
 	}
 	for _, d := range c.add {
@@ -129,7 +118,11 @@ func (f *field) addDevice(d DeviceConfig) error {
 	if err != nil {
 		return fmt.Errorf("agent: %s: %w", d.Device, err)
 	}
-	return f.sampler.Add(cfg, regmap.New(d.Profile, d.Address).On(f.buses[d.Bus].owner), series)
+	dev, err := f.buses[d.Bus].bind(d)
+	if err != nil {
+		return fmt.Errorf("agent: %s: %w", d.Device, err)
+	}
+	return f.sampler.Add(cfg, dev, series)
 }
 
 // names lists the devices that run, for bind.
@@ -146,50 +139,4 @@ func (f *field) close(ctx context.Context) error {
 	}
 	f.buses = nil
 	return err
-}
-
-func openAll(ctx context.Context, list []BusConfig, log *slog.Logger) ([]*openBus, error) {
-	var opened []*openBus
-	for _, cfg := range list {
-		b, err := open(ctx, cfg, log)
-		if err != nil {
-			err = fmt.Errorf("agent: bus %s: %w", cfg.Name, err)
-			for _, o := range opened {
-				err = errors.Join(err, o.bus.Close())
-			}
-			return nil, err
-		}
-		opened = append(opened, &openBus{cfg: cfg, bus: b})
-	}
-	return opened, nil
-}
-
-// open opens a bus. A /dev/i2c-N that does not exist is a fault of the
-// configuration or the kernel's and ends the start. A board that does not answer
-// may come later, and nobody may be there to start the gateway again: its bus
-// connects with the first read that finds it, and reads fail until then
-// (atrium_bus_errors_total, kind "unreachable").
-func open(ctx context.Context, cfg BusConfig, log *slog.Logger) (i2c.BusCloser, error) {
-	if cfg.Device != "" {
-		return host.OpenI2C(cfg.Device)
-	}
-	b, err := remote.Dial(ctx, cfg.Board, cfg.BoardName)
-	var away *remote.UnreachableError
-	if errors.As(err, &away) {
-		log.Warn("the board does not answer yet; reads fail until it does", "bus", cfg.Name, "board", cfg.Board, "err", err)
-		return remote.New(cfg.Board, cfg.BoardName)
-	}
-	return b, err
-}
-
-// close finishes what is in flight. A bus whose owner is stuck in the kernel
-// stays open: closing it would wait for the same ioctl.
-func (b *openBus) close(ctx context.Context) error {
-	if err := b.owner.Close(ctx); err != nil {
-		return fmt.Errorf("agent: bus %s: %w", b.cfg.Name, err)
-	}
-	if err := b.bus.Close(); err != nil {
-		return fmt.Errorf("agent: bus %s: %w", b.cfg.Name, err)
-	}
-	return nil
 }

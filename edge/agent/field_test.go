@@ -30,6 +30,8 @@ func world(buses, devices string) *Config {
 		switch changed {
 		case "address":
 			dc.Address++
+		case "line":
+			dc.Lines = map[string]int{"out": 1}
 		case "every":
 			dc.Every++
 		case "heartbeat":
@@ -80,7 +82,7 @@ func TestAReloadTouchesOnlyWhatChanged(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
 	}
-	for _, part := range []string{"address", "every", "heartbeat", "deadband", "version", "digest"} {
+	for _, part := range []string{"address", "line", "every", "heartbeat", "deadband", "version", "digest"} {
 		got := diffOf(world("i2c-1", "hall@i2c-1 lobby@i2c-1"), world("i2c-1", "hall@i2c-1:"+part+" lobby@i2c-1")).String()
 		if got != "remove hall, add hall" {
 			t.Errorf("a device changed its %s: %q, want that it starts again", part, got)
