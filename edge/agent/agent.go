@@ -4,8 +4,9 @@
 // readings; the parts do.
 //
 //	bus owners <- device actors -> buffer -> uplink ==QUIC==> gate
-//	                                  ^  '-- acks --<
-//	            clock keeper ---------'
+//	                   ^              ^  '-- acks --< |
+//	                   |  clock keeper'               |
+//	                   '--------- commands <----------'
 //
 // A start that cannot work fails with one line: a wrong configuration or
 // identity, a state folder in use, a port in use, a /dev/i2c-N that is not
@@ -14,7 +15,7 @@
 //
 // Goroutines: one an owner of a bus, the device dispatcher's workers, the
 // sampler's schedule, the buffer's cutter and committer, the uplink's, one that
-// looks at the clock, one that serves HTTP, and Run's, which waits for SIGHUP
+// looks at the clock, the commands', one that serves HTTP, and Run's, which waits for SIGHUP
 // and the end.
 package agent
 
@@ -28,12 +29,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/atrium-iot/atrium/edge/buffer"
+	"github.com/atrium-iot/atrium/edge/command"
 	"github.com/atrium-iot/atrium/edge/device"
 	"github.com/atrium-iot/atrium/edge/uplink"
 	"github.com/atrium-iot/atrium/shared/actor"
@@ -49,17 +52,21 @@ const stopTimeout = 15 * time.Second
 
 // agent is a running gateway.
 type agent struct {
-	cfg    *Config
-	log    *slog.Logger
-	reg    *prometheus.Registry
-	buf    *buffer.Buffer
-	actors *actor.ActorSystem
-	field  *field
-	clock  *clockKeeper
-	http   net.Listener // nil without an address
-	socket net.PacketConn
-	uplink *uplink.Uplink
-	moving *progress // of the sampler
+	cfg      *Config
+	log      *slog.Logger
+	reg      *prometheus.Registry
+	boot     id.Boot
+	buf      *buffer.Buffer
+	actors   *actor.ActorSystem
+	field    *field
+	commands *command.Executor
+	clock    *clockKeeper
+	http     net.Listener // nil without an address
+	socket   net.PacketConn
+	uplink   *uplink.Uplink
+	moving   *progress // of the sampler
+	drains   drainRate
+	running  atomic.Int64 // devices
 }
 
 // Run is a gateway from its start to its clean end: it returns nil when ctx
@@ -104,10 +111,6 @@ func (a *agent) open(ctx context.Context) error {
 	if a.socket, err = net.ListenPacket("udp", ":0"); err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
-	a.uplink = uplink.New(uplink.Config{
-		Cloud: a.cfg.Cloud, TLS: creds.ClientTLS(time.Now), Agent: "atrium-edge " + ops.Version(), OnTime: a.clock.welcomed,
-	}, uplink.FromBuffer(a.buf), uplink.Transport(a.socket), a.log.With("part", "uplink"), a.reg)
-
 	a.actors = actor.NewActorSystem(actor.Config{Address: a.cfg.Gateway.Name, ClusterName: creds.Cluster}, a.log.With("part", "actors"), actor.WithMetrics(a.reg))
 	if err := a.actors.RegisterDispatcher(device.Dispatcher, actor.DeviceDispatcher()); err != nil {
 		return err
@@ -120,12 +123,21 @@ func (a *agent) open(ctx context.Context) error {
 	if err := a.field.apply(ctx, a.cfg); err != nil {
 		return err
 	}
+	a.commands, err = command.New(ctx, command.Config{Boot: a.boot, Now: sinceBoot}, a.buf.Ledger(), a.field.sampler, a.log.With("part", "commands"), a.reg)
+	if err != nil {
+		return err
+	}
+	a.uplink = uplink.New(uplink.Config{
+		Cloud: a.cfg.Cloud, TLS: creds.ClientTLS(time.Now), Agent: "atrium-edge " + ops.Version(), OnTime: a.clock.welcomed,
+		Commands: a.commands,
+	}, uplink.FromBuffer(a.buf), uplink.Transport(a.socket), a.log.With("part", "uplink"), a.reg)
 	a.fieldChanged()
 	return nil
 }
 
 // fieldChanged tells the parts that depend on which devices run.
 func (a *agent) fieldChanged() {
+	a.running.Store(int64(len(a.field.devices)))
 	a.uplink.SetDevices(a.field.names())
 	a.moving.expect(time.Now(), stallAfter(a.field.devices))
 }
@@ -134,8 +146,8 @@ func (a *agent) openBuffer(ctx context.Context) error {
 	if err := os.MkdirAll(a.cfg.State, 0o700); err != nil {
 		return a.cfg.errorf("state", "want a folder that can be written: %v", err)
 	}
-	boot, err := readBoot()
-	if err != nil {
+	var err error
+	if a.boot, err = readBoot(); err != nil {
 		return err
 	}
 	board, err := readBoard(a.cfg.State)
@@ -149,7 +161,7 @@ func (a *agent) openBuffer(ctx context.Context) error {
 	b := a.cfg.Buffer
 	a.buf, err = buffer.Open(ctx, buffer.Config{
 		Mode: b.Mode, CommitInterval: b.CommitInterval, Linger: b.Linger, Limit: b.Limit, Reserve: b.Reserve, MaxMemory: b.Memory,
-		Board: board, Boot: boot, Now: sinceBoot,
+		Board: board, Boot: a.boot, Now: sinceBoot,
 	}, store, a.log.With("part", "buffer"), a.reg)
 	if err != nil {
 		return errors.Join(err, store.Close())
@@ -246,6 +258,7 @@ func (a *agent) drain(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	stop, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
+	a.commands.Seal()
 	err := a.field.close(stop)
 	a.field = nil
 	// A bus that hangs must not take the commit's time.
@@ -269,6 +282,9 @@ func (a *agent) release() error {
 	if a.field != nil {
 		err = a.field.close(stop)
 	}
+	if a.commands != nil {
+		a.commands.Close()
+	}
 	if a.actors != nil {
 		err = errors.Join(err, a.actors.Stop(stop))
 	}
@@ -284,7 +300,7 @@ func (a *agent) release() error {
 	return err
 }
 
-// serve answers health and metrics.
+// serve answers health, metrics and status.
 func (a *agent) serve(ctx context.Context) error {
 	if a.http == nil {
 		<-ctx.Done()
@@ -296,6 +312,7 @@ func (a *agent) serve(ctx context.Context) error {
 		Health: map[string]ops.Check{"sampler": func() error { return a.moving.check(time.Now()) }},
 		Ready:  map[string]ops.Check{},
 	})
+	mux.HandleFunc("GET /status", a.serveStatus)
 	a.log.Info("serving health and metrics", "http", a.http.Addr().String())
 	return ops.ServeOn(ctx, a.http, mux)
 }

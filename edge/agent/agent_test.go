@@ -203,7 +203,7 @@ func TestHealthAndMetricsAreServed(t *testing.T) {
 	line := r.log.await(t, "serving health and metrics")
 	_, at, _ := strings.Cut(line, "http=")
 	r.chips.await(t, 0x20, 1)
-	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ok", "/metrics": `atrium_bus_transactions_total{bus="b"}`} {
+	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ok", "/metrics": `atrium_bus_transactions_total{bus="b"}`, "/status": `{"gateway":"hq/gw-1","connected":false,"cloud":"","mode":"spill","devices":1,`} {
 		resp, err := http.Get("http://" + at + path)
 		if err != nil {
 			t.Fatal(err)

@@ -59,6 +59,7 @@ type Stats struct {
 	Runs          int    // in the store or in memory
 	Frames        uint64 // cut and not acked
 	Readings      uint64 // in those frames
+	Stored        uint64 // readings of those that are fsynced
 	OpenRows      int    // in the frame that is not cut yet
 	MemoryBytes   int64  // of frames that are not committed
 	StoredBytes   int64  // of segments
@@ -108,6 +109,7 @@ func (c *core) stats(now time.Duration) Stats {
 			if g := &r.segs[i]; !g.gap {
 				s.Frames += g.last - g.first + 1
 				s.Readings += g.readings
+				s.Stored += g.readings
 				if r.boot == c.cfg.Boot {
 					oldest = min(oldest, g.tFirst)
 				}

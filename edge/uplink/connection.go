@@ -94,7 +94,7 @@ func (c *connection) serve(ctx context.Context, s buffer.Session, credit uint64)
 }
 
 func (c *connection) lane(kind wire.Lane) *lane {
-	return &lane{kind: kind, source: c.u.source, flight: c.flight, metrics: c.u.metrics.lanes[kind]}
+	return &lane{kind: kind, source: c.u.source, flight: c.flight, metrics: c.u.metrics.lanes[kind], sent: &c.u.sent}
 }
 
 // close ends the connection with the code for err.

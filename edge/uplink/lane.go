@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/quic-go/quic-go"
 	"golang.org/x/sync/errgroup"
@@ -28,6 +29,7 @@ type lane struct {
 	source  Source
 	flight  *flight
 	metrics laneMetrics
+	sent    *atomic.Uint64 // bytes of messages, of all lanes
 
 	mu     sync.Mutex // one message at a time
 	stream *quic.SendStream
@@ -138,5 +140,6 @@ func (l *lane) write(msg []byte) error {
 		return err
 	}
 	l.metrics.bytes.Add(float64(len(msg)))
+	l.sent.Add(uint64(len(msg)))
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,8 +53,11 @@ type Uplink struct {
 	log       *slog.Logger
 	metrics   *metrics
 
+	sent atomic.Uint64 // bytes of messages written to lanes
+
 	mu      sync.Mutex
 	devices devices
+	gate    string // of the connection, from welcome to its end
 
 	// What Run alone uses.
 	told     string // the reason that was logged last
@@ -89,6 +93,31 @@ func (u *Uplink) SetDevices(list []id.Device) {
 	u.devices.version++
 	close(u.devices.changed)
 	u.devices.changed = make(chan struct{})
+}
+
+// Stats is what an uplink has done and how it is.
+type Stats struct {
+	Gate string // the address of the gate that it is connected to; empty without
+	Sent uint64 // bytes of messages written to lanes since the start
+}
+
+// Stats returns a snapshot.
+func (u *Uplink) Stats() Stats {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return Stats{Gate: u.gate, Sent: u.sent.Load()}
+}
+
+// connectedTo says which gate has welcomed this gateway, or that none has.
+func (u *Uplink) connectedTo(gate string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.gate = gate
+	connected := 0.0
+	if gate != "" {
+		connected = 1
+	}
+	u.metrics.connected.Set(connected)
 }
 
 func (u *Uplink) bind() (b wire.Bind, version uint64, changed <-chan struct{}) {
@@ -164,7 +193,7 @@ func (u *Uplink) connect(ctx context.Context, addr string, round int) error {
 	c := &connection{u: u, conn: conn, results: results{sent: map[id.Command]struct{}{}}}
 	err = u.serve(ctx, c, addr)
 	c.close(err) // no effect if it is closed already
-	u.metrics.connected.Set(0)
+	u.connectedTo("")
 	return err
 }
 
@@ -189,7 +218,7 @@ func (u *Uplink) serve(ctx context.Context, c *connection, addr string) error {
 	u.source.Welcomed()
 	u.welcomed, u.told = time.Now(), ""
 	u.metrics.connects.Inc()
-	u.metrics.connected.Set(1)
+	u.connectedTo(addr)
 	u.log.Info("connected to the cloud", "gate", addr, "cluster", w.Cluster, "node", w.Node,
 		"live", len(session.Live), "backlog", len(session.Backlog))
 	return c.serve(ctx, session, w.Credit)

@@ -52,6 +52,9 @@ func TestFramesReachTheGateAndLeaveTheBufferOnceAcked(t *testing.T) {
 		if len(r.times) != 1 || r.times[0].Sub(r.started) > time.Second {
 			t.Errorf("the time was learnt as %v", r.times)
 		}
+		if s := r.uplink.Stats(); s.Gate != gateAddr.String() || float64(s.Sent) != r.metric("atrium_uplink_sent_bytes_total", "live") {
+			t.Errorf("stats %+v", s)
+		}
 		for name, want := range map[string]float64{"connected": 1, "connects_total": 1, "sent_frames_total": 5, "acks_total": 5} {
 			if got := r.metric("atrium_uplink_"+name, "live"); got != want {
 				t.Errorf("%s is %v, want %v", name, got, want)

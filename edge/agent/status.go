@@ -1,0 +1,139 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/atrium-iot/atrium/edge/buffer"
+)
+
+// Status is a gateway as GET /status shows it. The counts are of readings and
+// begin with the process.
+type Status struct {
+	Gateway   string `json:"gateway"`
+	Connected bool   `json:"connected"`
+	Cloud     string `json:"cloud"` // the gate that it is connected to
+	Mode      string `json:"mode"`
+	Devices   int    `json:"devices"`
+	Sampled   uint64 `json:"sampled"`
+	// Committed are fsynced here or acked (I1). What an earlier process left is
+	// among them.
+	Committed uint64         `json:"committed"`
+	Acked     uint64         `json:"acked"`
+	Dropped   uint64         `json:"dropped"`
+	Buffer    BufferStatus   `json:"buffer"`
+	DrainETA  *int64         `json:"drain_eta_ms"` // nil: not known, or never
+	SentBytes uint64         `json:"sent_bytes"`   // of messages on the lanes
+	Commands  CommandsStatus `json:"commands"`
+}
+
+// BufferStatus is what waits for the cloud.
+type BufferStatus struct {
+	Frames    uint64 `json:"frames"`
+	Readings  uint64 `json:"readings"`
+	Bytes     int64  `json:"bytes"` // in memory and in the store
+	OldestAge int64  `json:"oldest_age_ms"`
+	DiskBytes int64  `json:"disk_bytes"`
+}
+
+// CommandsStatus is what became of commands.
+type CommandsStatus struct {
+	Executed  uint64 `json:"executed"` // those that ended
+	Unsettled int    `json:"unsettled"`
+}
+
+func (a *agent) status() Status {
+	b, u, c := a.buf.Stats(), a.uplink.Stats(), a.commands.Stats()
+	s := Status{
+		Gateway: a.cfg.Gateway.String(), Connected: u.Gate != "", Cloud: u.Gate, Mode: a.cfg.Buffer.Mode.String(),
+		Devices: int(a.running.Load()), Sampled: b.Sampled, Committed: b.Acked + b.Stored, Acked: b.Acked,
+		Buffer: BufferStatus{
+			Frames: b.Frames, Readings: b.Readings, Bytes: b.MemoryBytes + b.StoredBytes,
+			OldestAge: b.OldestAge.Milliseconds(), DiskBytes: b.DiskBytes,
+		},
+		SentBytes: u.Sent, Commands: CommandsStatus{Executed: c.Executed, Unsettled: c.Unsettled},
+	}
+	for _, d := range b.Dropped {
+		s.Dropped += d.Readings
+	}
+	if eta, ok := a.drains.eta(time.Now(), &b); ok && s.Connected {
+		ms := eta.Milliseconds()
+		s.DrainETA = &ms
+	}
+	return s
+}
+
+func (a *agent) serveStatus(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(a.status()) // the client has gone
+}
+
+// drainRate tells when the buffer will be empty, from how it shrank between
+// two looks.
+type drainRate struct {
+	mu     sync.Mutex
+	at     time.Time
+	acked  uint64
+	before uint64  // readings sampled
+	rate   float64 // readings a second that it shrinks by
+}
+
+const (
+	// minLook is the shortest time between two looks that says anything about a
+	// rate: frames come and go in bursts.
+	minLook = 200 * time.Millisecond
+	// fresh is how old frames may be that are only on their way.
+	fresh = time.Second
+)
+
+// eta returns how long it takes; ok is false if it does not shrink, or nobody
+// has looked before.
+func (d *drainRate) eta(now time.Time, b *buffer.Stats) (eta time.Duration, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if span := now.Sub(d.at); d.at.IsZero() || span >= minLook {
+		if !d.at.IsZero() {
+			d.rate = (float64(b.Acked-d.acked) - float64(b.Sampled-d.before)) / span.Seconds()
+		}
+		d.at, d.acked, d.before = now, b.Acked, b.Sampled
+	}
+	switch {
+	case b.Frames == 0 || b.OldestAge < fresh:
+		return 0, true
+	case d.rate <= 0:
+		return 0, false
+	}
+	seconds := float64(b.Readings) / d.rate
+	if seconds > maxETA.Seconds() {
+		return 0, false
+	}
+	return time.Duration(seconds * float64(time.Second)), true
+}
+
+// maxETA is when nobody waits for the end any more.
+const maxETA = 30 * 24 * time.Hour
+
+// FetchStatus asks the gateway that serves HTTP at an address, HOST:PORT.
+func FetchStatus(ctx context.Context, addr string) (Status, error) {
+	var s Status
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/status", nil)
+	if err != nil {
+		return s, fmt.Errorf("status: want HOST:PORT: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return s, fmt.Errorf("status: %w (is the gateway running, and is %s its http address?)", err, addr)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return s, fmt.Errorf("status: %s answers %s; is it a gateway's http address?", addr, resp.Status)
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
+		return s, fmt.Errorf("status: %s: %w", addr, err)
+	}
+	return s, nil
+}
