@@ -172,6 +172,7 @@ func (s *site) addTwin(device string, state *twin.State) {
 	t := &twinActor{site: s, device: device, state: state}
 	t.ref = spawn[message](s, t, "twin", device)
 	s.twins[device] = t
+	s.marks.add(entity{site: s.id, kind: aSite})
 	s.marks.add(entity{site: s.id, kind: aDevice, name: device})
 }
 
@@ -179,6 +180,7 @@ func (s *site) addGateway(name string, state *gatewayState) *gatewayActor {
 	g := &gatewayActor{site: s, gateway: newGateway(id.Gateway{Site: s.id, Name: name}, state)}
 	g.ref = spawn[message](s, g, "gateway", name)
 	s.gateways[name] = g
+	s.marks.add(entity{site: s.id, kind: aSite})
 	return g
 }
 
