@@ -48,7 +48,8 @@ type Task[B any] interface {
 	// Abandon says that the step in progress stalls: the task ends now, with
 	// ErrStalled, and what the step brings later must change nothing that the
 	// task's submitter sees. It is called at most once, in the owner's
-	// goroutine, while Step runs in another, and must not wait for it.
+	// goroutine, while Step runs or is about to in another, and must not wait
+	// for it.
 	Abandon()
 }
 

@@ -11,10 +11,11 @@
 // reading fail, and an output that lost its level gets it back.
 //
 // The shadow is trusted while everything that was driven came to its end. When
-// a line is first touched, and after an access to it failed or stalled or a
-// command stopped halfway, the next task sets the line up again: it drives the
-// output's safe level or configures the input. The kernel makes a line an
-// output at low before it takes a high level, for some microseconds.
+// a line is first touched, and after an access to it failed or a command
+// stopped halfway, the next task sets the line up again: it drives the output's
+// safe level or configures the input. After a stall it does so with all lines
+// of the device. The kernel makes a line an output at low before it takes a
+// high level, for some microseconds.
 package line
 
 import (
@@ -101,11 +102,9 @@ func (d *Device) Do(c *profile.Command, args []float64) (bus.Task[Chip], error) 
 	return t, nil
 }
 
-// idle returns the device's task, or a new one while a step of it is stuck in
-// the kernel.
+// idle returns the device's task, or a new one after a stall.
 func (d *Device) idle() *task {
-	if d.task.isStepping() {
-		d.task.Abandon()
+	if d.task.isAbandoned() {
 		d.task = newTask(d.profile, d.offsets)
 	}
 	return d.task

@@ -331,3 +331,23 @@ func TestALateReadingDoesNotChangeTheSample(t *testing.T) {
 		r.want("0 1 0")
 	})
 }
+
+// A step may be late to begin, too: the owner has given up by then, and the
+// device's next task was refused.
+func TestAStepThatBeginsAfterAStallTouchesNothing(t *testing.T) {
+	r := newRig(t)
+	r.must(r.read())
+	stalled := r.device.Read(&r.sample)
+	stalled.Abandon()
+	r.forget()
+	if _, err := r.device.Do(&profile.Command{Name: "ring"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, done, err := stalled.Step(r.chip); !done || err != nil {
+		t.Errorf("a step after the task's end: done %v, %v", done, err)
+	}
+	r.drove(bell)
+	r.drove(lock)
+	r.must(r.read())
+	r.drove(bell, low, low)
+}

@@ -20,7 +20,8 @@ const (
 )
 
 // task is a reading or a command, and all that a device keeps between them.
-// When a step of it is stuck in the kernel, the Device gets another.
+// One that was abandoned is never used again: a step of it may be stuck in the
+// kernel, or may not even have begun.
 type task struct {
 	profile *profile.Profile
 	offsets []int
@@ -31,8 +32,7 @@ type task struct {
 	targets []gpio.Level // of the command's actions
 
 	mu        sync.Mutex // guards what follows; never held during an access
-	stepping  bool       // a step is in progress
-	abandoned bool       // and nobody waits for it
+	abandoned bool       // nobody waits for it
 	phase     phase
 	at        int              // the line, or the action when acting
 	into      *profile.Sample  // of a reading
@@ -51,17 +51,16 @@ func newTask(p *profile.Profile, offsets []int) *task {
 	}
 }
 
-func (t *task) isStepping() bool {
+func (t *task) isAbandoned() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.stepping
+	return t.abandoned
 }
 
 // begin prepares the next run of the task.
 func (t *task) begin(into *profile.Sample, c *profile.Command) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.abandoned = false
 	t.into, t.command = into, c
 	t.phase, t.at = settingUp, 0
 }
@@ -69,16 +68,18 @@ func (t *task) begin(into *profile.Sample, c *profile.Command) {
 // Step implements bus.Task: one access to one line.
 func (t *task) Step(c Chip) (wait time.Duration, done bool, err error) {
 	t.mu.Lock()
-	t.stepping = true
 	i, any := t.next()
+	gone := t.abandoned
 	t.mu.Unlock()
-	if any {
+	switch {
+	case gone:
+		return 0, true, nil
+	case any:
 		t.settled[i] = false
 		err = t.access(c, i)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.stepping = false
 	switch {
 	case t.abandoned:
 		return 0, true, nil
@@ -94,7 +95,8 @@ func (t *task) Step(c Chip) (wait time.Duration, done bool, err error) {
 	return 0, true, nil
 }
 
-// Abandon implements bus.Task: the sample stays as it is.
+// Abandon implements bus.Task: the sample stays as it is, and no further line
+// is touched.
 func (t *task) Abandon() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -42,10 +42,10 @@ func New(p *profile.Profile, addr uint16) *Device {
 // the kernel; its late result is dropped.
 // In the steady state Read and its steps do not allocate.
 func (d *Device) Read(into *profile.Sample) bus.Task[i2c.Bus] {
-	if !d.reading.rewind(into) {
+	if d.reading.isAbandoned() {
 		d.reading = newReading(d.profile, d.addr)
-		d.reading.rewind(into)
 	}
+	d.reading.rewind(into)
 	return d.reading
 }
 
@@ -61,8 +61,9 @@ const (
 
 func (p phase) String() string { return [...]string{"calib", "init", "read", "end"}[p] }
 
-// reading is a task and all that a device keeps between its readings. When a
-// step of it is stuck in the kernel, the Device gets another.
+// reading is a task and all that a device keeps between its readings. One that
+// was abandoned is never used again: a step of it may be stuck in the kernel, or
+// may not even have begun.
 type reading struct {
 	profile *profile.Profile
 	addr    uint16
@@ -71,8 +72,7 @@ type reading struct {
 	status  [1]byte // what a poll reads
 
 	mu        sync.Mutex // guards what follows; never held during a transaction
-	stepping  bool       // a step is in progress
-	abandoned bool       // and nobody waits for it
+	abandoned bool       // nobody waits for it
 	ready     bool       // the device is set up
 	phase     phase
 	at, tries int // the next step of the phase's program, and how often it was polled
@@ -84,16 +84,16 @@ func newReading(p *profile.Profile, addr uint16) *reading {
 	return &reading{profile: p, addr: addr, scratch: make([]byte, n), values: p.NewValues()}
 }
 
-// rewind prepares the next run of the task, unless a step is stuck: it returns
-// false then, and what that step brings is dropped.
-func (r *reading) rewind(into *profile.Sample) bool {
+func (r *reading) isAbandoned() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.stepping {
-		r.abandoned = true
-		return false
-	}
-	r.abandoned = false
+	return r.abandoned
+}
+
+// rewind prepares the next run of the task.
+func (r *reading) rewind(into *profile.Sample) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if len(into.V) != len(r.profile.Points) {
 		into.V = make([]int64, len(r.profile.Points))
 	}
@@ -102,7 +102,6 @@ func (r *reading) rewind(into *profile.Sample) bool {
 		r.phase = sampling
 	}
 	r.ready = false // until this run has come to its end
-	return true
 }
 
 // Step implements bus.Task: one transaction, then all steps up to the next.
@@ -117,7 +116,6 @@ func (r *reading) Step(b i2c.Bus) (wait time.Duration, done bool, err error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stepping = false
 	if r.abandoned {
 		return 0, true, nil
 	}
@@ -156,12 +154,14 @@ func (r *reading) Abandon() {
 	r.abandoned = true
 }
 
-// begin marks a step as in progress and returns the transaction to do, nil if
-// the program begins otherwise.
+// begin returns the transaction to do, nil if the program begins otherwise or
+// the reading was abandoned.
 func (r *reading) begin() *profile.Step {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.stepping = true
+	if r.abandoned {
+		return nil
+	}
 	if s := r.next(); s != nil && (s.Op == profile.OpTx || s.Op == profile.OpPoll) {
 		return s
 	}

@@ -409,6 +409,7 @@ func TestAnAbandonedReadingStartsOverAndItsLateResultIsDropped(t *testing.T) {
 		ended <- err
 	}()
 	<-stuck
+	late.Abandon()
 	again := d.Read(&s)
 	s.V[0] = -1
 	close(release)
@@ -424,6 +425,20 @@ func TestAnAbandonedReadingStartsOverAndItsLateResultIsDropped(t *testing.T) {
 	}
 	if got := strings.Join(b.writes[10:], " "); got != "c0 1001 01 02 03" {
 		t.Errorf("the new reading wrote %s, want the set-up again", got)
+	}
+}
+
+// A step may be late to begin, too: the owner has given up by then, and the
+// device's next task was refused.
+func TestAStepThatBeginsAfterAStallTouchesNothing(t *testing.T) {
+	b := &script{answer: word}
+	d := New(parse(t, setUp), 0x40)
+	var s profile.Sample
+	stalled := d.Read(&s)
+	stalled.Abandon()
+	d.Read(&s)
+	if _, done, err := stalled.Step(b); !done || err != nil || len(b.writes) != 0 {
+		t.Errorf("a step after the task's end: done %v, %v, wrote %v", done, err, b.writes)
 	}
 }
 
