@@ -22,9 +22,9 @@ type model struct {
 	todo   Effects
 
 	begun   map[id.Command]int
-	at      map[id.Device]id.Command // what executes
+	at      map[id.Device]id.Command     // what executes
 	until   map[id.Command]time.Duration // the latest that a copy gave
-	settled map[id.Command]bool // in the ledger, and not come again since
+	settled map[id.Command]bool          // in the ledger, and not come again since
 }
 
 func idempotent(c id.Command) bool { return c[0]%2 == 0 }
