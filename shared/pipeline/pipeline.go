@@ -41,7 +41,7 @@ func (p *Pipeline) Source() Source {
 	return Source{slices.Clone(s.Devices), slices.Clone(s.Rooms), slices.Clone(s.Points)}
 }
 
-// Stages returns the stages in words, in order.
+// Stages returns the stages in words, a line each, in order.
 func (p *Pipeline) Stages() []string {
 	words := make([]string, len(p.stages))
 	for i := range p.stages {
@@ -72,14 +72,18 @@ type stage struct {
 	latch   int           // of alarm: its place in State.Alarms
 }
 
-func filterWords(source string) string { return "filter " + source }
+func filterWords(source string) string { return "filter " + oneLine(source) }
 
 func deriveWords(in *deriveDoc) string {
-	if in.Unit == "" {
-		return fmt.Sprintf("derive %s = %s", in.Name, in.Expr)
+	words := fmt.Sprintf("derive %s = %s", in.Name, oneLine(in.Expr))
+	if in.Unit != "" {
+		words += " in " + in.Unit
 	}
-	return fmt.Sprintf("derive %s = %s in %s", in.Name, in.Expr, in.Unit)
+	return words
 }
+
+// oneLine writes an expression that a document may spread over several.
+func oneLine(source string) string { return strings.Join(strings.Fields(source), " ") }
 
 func windowWords(of string, every time.Duration) string {
 	return fmt.Sprintf("mean of %s every %s", of, short(every))
