@@ -9,6 +9,7 @@ import (
 
 	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/cloud/demo"
+	"github.com/atrium-iot/atrium/cloud/terminal"
 )
 
 // linesEvery is how often the plain view says where things stand.
@@ -61,9 +62,9 @@ func siteText(s *demo.SitePicture, now time.Time) string {
 		b.WriteString("  link cut")
 	}
 	sampled, committed, _, _ := s.Edge.Total()
-	fmt.Fprintf(&b, "  sampled %s committed %s applied %s  buffer %s", number(sampled), number(committed), number(s.Applied), number(s.Edge.Buffer.Readings))
+	fmt.Fprintf(&b, "  sampled %s committed %s applied %s  buffer %s", terminal.Number(sampled), terminal.Number(committed), terminal.Number(s.Applied), terminal.Number(s.Edge.Buffer.Readings))
 	if age, ok := s.Age(now); ok {
-		fmt.Fprintf(&b, "  newest %s old", seconds(age))
+		fmt.Fprintf(&b, "  newest %s old", terminal.Seconds(age))
 	}
 	for j := range s.Rooms {
 		r := &s.Rooms[j]

@@ -135,22 +135,6 @@ func TestAnEmptyPictureIsDrawn(t *testing.T) {
 	}
 }
 
-func TestSparklinesScaleToTheirValuesButNotToNoise(t *testing.T) {
-	for _, c := range []struct {
-		values []float64
-		want   string
-	}{
-		{nil, "    "},
-		{[]float64{1, 2, 3}, " ▁▄█"},
-		{[]float64{9, 1, 2, 3, 4}, "▁▃▅█"},
-		{[]float64{20, 20.01, 20, 20}, "▄▄▄▄"},
-	} {
-		if got := spark(c.values, 4, 0.5); got != c.want {
-			t.Errorf("spark(%v) = %q, want %q", c.values, got, c.want)
-		}
-	}
-}
-
 // script is a feed that remembers what it was told.
 type script struct {
 	p    demo.Picture

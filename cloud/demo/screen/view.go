@@ -7,6 +7,7 @@ import (
 
 	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/cloud/demo"
+	"github.com/atrium-iot/atrium/cloud/terminal"
 )
 
 const (
@@ -35,48 +36,48 @@ func (v view) render(width, height int) string {
 	if width >= wideWidth {
 		left = roomsWide
 	}
-	top := []line{v.header(), nil}
+	top := []terminal.Line{v.header(), nil}
 	body := v.body()
 	foot := v.keys(width)
 	room := height - len(top) - len(foot)
 	out := make([]string, 0, height)
 	for _, l := range top {
-		out = append(out, l.render(width))
+		out = append(out, l.Render(width))
 	}
 	side := v.twins(room)
 	log := v.log(max(0, room-len(body)))
 	body = append(body, log...)
 	for i := range room {
-		var l line
+		var l terminal.Line
 		if i < len(body) {
 			l = body[i]
 		}
-		row := l.render(left)
+		row := l.Render(left)
 		if left < width {
-			var s line
+			var s terminal.Line
 			if i < len(side) {
 				s = side[i]
 			}
-			row += s.render(width - left)
+			row += s.Render(width - left)
 		}
 		out = append(out, row)
 	}
 	for _, l := range foot {
-		out = append(out, l.render(width))
+		out = append(out, l.Render(width))
 	}
 	return strings.Join(out, "\n")
 }
 
-func (v view) header() line {
-	var l line
-	l.add(bold, " Atrium demo ")
-	l.add(plain, " ")
-	l.add(accent, v.API)
-	l.add(plain, "   cloud node ")
+func (v view) header() terminal.Line {
+	var l terminal.Line
+	l.Add(terminal.Bold, " Atrium demo ")
+	l.Add(terminal.Plain, " ")
+	l.Add(terminal.Accent, v.API)
+	l.Add(terminal.Plain, "   cloud node ")
 	up(&l, v.Cloud, v.Now)
 	if age, ok := v.age(); ok {
-		l.add(plain, "   newest value ")
-		l.add(freshness(age), seconds(age)+" old")
+		l.Add(terminal.Plain, "   newest value ")
+		l.Add(freshness(age), terminal.Seconds(age)+" old")
 	}
 	return l
 }
@@ -91,26 +92,26 @@ func (v view) age() (oldest time.Duration, ok bool) {
 	return oldest, ok
 }
 
-func freshness(age time.Duration) look {
+func freshness(age time.Duration) terminal.Look {
 	if age > staleAfter {
-		return warn
+		return terminal.Warn
 	}
-	return good
+	return terminal.Good
 }
 
-func up(l *line, h demo.Health, now time.Time) {
+func up(l *terminal.Line, h demo.Health, now time.Time) {
 	switch {
 	case h.Up:
-		l.add(good, "● up")
+		l.Add(terminal.Good, "● up")
 	case h.Fault != "":
-		l.add(bad, "○ does not start")
+		l.Add(terminal.Bad, "○ does not start")
 	default:
-		l.add(bad, fmt.Sprintf("○ killed %s ago", seconds(now.Sub(h.Since))))
+		l.Add(terminal.Bad, fmt.Sprintf("○ killed %s ago", terminal.Seconds(now.Sub(h.Since))))
 	}
 }
 
 // body is the sites with their rooms.
-func (v view) body() (out []line) {
+func (v view) body() (out []terminal.Line) {
 	for i := range v.Sites {
 		s := &v.Sites[i]
 		out = append(out, v.siteLine(i, s), flowLine(s), bufferLine(s))
@@ -125,195 +126,195 @@ func (v view) body() (out []line) {
 	return out
 }
 
-func (v view) siteLine(i int, s *demo.SitePicture) line {
-	var l line
+func (v view) siteLine(i int, s *demo.SitePicture) terminal.Line {
+	var l terminal.Line
 	mark := "  "
 	if i == v.site {
 		mark = "▸ "
 	}
-	l.add(accent, mark)
-	l.add(bold, strings.ToUpper(s.Name))
-	l.add(plain, "   gateway ")
+	l.Add(terminal.Accent, mark)
+	l.Add(terminal.Bold, strings.ToUpper(s.Name))
+	l.Add(terminal.Plain, "   gateway ")
 	up(&l, s.Gateway, v.Now)
-	l.add(plain, "   link ")
+	l.Add(terminal.Plain, "   link ")
 	if s.Cut {
-		l.add(bad, "✂ cut")
+		l.Add(terminal.Bad, "✂ cut")
 	} else {
-		l.add(good, "● whole")
+		l.Add(terminal.Good, "● whole")
 	}
 	if s.Broken {
-		l.add(warn, "   "+s.Plant.Sensor.Device+" unplugged")
+		l.Add(terminal.Warn, "   "+s.Plant.Sensor.Device+" unplugged")
 	}
 	if age, ok := s.Age(v.Now); ok && age > staleAfter {
-		l.add(warn, "   values "+seconds(age)+" old")
+		l.Add(terminal.Warn, "   values "+terminal.Seconds(age)+" old")
 	}
 	return l
 }
 
 // flowLine follows the readings: sampled, safe, applied.
-func flowLine(s *demo.SitePicture) line {
-	var l line
+func flowLine(s *demo.SitePicture) terminal.Line {
+	var l terminal.Line
 	sampled, committed, acked, sent := s.Edge.Total()
-	l.add(faint, "  readings ")
-	l.add(plain, number(sampled))
-	l.add(faint, " sampled ▸ ")
-	l.add(plain, number(committed))
-	l.add(faint, " committed ▸ ")
-	l.add(plain, number(s.Applied))
-	l.add(faint, " applied")
+	l.Add(terminal.Faint, "  readings ")
+	l.Add(terminal.Plain, terminal.Number(sampled))
+	l.Add(terminal.Faint, " sampled ▸ ")
+	l.Add(terminal.Plain, terminal.Number(committed))
+	l.Add(terminal.Faint, " committed ▸ ")
+	l.Add(terminal.Plain, terminal.Number(s.Applied))
+	l.Add(terminal.Faint, " applied")
 	if acked > 0 {
-		l.add(faint, fmt.Sprintf("   %.1f B each", float64(sent)/float64(acked)))
+		l.Add(terminal.Faint, fmt.Sprintf("   %.1f B each", float64(sent)/float64(acked)))
 	}
 	return l
 }
 
-func bufferLine(s *demo.SitePicture) line {
-	var l line
+func bufferLine(s *demo.SitePicture) terminal.Line {
+	var l terminal.Line
 	b := s.Edge.Buffer
-	l.add(faint, "  buffer ")
+	l.Add(terminal.Faint, "  buffer ")
 	if !s.Edge.Known {
-		l.add(warn, "? the gateway does not answer")
+		l.Add(terminal.Warn, "? the gateway does not answer")
 		return l
 	}
-	k := plain
+	k := terminal.Plain
 	if !s.Edge.Connected {
-		k = warn
+		k = terminal.Warn
 	}
-	l.add(k, fmt.Sprintf("%s readings, %s, oldest %s", number(b.Readings), size(b.Bytes), seconds(time.Duration(b.OldestAgeMS)*time.Millisecond)))
-	l.add(faint, "  ("+s.Edge.Mode+")")
+	l.Add(k, fmt.Sprintf("%s readings, %s, oldest %s", terminal.Number(b.Readings), terminal.Size(b.Bytes), terminal.Seconds(time.Duration(b.OldestAgeMS)*time.Millisecond)))
+	l.Add(terminal.Faint, "  ("+s.Edge.Mode+")")
 	if eta := s.Edge.DrainETAMS; eta != nil && b.Readings > 0 && s.Edge.Connected {
-		l.add(good, "  drained in "+seconds(time.Duration(*eta)*time.Millisecond))
+		l.Add(terminal.Good, "  drained in "+terminal.Seconds(time.Duration(*eta)*time.Millisecond))
 	}
 	return l
 }
 
-func roomLine(s *demo.SitePicture, r *demo.RoomPicture) line {
-	var l line
+func roomLine(s *demo.SitePicture, r *demo.RoomPicture) terminal.Line {
+	var l terminal.Line
 	name := strings.TrimPrefix(r.Room.Room, s.Name+"/")
 	depth := strings.Count(name, "/")
 	title := r.Title
 	if title == "" {
 		title = name
 	}
-	l.add(plain, strings.Repeat("  ", depth+2)+title)
-	l.to(23)
+	l.Add(terminal.Plain, strings.Repeat("  ", depth+2)+title)
+	l.To(23)
 	if a := r.Aggregate("temperature"); a != nil {
-		l.add(bold, fmt.Sprintf("%6.2f °C ", a.Mean))
+		l.Add(terminal.Bold, fmt.Sprintf("%6.2f °C ", a.Mean))
 	} else {
-		l.add(faint, "     –    ")
+		l.Add(terminal.Faint, "     –    ")
 	}
-	l.add(accent, spark(r.Trend, 20, 0.4))
+	l.Add(terminal.Accent, terminal.Spark(r.Trend, 20, 0.4))
 	if a := r.Aggregate("humidity"); a != nil {
-		l.add(plain, fmt.Sprintf(" %3.0f %%", a.Mean))
+		l.Add(terminal.Plain, fmt.Sprintf(" %3.0f %%", a.Mean))
 	}
-	l.to(60)
+	l.To(60)
 	if a := r.Aggregate("motion"); a != nil && a.Any {
-		l.add(good, " motion")
+		l.Add(terminal.Good, " motion")
 	}
 	if a := r.Aggregate("on"); a != nil && a.Any {
-		l.add(warn, " on")
+		l.Add(terminal.Warn, " on")
 	}
-	l.to(72)
-	k := faint
+	l.To(72)
+	k := terminal.Faint
 	if r.Live < len(r.Devices) {
-		k = warn
+		k = terminal.Warn
 	}
-	l.add(k, fmt.Sprintf("%d/%d live", r.Live, len(r.Devices)))
+	l.Add(k, fmt.Sprintf("%d/%d live", r.Live, len(r.Devices)))
 	return l
 }
 
-func alarmLine(a client.Alarm) line {
-	var l line
-	k := warn
+func alarmLine(a client.Alarm) terminal.Line {
+	var l terminal.Line
+	k := terminal.Warn
 	if a.Severity == "critical" {
-		k = bad
+		k = terminal.Bad
 	}
-	l.add(k, fmt.Sprintf("    ! %s: %s (%.1f, limit %.1f)", a.Device, a.Text, a.Value, a.Threshold))
+	l.Add(k, fmt.Sprintf("    ! %s: %s (%.1f, limit %.1f)", a.Device, a.Text, a.Value, a.Threshold))
 	return l
 }
 
 // log is the newest of what happened, as many lines as there are.
-func (v view) log(lines int) []line {
-	var out []line
+func (v view) log(lines int) []terminal.Line {
+	var out []terminal.Line
 	for _, e := range v.Log[max(0, len(v.Log)-lines):] {
-		var l line
-		l.add(faint, " "+e.At.Local().Format(time.TimeOnly)+" ")
-		l.add(plain, e.Text)
+		var l terminal.Line
+		l.Add(terminal.Faint, " "+e.At.Local().Format(time.TimeOnly)+" ")
+		l.Add(terminal.Plain, e.Text)
 		out = append(out, l)
 	}
 	return out
 }
 
 // twins is the column of devices.
-func (v view) twins(lines int) []line {
-	var head line
-	head.add(bold, "TWINS")
-	out := []line{head}
+func (v view) twins(lines int) []terminal.Line {
+	var head terminal.Line
+	head.Add(terminal.Bold, "TWINS")
+	out := []terminal.Line{head}
 	for i := range v.Sites {
 		for _, d := range v.Sites[i].Devices {
 			out = append(out, v.twinLine(d))
 		}
 	}
 	if len(out) > lines && lines > 1 {
-		var more line
-		more.add(faint, fmt.Sprintf("and %d more: atrium get devices", len(out)-lines+1))
+		var more terminal.Line
+		more.Add(terminal.Faint, fmt.Sprintf("and %d more: atrium get devices", len(out)-lines+1))
 		out = append(out[:lines-1], more)
 	}
 	return out
 }
 
-func (v view) twinLine(d client.Device) line {
-	var l line
+func (v view) twinLine(d client.Device) terminal.Line {
+	var l terminal.Line
 	switch d.Liveness {
 	case "live":
-		l.add(good, "● ")
+		l.Add(terminal.Good, "● ")
 	case "silent":
-		l.add(bad, "○ ")
+		l.Add(terminal.Bad, "○ ")
 	default:
-		l.add(faint, "○ ")
+		l.Add(terminal.Faint, "○ ")
 	}
-	l.add(plain, d.Device)
-	l.to(24)
+	l.Add(terminal.Plain, d.Device)
+	l.To(24)
 	var newest time.Time
 	for _, p := range d.Points {
 		if p.SampledAt.After(newest) {
 			newest = p.SampledAt
 		}
-		k := plain
+		k := terminal.Plain
 		if p.Quality == "bad" {
-			k = bad
+			k = terminal.Bad
 		}
-		l.add(k, " "+value(p))
+		l.Add(k, " "+terminal.Value(p))
 	}
 	if !newest.IsZero() {
 		age := v.Now.Sub(newest)
-		k := faint
+		k := terminal.Faint
 		if age > 10*time.Second {
-			k = warn
+			k = terminal.Warn
 		}
-		l.add(k, "  "+seconds(age))
+		l.Add(k, "  "+terminal.Seconds(age))
 	}
 	return l
 }
 
 // keys explains what can be done.
-func (v view) keys(width int) []line {
-	var note, keys line
-	note.add(accent, " "+v.note)
+func (v view) keys(width int) []terminal.Line {
+	var note, keys terminal.Line
+	note.Add(terminal.Accent, " "+v.note)
 	site := ""
 	if len(v.Sites) > 0 {
 		site = v.Sites[v.site].Name
 	}
 	for _, k := range keyHelp(site) {
-		keys.add(bold, " "+k.key)
-		keys.add(faint, " "+k.does+" ")
+		keys.Add(terminal.Bold, " "+k.key)
+		keys.Add(terminal.Faint, " "+k.does+" ")
 	}
-	if keys.width() > width {
+	if keys.Width() > width {
 		keys = nil
 		for _, k := range keyHelp(site) {
-			keys.add(bold, " "+k.key)
-			keys.add(faint, " "+k.short)
+			keys.Add(terminal.Bold, " "+k.key)
+			keys.Add(terminal.Faint, " "+k.short)
 		}
 	}
-	return []line{note, keys}
+	return []terminal.Line{note, keys}
 }
