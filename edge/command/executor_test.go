@@ -1,0 +1,209 @@
+package command_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/atrium-iot/atrium/edge/buffer"
+	"github.com/atrium-iot/atrium/edge/buffer/buffertest"
+	"github.com/atrium-iot/atrium/edge/command"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/profile"
+	"github.com/atrium-iot/atrium/shared/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const relay = `
+id: test.relay
+version: 1
+bus: {type: gpio}
+tick: 1ms
+every: 1s
+lines: {out: {direction: out}}
+raw: {on: {line: out}}
+points: [{name: on, expr: on, kind: boolean}]
+commands: {set: {do: [{line: out, level: "1"}], confirm: shadow}}
+`
+
+// field is devices of that profile; a command to "stuck" takes an hour.
+type field struct {
+	profile *profile.Profile
+	mu      sync.Mutex
+	begun   []string
+}
+
+func (f *field) Profile(id.Device) (*profile.Profile, bool) { return f.profile, true }
+
+func (f *field) Execute(dev id.Device, _ *profile.Command, _ []float64, done func(error)) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.begun = append(f.begun, dev.Name)
+	slow := time.Millisecond
+	if dev.Name == "stuck" {
+		slow = time.Hour
+	}
+	time.AfterFunc(slow, func() { done(nil) })
+	return nil
+}
+
+func (f *field) saw() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return strings.Join(f.begun, " ")
+}
+
+type bench struct {
+	t     *testing.T
+	disk  *buffertest.Disk
+	field *field
+	reg   *prometheus.Registry
+	x     *command.Executor
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	p, err := profile.Parse("profile.yaml", []byte(relay))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, disk: buffertest.NewDisk(1), field: &field{profile: p}, reg: prometheus.NewRegistry()}
+	store, err := b.disk.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, log := time.Now(), slog.New(slog.DiscardHandler)
+	now := func() time.Duration { return time.Since(start) }
+	buf, err := buffer.Open(t.Context(), buffer.Config{Now: now, Boot: id.Boot{1}}, store, log, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.x, err = command.New(t.Context(), command.Config{Boot: id.Boot{1}, Now: now}, buf.Ledger(), b.field, log, b.reg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		b.x.Close()
+		if err := buf.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// send sends a command, and lets everything settle.
+func (b *bench) send(n byte, device string) {
+	b.x.Take(wire.Command{ID: id.Command{n}, Device: id.Device{Site: "hq", Name: device}, Name: "set", Remaining: 60_000})
+	time.Sleep(10 * time.Millisecond)
+	synctest.Wait()
+}
+
+// want checks the states of the results that are unsettled.
+func (b *bench) want(states ...wire.ResultState) {
+	b.t.Helper()
+	got := b.x.Unsettled()
+	if len(got) != len(states) {
+		b.t.Fatalf("results %+v, want %v", got, states)
+	}
+	for i, s := range states {
+		if got[i].State != s {
+			b.t.Errorf("result %+v, want %v", got[i], s)
+		}
+	}
+}
+
+func (b *bench) metric(name, label string) float64 {
+	b.t.Helper()
+	families, err := b.reg.Gather()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name && (label == "" || m.GetLabel()[0].GetValue() == label) {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	b.t.Fatalf("no metric %s %s", name, label)
+	return 0
+}
+
+// I6: a full disk touches nothing, and the cloud is told.
+func TestAFullDiskRefusesCommandsWithTheReasonUntilThereIsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.disk.SetFree(1 << 20)
+		b.send(1, "lamp")
+		b.want(wire.ResultRefused)
+		if text := b.x.Unsettled()[0].Text; !strings.Contains(text, "at its reserve") || b.field.saw() != "" {
+			t.Errorf("refused with %q, the devices saw %q", text, b.field.saw())
+		}
+		writes := b.metric("atrium_command_write_errors_total", "")
+		if writes == 0 {
+			t.Error("no failed write was counted")
+		}
+		b.disk.SetFree(1 << 30)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		before, _ := b.disk.Writes()
+		time.Sleep(10 * time.Second)
+		if after, _ := b.disk.Writes(); after != before {
+			t.Errorf("%d writes more, with nothing to write", after-before)
+		}
+		b.send(1, "lamp") // refused for good: its sender may send another
+		b.send(2, "lamp")
+		b.want(wire.ResultRefused, wire.ResultDone)
+	})
+}
+
+func TestADeviceThatIsStuckDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		for n, device := range []string{"stuck", "stuck", "lamp", "fan", "lamp"} {
+			b.send(byte(n+1), device)
+		}
+		b.want(wire.ResultDone, wire.ResultDone, wire.ResultDone)
+		if got := b.field.saw(); got != "stuck lamp fan lamp" {
+			t.Errorf("the devices saw %q", got)
+		}
+		if n := b.metric("atrium_command_pending", ""); n != 2 {
+			t.Errorf("%v commands pending, want 2", n)
+		}
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		b.want(wire.ResultDone, wire.ResultDone, wire.ResultDone, wire.ResultDone, wire.ResultExpired)
+	})
+}
+
+// I5: what is not taken is counted, and its sender sends it again.
+func TestCommandsThatComeFasterThanTheyAreWrittenAreNotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.disk.SetLatency(time.Second)
+		b.send(0, "lamp") // its write takes a second
+		for n := range byte(200) {
+			b.x.Take(wire.Command{ID: id.Command{n, 1}, Device: id.Device{Site: "hq", Name: "fan"}, Name: "set", Remaining: 1})
+		}
+		if n := b.metric("atrium_command_dropped_total", "busy"); n != 200-128 {
+			t.Errorf("%v not taken, want 72", n)
+		}
+		b.x.Seal()
+		b.send(201, "lamp")
+		if n := b.metric("atrium_command_dropped_total", "stopping"); n != 1 {
+			t.Errorf("%v not taken while it stops, want 1", n)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if s := b.x.Stats(); s.Executed != 129 || s.Pending != 0 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
