@@ -244,15 +244,7 @@ func (c *compiler) expression(path, source string) (*expr.Program, error) {
 
 func (c *compiler) known() string { return strings.Join(c.names, ", ") }
 
-func identifier(s string) bool {
-	for i := range len(s) {
-		b := s[i]
-		if b != '_' && (b|0x20 < 'a' || b|0x20 > 'z') && (i == 0 || b < '0' || b > '9') {
-			return false
-		}
-	}
-	return len(s) > 0 && len(s) <= maxName
-}
+func identifier(s string) bool { return expr.IsName(s) && len(s) <= maxName }
 
 func validUnit(s string) bool {
 	for i := range len(s) {

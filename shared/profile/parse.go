@@ -142,15 +142,7 @@ func (c *compiler) define(path, name string) (int, error) {
 	return slot, nil
 }
 
-func identifier(s string) bool {
-	for i := range len(s) {
-		b := s[i]
-		if b != '_' && (b|0x20 < 'a' || b|0x20 > 'z') && (i == 0 || b < '0' || b > '9') {
-			return false
-		}
-	}
-	return len(s) > 0 && len(s) <= maxName
-}
+func identifier(s string) bool { return expr.IsName(s) && len(s) <= maxName }
 
 func (c *compiler) lets() error {
 	for i, l := range c.in.Let {

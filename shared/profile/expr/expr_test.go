@@ -108,6 +108,20 @@ func TestErrorsNameTheCharacterAndWhatIsWanted(t *testing.T) {
 	}
 }
 
+func TestANameIsWhatAnExpressionReadsAsOne(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.StringMatching("[azAZ_09@\\[`{é .(+-]{0,3}").Draw(t, "s")
+		asked := false
+		_, err := Compile(s, func(name string) (int, bool) {
+			asked = name == s
+			return 0, asked
+		})
+		if want := asked && err == nil; IsName(s) != want {
+			t.Fatalf("%q: IsName %v, the expression is a name: %v (%v)", s, IsName(s), want, err)
+		}
+	})
+}
+
 func TestTheStackIsBoundedAtCompileTime(t *testing.T) {
 	nest := func(n int) string { return strings.Repeat("x-(", n) + "x" + strings.Repeat(")", n) }
 	p, err := Compile(nest(MaxStack-1), slotOf)

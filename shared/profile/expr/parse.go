@@ -18,6 +18,17 @@ var functions = map[string]struct {
 	"min": {opMin, 2}, "max": {opMax, 2}, "pow": {opPow, 2},
 }
 
+// IsName says whether an expression can have s as a name: a letter or _, then
+// letters, digits and _. Functions' names are among them.
+func IsName(s string) bool {
+	for i := range len(s) {
+		if !letter(s[i]) && (i == 0 || !digit(s[i])) {
+			return false
+		}
+	}
+	return s != ""
+}
+
 // IsFunction says whether a name is taken by a function.
 func IsFunction(name string) bool { _, ok := functions[name]; return ok }
 
