@@ -47,8 +47,11 @@ func run(t *testing.T, s *command.State, d *datadriven.TestData) string {
 	}
 	in := command.Input{ID: commandID(name), Gateway: word("gw")}
 	switch d.Cmd {
-	case "intend": // intend C at=S [gw=G] until=S
+	case "intend": // intend C at=S [gw=G] [issued=S] until=S
 		in.Kind, in.Intent = command.Intended, journal.Intent{ID: in.ID, Device: "relay-1", Name: "set", Issued: now, Deadline: number("until") * second, By: "ann"}
+		if d.HasArg("issued") {
+			in.Intent.Issued = number("issued") * second
+		}
 		in.Intent.Args = []wire.Arg{{Name: "on", Value: wire.Value{Kind: wire.KindBoolean, Number: 1}}}
 	case "outbox": // outbox C at=S
 		in.Kind = command.Opened

@@ -62,8 +62,8 @@ type Command struct {
 	Name      string
 	Args      []Arg // by name; nobody changes it
 	By        string
-	Issued    int64
-	Deadline  int64 // it must begin before
+	Issued    int64 // by the clock of the node that was asked
+	Deadline  int64 // it must begin before, by the log's clock
 	Status    Status
 	SentAt    int64 // when its outbox record came; 0: it was never sent
 	EndedAt   int64 // when the device was done, by the log's time; 0 before

@@ -61,6 +61,8 @@ func (s *State) Step(now int64, in Input) Output {
 }
 
 // intended accepts a command or ends it at once. A known one is the same one.
+// The deadline is by the clock of the node that was asked, now by the log's: if
+// the first is ahead, the command still gets no more time than it was given.
 func (s *State) intended(now int64, in Input) Output {
 	m := &in.Intent
 	if s.find(m.ID) != nil {
@@ -68,20 +70,18 @@ func (s *State) intended(now int64, in Input) Output {
 	}
 	c := &Command{
 		ID: m.ID, Device: m.Device, Gateway: in.Gateway, Name: m.Name, By: m.By,
-		Issued: m.Issued, Deadline: m.Deadline, Status: Accepted,
+		Issued: m.Issued, Deadline: min(m.Deadline, now+m.Deadline-m.Issued), Status: Accepted,
 	}
 	for _, a := range m.Args {
 		c.Args = append(c.Args, Arg{Name: a.Name, Kind: a.Value.Kind, Number: a.Value.Number})
 	}
 	s.index[c.ID] = c
-	const longest = wire.MaxRemaining * time.Millisecond // a deadline beyond it would keep the command open for longer
 	switch {
 	case in.Gateway == "":
 		return s.end(c, Refused, now, fmt.Sprintf("device %s is not there or hangs on no gateway", c.Device))
 	case c.Deadline <= now:
-		return s.end(c, Expired, now, "it was asked for too late")
-	case c.Deadline-now > longest.Microseconds():
-		return s.end(c, Refused, now, fmt.Sprintf("its deadline is more than %d days away: the clock of the node that was asked is ahead", longest/(24*time.Hour)))
+		late := time.Duration(now-c.Deadline) * time.Microsecond
+		return s.end(c, Expired, now, fmt.Sprintf("it came into the log %v after its deadline: the node that was asked was slow, or its clock is behind", late))
 	case len(s.Open) >= MaxOpen:
 		return s.end(c, Refused, now, fmt.Sprintf("too many: the site has %d commands that have not ended", MaxOpen))
 	}
