@@ -67,7 +67,7 @@ func (s *session) lane(msg []byte) (verdict, error) {
 		v, err = s.takeSequenced(kind, msg)
 	}
 	if err == nil && v.ticket == 0 {
-		s.settled += uint64(len(msg)) // nothing waits for it
+		s.released += uint64(len(msg)) // nothing waits for it
 	}
 	return v, err
 }
@@ -164,7 +164,7 @@ func (s *session) takeSequenced(kind wire.Kind, msg []byte) (verdict, error) {
 		return verdict{kind: kind, rejected: bad.Reason}, nil
 	}
 	r.waiting, r.next = 0, max(r.next, last+1)
-	s.out.settle(r)
+	s.out.withdraw(r)
 	return s.push(kind, pending{run: r, last: last, size: uint64(len(msg))}), nil
 }
 

@@ -30,13 +30,13 @@ func (o *outbox) ack(r *run) {
 
 // reject replaces a run's reject that was not yet sent.
 func (o *outbox) reject(r *run, m wire.Reject) {
-	o.settle(r)
+	o.withdraw(r)
 	r.rejected = true
 	o.rejects, o.where = append(o.rejects, m), append(o.where, r)
 }
 
-// settle drops a run's reject that was not yet sent: what it asks for has come.
-func (o *outbox) settle(r *run) {
+// withdraw drops a run's reject that was not yet sent: what it asks for has come.
+func (o *outbox) withdraw(r *run) {
 	if !r.rejected {
 		return
 	}

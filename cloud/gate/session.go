@@ -22,15 +22,13 @@ type session struct {
 	phase phase
 	runs  map[id.Run]*run
 	// entries counts schemas and clocks of all runs.
-	entries int
-
-	results []id.Command // of commands, appended and not yet durable, in order
-
-	queue   []pending // appended, not yet durable, in order
-	first   uint64    // the ticket of queue[0]
-	arrived uint64    // bytes of lane messages that came
-	settled uint64    // of these, durable, rejected or discarded
-	granted uint64    // credit that the gateway was told of
+	entries  int
+	queue    []pending    // appended, not yet durable, in order
+	first    uint64       // the ticket of queue[0]
+	results  []id.Command // whose results are in queue, in order
+	arrived  uint64       // bytes of lane messages that came
+	released uint64       // of these, durable, rejected or discarded
+	granted  uint64       // credit that the gateway was told of
 
 	out       outbox
 	scratches *scratches
@@ -155,9 +153,9 @@ func (s *session) push(kind wire.Kind, p pending) verdict {
 	return verdict{kind: kind, ticket: s.first + uint64(len(s.queue)) - 1}
 }
 
-// durable says that the message of a ticket is in the journal. Acks and settled
-// results leave only here, and only over a prefix of all that was appended: what is not durable
-// holds back everything after it (I2).
+// durable says that the message of a ticket is in the journal. Acks and
+// settled results leave only here, and only over a prefix of all that was
+// appended: what is not durable holds back everything after it (I2).
 func (s *session) durable(ticket uint64) {
 	if ticket < s.first || ticket-s.first >= uint64(len(s.queue)) {
 		panic(fmt.Sprintf("BUG: gate: durable ticket %d of %d+%d", ticket, s.first, len(s.queue)))
@@ -166,7 +164,7 @@ func (s *session) durable(ticket uint64) {
 	for len(s.queue) > 0 && s.queue[0].done {
 		p := s.queue[0]
 		s.queue, s.first = s.queue[1:], s.first+1
-		s.settled += p.size
+		s.released += p.size
 		switch {
 		case p.run != nil:
 			s.acked(p.run, p.last)
@@ -198,7 +196,7 @@ func (s *session) acked(r *run, seq uint64) {
 // message through: nothing stands still for ever.
 func (s *session) credit(lag int64) {
 	w := window(lag)
-	total := s.settled + w
+	total := s.released + w
 	if total <= s.granted || s.phase != open {
 		return
 	}

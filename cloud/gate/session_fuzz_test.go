@@ -64,8 +64,8 @@ func (o *oracle) put(msg []byte, take func([]byte) (verdict, error)) bool {
 	return true
 }
 
-// settle makes the i-th queued message durable.
-func (o *oracle) settle(i int) {
+// land makes the i-th queued message durable.
+func (o *oracle) land(i int) {
 	o.queued[i].done = true
 	o.s.durable(o.queued[i].ticket)
 	for len(o.queued) > 0 && o.queued[0].done {
@@ -114,8 +114,8 @@ func newOracle(t interface{ Fatalf(string, ...any) }) *oracle {
 func (o *oracle) greet() {
 	o.put(testHello(wire.RunInfo{Run: runNamed("a"), Class: 1, First: 1}), o.s.control)
 	o.put((&wire.Bind{}).Append(nil), o.s.control)
-	o.settle(0)
-	o.settle(0)
+	o.land(0)
+	o.land(0)
 	o.sent()
 }
 
@@ -142,7 +142,7 @@ func TestNoAckPassesWhatIsDurable(t *testing.T) {
 				msg = testGap(run, seq, seq+uint64(n))
 			case 5:
 				if len(o.queued) > 0 {
-					o.settle(rapid.IntRange(0, len(o.queued)-1).Draw(t, "durable"))
+					o.land(rapid.IntRange(0, len(o.queued)-1).Draw(t, "durable"))
 				}
 				continue
 			case 6:
@@ -185,7 +185,7 @@ func FuzzSessionNeverPanics(f *testing.F) {
 			}
 		}
 		for len(o.queued) > 0 {
-			o.settle(0)
+			o.land(0)
 		}
 		o.sent()
 	})

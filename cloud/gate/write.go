@@ -19,7 +19,7 @@ func (c *conn) write(ctx context.Context, stream *quic.Stream) error {
 		case <-ctx.Done():
 			return nil
 		}
-		urgent, err := c.settle()
+		urgent, err := c.advance()
 		if err != nil {
 			return err
 		}
@@ -29,7 +29,7 @@ func (c *conn) write(ctx context.Context, stream *quic.Stream) error {
 			case <-ctx.Done():
 				return nil
 			}
-			if _, err := c.settle(); err != nil {
+			if _, err := c.advance(); err != nil {
 				return err
 			}
 		}
@@ -49,9 +49,9 @@ func (c *conn) write(ctx context.Context, stream *quic.Stream) error {
 	}
 }
 
-// settle tells the session what has become durable. It reports whether there
+// advance tells the session what has become durable. It reports whether there
 // is something to send at once.
-func (c *conn) settle() (urgent bool, err error) {
+func (c *conn) advance() (urgent bool, err error) {
 	c.doneMu.Lock()
 	done, fault := c.done, c.fault
 	c.done = nil
