@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 
 	"periph.io/x/conn/v3/i2c"
@@ -15,11 +16,12 @@ import (
 // firstAddress is that of a board's first counter chip.
 const firstAddress = 0x20
 
-// board is the counter chips of a gateway, which outlive it, and the truth: the
-// numbers that they delivered.
+// board is the chips of a gateway, which outlive it, and the truth: the numbers
+// that its counters delivered.
 type board struct {
 	i2c.BusCloser
 	devices []id.Device // by address from firstAddress
+	panel   *panel
 
 	mu    sync.Mutex
 	truth []verify.Sample
@@ -37,7 +39,17 @@ func newBoard(site id.Site, gateway string, devices int) (*board, error) {
 		return nil, err
 	}
 	b.BusCloser = bus
-	return b, nil
+	b.panel, err = newPanel(site, gateway)
+	return b, err
+}
+
+// all returns the devices of the board by name: counters, then actuators.
+func (b *board) all() []id.Device {
+	names := slices.Clone(b.devices)
+	for _, a := range b.panel.actuators {
+		names = append(names, a.device)
+	}
+	return names
 }
 
 // Tx notes the number of a transaction that returned one in full.

@@ -28,6 +28,7 @@ func (s *Sim) check(ctx context.Context, tally *Tally) verify.Report {
 	rows, _ := s.cloud.history.all()
 	tally.Duplicates = s.compareWithLog(rows, logs)
 	s.count(ctx, tally)
+	s.checkCommands(ctx, tally)
 	for at, d := range s.cloud.history.dead {
 		s.trace.complain("I6", "dead letter of %s at %+v: %s", d.Origin, at, d.Reason)
 	}

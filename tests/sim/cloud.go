@@ -28,6 +28,7 @@ const nodePause = 300 * time.Millisecond
 type cloud struct {
 	cfg      CloudPlan
 	trace    *trace
+	tap      *tap
 	net      *network
 	ca       *identity.CA
 	mem      *journaltest.Mem

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -14,9 +15,11 @@ import (
 
 	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/edge/buffer/buffertest"
+	"github.com/atrium-iot/atrium/edge/command"
 	"github.com/atrium-iot/atrium/edge/device"
 	"github.com/atrium-iot/atrium/edge/uplink"
 	"github.com/atrium-iot/atrium/hal/bus"
+	"github.com/atrium-iot/atrium/hal/line"
 	"github.com/atrium-iot/atrium/hal/regmap"
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
@@ -27,6 +30,9 @@ import (
 
 // gatewayMemory is the least that a buffer may be given.
 const gatewayMemory = buffer.MinMaxMemory
+
+// actuatorsEvery is how often stamps, dials and relays are read.
+const actuatorsEvery = 3 * time.Second
 
 // gateway is what outlives the process of a gateway: its board, its disk, its
 // identity, and the kernel with its clocks.
@@ -43,15 +49,18 @@ type gateway struct {
 	disk    *buffertest.Disk
 	rng     *rand.Rand
 	index   int
+	heard   hearsay
 
 	mu     sync.Mutex
 	boots  map[id.Boot]time.Time // true time of each boot's zero
 	boot   id.Boot
 	offset time.Duration // error of its idea of UTC
 	flips  float64
-	life   *process // nil between processes
-	lives  int
-	full   time.Time // since its disk was last full; zero for never
+	life   *process    // nil between processes
+	began  []time.Time // of each process so far
+	full   time.Time   // since its disk was last full; zero for never
+	cut    *commandCrash
+	kept   map[id.Command]answer // what its ledger held at the end
 
 	restart chan bool // take the process down cleanly; true: the kernel, too
 }
@@ -66,7 +75,9 @@ type process struct {
 	source   *observed
 	actors   *actor.ActorSystem
 	owner    *bus.Owner[i2c.Bus]
+	chip     *bus.Owner[line.Chip]
 	sampler  *device.Sampler
+	commands *command.Executor
 	stop     context.CancelFunc
 	uplinked chan error
 	crashed  chan struct{} // closed at the power cut
@@ -117,10 +128,10 @@ func (g *gateway) run(ctx context.Context) {
 // start is what agent.open does.
 func (g *gateway) start() (*process, error) {
 	g.mu.Lock()
-	g.lives++
+	g.began = append(g.began, time.Now())
 	p := &process{gw: g, boot: g.boots[g.boot], uplinked: make(chan error, 1), crashed: make(chan struct{})}
 	boot, offset, flips, seed := g.boot, g.offset, g.flips, g.rng.Uint64()
-	addr := &net.UDPAddr{IP: g.host(), Port: 1000 + g.lives}
+	addr := &net.UDPAddr{IP: g.host(), Port: 1000 + len(g.began)}
 	g.mu.Unlock()
 
 	store, err := g.disk.Open()
@@ -139,43 +150,82 @@ func (g *gateway) start() (*process, error) {
 		return nil, errors.Join(err, p.endpoint.Close())
 	}
 	p.setClock(offset)
+	if err := p.openField(boot, since, log); err != nil {
+		if p.isCrashed() {
+			err = buffertest.ErrCrashed
+		}
+		ctx := context.Background()
+		return nil, errors.Join(err, p.closeField(ctx), p.buf.Close(ctx), p.endpoint.Close())
+	}
 	p.quic = uplink.Transport(p.endpoint)
 	p.source = &observed{Source: uplink.FromBuffer(p.buf), gateway: g.name, tap: g.tap, rng: rand.New(rand.NewPCG(seed, 1)), flips: flips}
 	up := uplink.New(uplink.Config{
 		Cloud: g.cloud, TLS: g.creds.ClientTLS(time.Now), Agent: "sim", MinBackoff: 100 * time.Millisecond, MaxBackoff: 2 * time.Second,
+		Commands: ears{p.commands, p},
 	}, p.source, p.quic, log, nil)
-	up.SetDevices(g.board.devices)
+	up.SetDevices(g.board.all())
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	go func() { p.uplinked <- up.Run(ctx) }()
-
-	p.actors = actor.NewActorSystem(actor.Config{Address: g.name.Name, ClusterName: g.creds.Cluster}, log)
-	if err := p.actors.RegisterDispatcher(device.Dispatcher, actor.DeviceDispatcher()); err != nil {
-		return nil, err
-	}
-	p.owner = bus.New[i2c.Bus](g.board.String(), g.board, bus.Config{}, log, nil)
-	p.sampler = device.New(p.actors, since, log, nil)
-	if err := p.addDevices(); err != nil && !p.isCrashed() {
-		return nil, err
-	}
 	g.mu.Lock()
 	g.life = p
 	g.mu.Unlock()
 	return p, nil
 }
 
+// openField opens the buses, and begins to sample and to take commands.
+func (p *process) openField(boot id.Boot, since func() time.Duration, log *slog.Logger) error {
+	g := p.gw
+	p.actors = actor.NewActorSystem(actor.Config{Address: g.name.Name, ClusterName: g.creds.Cluster}, log)
+	p.owner = bus.New[i2c.Bus](g.board.String(), g.board, bus.Config{}, log, nil)
+	p.chip = bus.New[line.Chip](g.board.panel.String(), mortalLines{g.board.panel, p}, bus.Config{}, log, nil)
+	err := p.actors.RegisterDispatcher(device.Dispatcher, actor.DeviceDispatcher())
+	p.sampler = device.New(p.actors, since, log, nil)
+	if err == nil {
+		err = p.addDevices()
+	}
+	if err == nil {
+		p.commands, err = command.New(context.Background(), command.Config{Boot: boot, Now: since}, mortalLedger{p.buf.Ledger(), p}, p.sampler, log, nil)
+	}
+	return err
+}
+
+// closeField ends sampling and commands, and then the buses.
+func (p *process) closeField(ctx context.Context) error {
+	err := errors.Join(p.sampler.Stop(ctx), p.owner.Close(ctx), p.chip.Close(ctx))
+	if p.commands != nil {
+		p.commands.Close()
+	}
+	return errors.Join(err, p.actors.Stop(ctx))
+}
+
+// addDevices adds the counters, and the actuators, which speak rarely.
 func (p *process) addDevices() error {
-	for i, dev := range p.gw.board.devices {
-		cfg := device.Config{Device: dev, Profile: p.gw.profile, Every: p.gw.cfg.Every}
-		series, err := p.buf.Series(dev, p.gw.profile.Body(), p.gw.profile.Digest, cfg.Grid())
+	b := p.gw.board
+	for i, dev := range b.devices {
+		if err := p.addDevice(dev, p.gw.profile, p.gw.cfg.Every, regmap.New(p.gw.profile, uint16(firstAddress+i)).On(p.owner)); err != nil {
+			return err
+		}
+	}
+	for _, a := range b.panel.actuators {
+		lines, err := line.New(a.profile, a.lines)
 		if err != nil {
 			return err
 		}
-		if err := p.sampler.Add(cfg, regmap.New(p.gw.profile, uint16(firstAddress+i)).On(p.owner), series); err != nil {
+		if err := p.addDevice(a.device, a.profile, actuatorsEvery, lines.On(p.chip)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (p *process) addDevice(name id.Device, of *profile.Profile, every time.Duration, dev device.Device) error {
+	cfg := device.Config{Device: name, Profile: of, Every: every}
+	series, err := p.buf.Series(name, of.Body(), of.Digest, cfg.Grid())
+	if err != nil {
+		return err
+	}
+	return p.sampler.Add(cfg, dev, series)
 }
 
 func (p *process) setClock(offset time.Duration) {
@@ -201,7 +251,8 @@ func (p *process) powerCut() {
 
 // seal ends sampling and commits, as agent.drain does first.
 func (p *process) seal(ctx context.Context) error {
-	return errors.Join(p.sampler.Stop(ctx), p.owner.Close(ctx), p.buf.Seal(ctx))
+	p.commands.Seal()
+	return errors.Join(p.sampler.Stop(ctx), p.owner.Close(ctx), p.chip.Close(ctx), p.buf.Seal(ctx))
 }
 
 // end takes the process down: cleanly, or what is left of a crashed one.
@@ -211,9 +262,9 @@ func (p *process) end(clean bool) {
 	p.gw.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	err := errors.Join(p.sampler.Stop(ctx), p.owner.Close(ctx))
+	err := p.closeField(ctx)
 	p.stop()
-	err = errors.Join(err, <-p.uplinked, p.actors.Stop(ctx), p.buf.Close(ctx), p.quic.Close(), p.endpoint.Close())
+	err = errors.Join(err, <-p.uplinked, p.buf.Close(ctx), p.quic.Close(), p.endpoint.Close())
 	if clean && err != nil && !p.isCrashed() {
 		p.gw.trace.complain("stop", "%s: %v", p.gw.name, err)
 	}
@@ -347,5 +398,5 @@ func (g *gateway) setFlips(probability float64) {
 func (g *gateway) starts() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.lives
+	return len(g.began)
 }

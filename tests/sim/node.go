@@ -19,7 +19,6 @@ import (
 	"github.com/atrium-iot/atrium/cloud/site"
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
-	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // ownersBucket and the order of what follows are cloud/node's.
@@ -94,7 +93,7 @@ func (n *node) claim(ctx context.Context, shard int) error {
 	}
 	s, err := site.New(site.Config{Shard: shard, Node: n.name, SnapshotEvery: c.cfg.SnapshotEvery, SnapshotMessages: c.cfg.SnapshotMessages}, site.Parts{
 		Journal: log, Owner: owner, Objects: c.mem.Objects(shard), History: n.history,
-		Documents: documents{n.catalog}, Sender: sender{n}, Actors: n.actors,
+		Documents: documents{n.catalog}, Sender: sender{n, shard}, Actors: n.actors,
 	}, n.log, nil)
 	if err != nil {
 		return err
@@ -105,7 +104,7 @@ func (n *node) claim(ctx context.Context, shard int) error {
 	return nil
 }
 
-// documents and sender connect the owners as cloud/node does.
+// documents connects the owners to the catalog as cloud/node does.
 type documents struct{ *catalog.Catalog }
 
 func (d documents) Sites(shard int) (names []id.Site) {
@@ -116,10 +115,6 @@ func (d documents) Sites(shard int) (names []id.Site) {
 	}
 	return names
 }
-
-type sender struct{ n *node }
-
-func (s sender) Command(gw id.Gateway, c wire.Command) error { return s.n.gate.Command(gw, c) }
 
 // serve ends when ctx does, a part fails, or the store's power is cut.
 func (n *node) serve(ctx context.Context) error {

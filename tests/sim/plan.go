@@ -51,6 +51,7 @@ type Event struct {
 	Gateway int
 	For     time.Duration // of what ends again
 	N       int           // steps, or a step's kind
+	Number  int           // that a command brings
 	P       float64
 	After   bool
 	Weather weather
@@ -75,6 +76,10 @@ const (
 	JournalFaults                   // answers get lost: P, For
 	Takeover                        // the other node claims the shards; the old one is blind For
 	Rubbish                         // a stranger with a valid certificate sends random bytes
+	CommandCrash                    // a gateway's power is cut when a command is next at its step N; After it is durable
+	troubles                        // what follows is none
+
+	Order // somebody wants a gateway's device N to do Number within For; After: and asks again
 	eventKinds
 )
 
@@ -82,11 +87,12 @@ func (k EventKind) String() string {
 	return [eventKinds]string{
 		"weather", "blackout", "gateway crash", "gateway crash at step", "gateway restart", "clock step", "disk full", "bit flips",
 		"cloud crash", "journal crash at step", "history crash", "journal faults", "takeover", "rubbish",
+		"command crash", "", "order",
 	}[k]
 }
 
 func (e Event) String() string {
-	return fmt.Sprintf("%s: gateway %d, for %s, n %d, p %.3f, after %t, weather %+v", e.Kind, e.Gateway, e.For, e.N, e.P, e.After, e.Weather)
+	return fmt.Sprintf("%s: gateway %d, for %s, n %d, number %d, p %.3f, after %t, weather %+v", e.Kind, e.Gateway, e.For, e.N, e.Number, e.P, e.After, e.Weather)
 }
 
 // Draw makes the plan of a seed.
@@ -107,13 +113,14 @@ func Draw(seed uint64) Plan {
 	for range 4 + r.IntN(12) {
 		p.Events = append(p.Events, p.event(r))
 	}
+	p.orders(r)
 	slices.SortStableFunc(p.Events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	return p
 }
 
 func (p *Plan) event(r *rand.Rand) Event {
 	e := Event{
-		At: between(r, time.Second, p.Length), Kind: EventKind(r.IntN(int(eventKinds))), Gateway: r.IntN(len(p.Gateways)),
+		At: between(r, time.Second, p.Length), Kind: EventKind(r.IntN(int(troubles))), Gateway: r.IntN(len(p.Gateways)),
 		For: between(r, 200*time.Millisecond, 8*time.Second), After: r.IntN(2) == 0,
 	}
 	switch e.Kind {
@@ -129,10 +136,35 @@ func (p *Plan) event(r *rand.Rand) Event {
 		e.P = r.Float64() * 0.1
 	case JournalCrashAt:
 		e.N = int(journaltest.PublishData) + r.IntN(int(journaltest.PutKey))
+	case CommandCrash:
+		e.N = r.IntN(int(commandSteps))
 	case HistoryCrash:
 		e.N = int(beforeWrite) + r.IntN(int(afterWrite))
 	}
 	return e
+}
+
+// orders adds commands, some of them two to one device in a row. Most go to
+// the devices that take numbers.
+func (p *Plan) orders(r *rand.Rand) {
+	for range 3 + r.IntN(10) {
+		e := Event{
+			At: between(r, time.Second, p.Length), Kind: Order, Gateway: r.IntN(len(p.Gateways)), N: r.IntN(int(Relay) + 1),
+			For: between(r, 100*time.Millisecond, maxSpan), After: r.IntN(4) == 0,
+		}
+		if r.IntN(8) == 0 {
+			e.N = r.IntN(int(whichs))
+		}
+		if r.IntN(3) == 0 { // and its gateway does not survive it
+			p.Events = append(p.Events, Event{At: e.At - time.Millisecond, Kind: CommandCrash, Gateway: e.Gateway, N: r.IntN(int(commandSteps)), After: r.IntN(2) == 0})
+		}
+		for range 1 + r.IntN(2) {
+			p.Events = append(p.Events, e)
+		}
+	}
+	for i := range p.Events {
+		p.Events[i].Number = i + 1 // no two commands bring the same
+	}
 }
 
 func between(r *rand.Rand, a, b time.Duration) time.Duration {

@@ -71,6 +71,10 @@ type Tally struct {
 	Nodes      int // starts of cloud nodes
 	Agents     int // starts of gateways
 	Refused    int // owners that learned of their loss by the fence or the log
+	Done       int // commands by their end
+	Unknown    int
+	Expired    int // or unanswered
+	Again      int // times that a dial was turned again after a crash
 }
 
 // Trace returns the last n lines of the story, all for a negative n.
@@ -126,7 +130,7 @@ func build(plan Plan, sabotage Sabotage, dir string) (*Sim, error) {
 	records := newRecords(s.trace, plan.Seed)
 	records.sabotage = sabotage.History
 	s.cloud = &cloud{
-		cfg: plan.Cloud, trace: s.trace, net: s.net, ca: ca, mem: mem, faults: faults, history: records, sabotage: sabotage, changed: make(chan struct{}),
+		cfg: plan.Cloud, trace: s.trace, tap: s.tap, net: s.net, ca: ca, mem: mem, faults: faults, history: records, sabotage: sabotage, changed: make(chan struct{}),
 	}
 	faults.down = s.cloud.down
 	records.crash = s.cloud.powerCut
@@ -235,6 +239,10 @@ func (s *Sim) do(ctx context.Context, e Event) {
 		c.takeover(e.For)
 	case Rubbish:
 		s.pending.Go(func() { s.stranger.visit(ctx) })
+	case CommandCrash:
+		g.crashAtCommand(commandStep(e.N), e.After)
+	case Order:
+		s.pending.Go(func() { s.order(ctx, e) })
 	}
 }
 
@@ -247,6 +255,7 @@ func (s *Sim) heal() {
 	s.cloud.history.arm(noCrash)
 	for _, g := range s.gateways {
 		g.disk.CrashAt(0)
+		g.spareCommands()
 	}
 	s.pending.Wait()
 }
@@ -257,10 +266,16 @@ func (s *Sim) drain(ctx context.Context, stopEdges func()) {
 	s.trace.event("draining")
 	wait, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
+	if err := s.quiet(ctx); err != nil {
+		s.trace.complain("commands", "they do not end after healing: %v", err)
+	}
 	var all sync.WaitGroup
 	for _, g := range s.gateways {
 		all.Go(func() {
 			p, err := g.up(wait)
+			if err == nil {
+				g.kept, err = p.kept()
+			}
 			if err == nil {
 				err = errors.Join(p.seal(wait), p.buf.Drained(wait))
 			}

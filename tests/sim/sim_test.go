@@ -50,12 +50,17 @@ func (s *sum) add(out sim.Outcome) {
 	s.tally.Nodes += out.Tally.Nodes
 	s.tally.Agents += out.Tally.Agents
 	s.tally.Refused += out.Tally.Refused
+	s.tally.Done += out.Tally.Done
+	s.tally.Unknown += out.Tally.Unknown
+	s.tally.Expired += out.Tally.Expired
+	s.tally.Again += out.Tally.Again
 }
 
 // enough fails if the seeds, which are many, left a way of the line untrodden.
 func (s *sum) enough(t *testing.T) {
 	t.Logf("%d readings, %d in gaps, %d uncommitted, %+v", s.readings, s.gaps, s.uncommitted, s.tally)
-	if least := min(s.readings, s.gaps, s.uncommitted, s.tally.Duplicates, s.tally.Purged, s.tally.Refused); least == 0 {
+	c := &s.tally
+	if least := min(s.readings, s.gaps, s.uncommitted, c.Duplicates, c.Purged, c.Refused, c.Done, c.Unknown, c.Expired, c.Again); least == 0 {
 		t.Error("something never happened: the plans are too tame")
 	}
 }

@@ -24,20 +24,25 @@ type tap struct {
 	trace *trace
 	mem   *journaltest.Mem
 
-	mu      sync.Mutex
-	logs    [][]journal.Message // by shard, message i has sequence i+1
-	durable map[id.Run]uint64   // frames up to here are in the log, without a hole
-	ahead   map[id.Run]map[uint64]uint64
-	runs    map[id.Run]bool
-	order   []knownRun        // as hellos named them first
-	barrier []journal.Barrier // the last of each shard
-	strange map[id.Gateway]bool
+	mu       sync.Mutex
+	logs     [][]journal.Message // by shard, message i has sequence i+1
+	durable  map[id.Run]uint64   // frames up to here are in the log, without a hole
+	ahead    map[id.Run]map[uint64]uint64
+	runs     map[id.Run]bool
+	order    []knownRun        // as hellos named them first
+	barrier  []journal.Barrier // the last of each shard
+	deposed  map[reign]uint64  // where another owner's barrier ended it
+	asked    map[id.Command]*asked
+	sent     []sending
+	promised []id.Command
+	strange  map[id.Gateway]bool
 }
 
 func newTap(t *trace, mem *journaltest.Mem, shards int) *tap {
 	return &tap{
 		trace: t, mem: mem, logs: make([][]journal.Message, shards), barrier: make([]journal.Barrier, shards),
 		durable: map[id.Run]uint64{}, ahead: map[id.Run]map[uint64]uint64{}, runs: map[id.Run]bool{}, strange: map[id.Gateway]bool{},
+		deposed: map[reign]uint64{}, asked: map[id.Command]*asked{},
 	}
 }
 
@@ -73,7 +78,7 @@ func (t *tap) take(shard int, m journal.Message) {
 	defer t.mu.Unlock()
 	t.logs[shard] = append(t.logs[shard], m)
 	if b, ok, err := m.Barrier(); ok && err == nil {
-		t.fence(shard, b)
+		t.fence(shard, m.Seq, b)
 		return
 	}
 	for i := range m.Records {
@@ -82,10 +87,13 @@ func (t *tap) take(shard int, m journal.Message) {
 }
 
 // fence checks that an owner's barrier never comes back after another's (I3).
-func (t *tap) fence(shard int, b journal.Barrier) {
+func (t *tap) fence(shard int, seq uint64, b journal.Barrier) {
 	last := t.barrier[shard]
 	if c := b.Compare(last); c < 0 || c == 0 && b.Owner != last.Owner {
 		t.trace.complain("I3", "shard %d: barrier of %s, epoch %d, after that of %s, epoch %d", shard, b.Owner, b.Epoch, last.Owner, last.Epoch)
+	}
+	if b.Owner != last.Owner {
+		t.deposed[reign{shard, last.Owner}] = seq
 	}
 	t.barrier[shard] = b
 }
@@ -96,13 +104,14 @@ func (t *tap) record(shard int, seq uint64, rec *journal.Record) {
 		if owner := t.barrier[shard].Owner; rec.Origin != owner {
 			t.trace.complain("I3", "shard %d: message %d is a %s of %s, but the owner is %s", shard, seq, rec.Kind, rec.Origin, owner)
 		}
+		t.command(shard, seq, rec)
 	case journal.KindHello:
 		t.hello(rec)
-	case journal.KindFrame, journal.KindGap:
+	case journal.KindFrame, journal.KindGap, journal.KindResult:
 		if gw, err := id.ParseGateway(rec.Origin); err != nil || t.strange[gw] {
 			t.trace.complain("I6", "shard %d: message %d holds a %s of %s, which only sends rubbish", shard, seq, rec.Kind, rec.Origin)
 		}
-		if run, first, last, err := wire.PeekSeq(rec.Body); err == nil {
+		if run, first, last, err := wire.PeekSeq(rec.Body); err == nil && rec.Kind != journal.KindResult {
 			t.span(run, first, last)
 		}
 	}

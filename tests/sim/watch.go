@@ -98,7 +98,7 @@ func (v *views) look(devices []site.Device) {
 			}
 			key := pointKey{d.Device, p.Point}
 			now, last := view{p.Order, p.Raw}, v.last[key]
-			if now.order.Compare(last.order) < 0 || now.value < last.value {
+			if now.order.Compare(last.order) < 0 || p.Kind != wire.KindBoolean && now.value < last.value {
 				v.trace.complain("I4", "twin %s went from %d at %+v back to %d at %+v", d.Device, last.value, last.order, now.value, now.order)
 			}
 			v.last[key] = now
