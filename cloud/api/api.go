@@ -41,7 +41,8 @@ var (
 )
 
 // Views answers from the state of the sites. Lists are sorted by name, unless
-// they say otherwise. A site or device without any record is ErrNotFound.
+// they say otherwise; those of a site without any record are empty. A site that
+// is not in the catalog, or a thing that the site has not, is ErrNotFound.
 type Views interface {
 	Status(ctx context.Context) (client.Status, error)
 	Sites(ctx context.Context) ([]client.Site, error)
@@ -68,8 +69,9 @@ type Views interface {
 // changes.
 type Events interface {
 	// Next waits for changes, but no longer than wait, and returns some of them
-	// or none. An error ends the watch.
-	Next(ctx context.Context, wait time.Duration) ([]client.Event, error)
+	// or none; more says that others have changed before. An error ends the
+	// watch.
+	Next(ctx context.Context, wait time.Duration) (some []client.Event, more bool, err error)
 	Close()
 }
 

@@ -189,15 +189,15 @@ func (v liveViews) Watch(_ context.Context, sites []id.Site) (api.Events, error)
 	return v, nil
 }
 
-func (v liveViews) Next(ctx context.Context, _ time.Duration) ([]client.Event, error) {
+func (v liveViews) Next(ctx context.Context, _ time.Duration) ([]client.Event, bool, error) {
 	select {
 	case batch, ok := <-v.events:
 		if !ok {
-			return nil, errors.New("the watch is over")
+			return nil, false, errors.New("the watch is over")
 		}
-		return batch, nil
+		return batch, false, nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, false, ctx.Err()
 	}
 }
 

@@ -97,12 +97,15 @@ func follow(ctx context.Context, w http.ResponseWriter, events Events) error {
 	wait := time.NewTimer(0)
 	defer wait.Stop()
 	for {
-		batch, err := events.Next(ctx, heartbeat)
+		batch, more, err := events.Next(ctx, heartbeat)
 		if err != nil {
 			return err
 		}
 		if err := out.write(batch); err != nil {
 			return err
+		}
+		if more {
+			continue
 		}
 		wait.Reset(pace)
 		select {

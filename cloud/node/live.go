@@ -16,15 +16,16 @@ import (
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
-// ofSite asks the owner of a site for a list.
+// ofSite asks the owner of a site for a list. A site that is in the catalog and
+// has no record yet has none of anything.
 func ofSite[T, C any](ctx context.Context, v views, name id.Site, ask func(*site.Shard, context.Context, id.Site) ([]T, error), as func(T) C) ([]C, error) {
 	s, err := v.owner(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	list, err := ask(s, ctx, name)
-	if err != nil {
-		return nil, found(err)
+	if err != nil && !errors.Is(err, site.ErrUnknown) {
+		return nil, err
 	}
 	var out []C
 	for _, item := range list {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/api"
@@ -45,32 +46,43 @@ type events struct {
 }
 
 // Next waits for changes, but no longer than wait, and returns some or none.
-func (e *events) Next(ctx context.Context, wait time.Duration) ([]client.Event, error) {
+// more says that others have changed before.
+func (e *events) Next(ctx context.Context, wait time.Duration) (out []client.Event, more bool, err error) {
 	enough := time.NewTimer(wait)
 	defer enough.Stop()
 	for {
-		var out []client.Event
-		for _, w := range e.watches {
-			changes, err := w.Take(ctx)
-			if err != nil {
-				return nil, err
-			}
-			for i := range changes {
-				out = e.add(out, &changes[i])
-			}
-		}
-		if len(out) > 0 {
-			return out, nil
+		if out, err = e.take(ctx); err != nil || len(out) > 0 {
+			return out, e.behind(), err
 		}
 		select {
 		case <-e.wake:
 		case <-enough.C:
-			return nil, nil
+			return nil, false, nil
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, false, ctx.Err()
 		}
 	}
 }
+
+// take takes from every watch, or while one is behind from those that are.
+func (e *events) take(ctx context.Context) (out []client.Event, err error) {
+	all := !e.behind()
+	for _, w := range e.watches {
+		if !all && !w.Behind() {
+			continue
+		}
+		changes, err := w.Take(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for i := range changes {
+			out = e.add(out, &changes[i])
+		}
+	}
+	return out, nil
+}
+
+func (e *events) behind() bool { return slices.ContainsFunc(e.watches, (*site.Watch).Behind) }
 
 // Close ends the watches.
 func (e *events) Close() {

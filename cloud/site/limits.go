@@ -27,10 +27,6 @@ const (
 	MaxTombstones = 1024
 	// MaxBoots is how many boots of a gateway keep their rank.
 	MaxBoots = 2 * wire.MaxBoots
-	// MaxPipelines bounds the pipelines of a site: each may read every row of a
-	// frame again, and a frame must stay a matter of milliseconds. Rooms are
-	// bounded by room.Plan.
-	MaxPipelines = 64
 	// MaxPipelineDevices bounds the pairs of a pipeline and a device that it
 	// reads, of some 300 bytes each in every snapshot: four pipelines over all
 	// devices of the largest site. Rows of further ones are dropped and counted.

@@ -389,11 +389,11 @@ func TestPipelinesAndTextsBeyondTheLimitsAreRefused(t *testing.T) { // I5
 		seq++
 		s.play(t, []journal.Message{{Seq: seq, Time: time.UnixMilli(1), Records: recs}})
 	}
-	for i := range uint64(MaxPipelines + 1) {
+	for i := range uint64(pipeline.MaxPipelines + 1) {
 		name := "p" + itoa(i)
 		put(documentOf("pipeline", name, i+1, strings.Replace(seconds, "hq/seconds", "hq/"+name, 1)))
 	}
-	if n := len(s.sites["hq"].pipelines.actors); n != MaxPipelines {
+	if n := len(s.sites["hq"].pipelines.actors); n != pipeline.MaxPipelines {
 		t.Fatalf("%d pipelines", n)
 	}
 	full := strings.Repeat("#"+strings.Repeat(" ", 1000)+"\n", 64)

@@ -89,8 +89,8 @@ func (s *site) putPipeline(ctx *actor.ContextOf[message], m message, d journal.D
 	if err != nil {
 		return err
 	}
-	if s.pipelines.actors[d.Name] == nil && len(s.pipelines.actors) >= MaxPipelines {
-		return fmt.Errorf("limit: pipeline %s would be more than %d of the site", def.Name, MaxPipelines)
+	if s.pipelines.actors[d.Name] == nil && len(s.pipelines.actors) >= pipeline.MaxPipelines {
+		return fmt.Errorf("limit: pipeline %s would be more than %d of the site", def.Name, pipeline.MaxPipelines)
 	}
 	s.removePipeline(ctx, m, d.Name)
 	s.addPipeline(def, &pipelineState{Revision: d.Revision})

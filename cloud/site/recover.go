@@ -32,7 +32,7 @@ func (s *Shard) recoverAgain(ctx context.Context) error {
 
 // reset forgets all state, for a recovery from the beginning.
 func (s *Shard) reset() {
-	s.marks.end(ErrEnded)
+	s.endWatches()
 	s.closeSites()
 	s.serving = false
 	clear(s.sent)

@@ -181,7 +181,7 @@ func (s *Shard) Run(ctx context.Context) error {
 		}
 	}()
 	err := s.run(ctx)
-	s.marks.end(ErrEnded)
+	s.endWatches()
 	s.closeSites()
 	switch lost := s.owner.Err(); {
 	case lost != nil:

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/atrium-iot/atrium/cloud/command"
 	"github.com/atrium-iot/atrium/cloud/room"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/pipeline"
@@ -47,6 +48,12 @@ type Alarm struct {
 	Pipeline id.Pipeline
 	Device   string
 	pipeline.Alarm
+}
+
+// Command is a command of a site, as it stands.
+type Command struct {
+	Site id.Site
+	command.Command
 }
 
 // Rooms returns a site's rooms by name. ErrUnknown.
@@ -108,11 +115,11 @@ func (s *Shard) Commands(ctx context.Context, name id.Site) ([]Command, error) {
 }
 
 // Command returns one command. ErrUnknown.
-func (s *Shard) Command(ctx context.Context, name id.Site, command id.Command) (Command, error) {
+func (s *Shard) Command(ctx context.Context, name id.Site, wanted id.Command) (Command, error) {
 	return askSite(ctx, s, name, func(st *site) (Command, error) {
-		c, ok := st.commands.state.Get(command)
+		c, ok := st.commands.state.Get(wanted)
 		if !ok {
-			return Command{}, fmt.Errorf("site: command %s of site %s: %w", command, name, ErrUnknown)
+			return Command{}, fmt.Errorf("site: command %s of site %s: %w", wanted, name, ErrUnknown)
 		}
 		return Command{Site: name, Command: c}, nil
 	})

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/atrium-iot/atrium/cloud/command"
 	"github.com/atrium-iot/atrium/shared/id"
 )
 
@@ -52,12 +51,13 @@ func (m *marks) add(e entity) {
 	}
 }
 
-// end ends all watches.
-func (m *marks) end(err error) {
-	for _, w := range m.watches {
-		w.end(err)
+// endWatches ends all watches: what they know is not what follows.
+func (s *Shard) endWatches() {
+	for _, w := range s.marks.watches {
+		w.end(ErrEnded)
 	}
-	m.watches = nil
+	s.marks.watches = nil
+	s.metrics.watchers.Set(0)
 }
 
 // Watch hears of what changes in a shard's sites. It remembers names only, each
@@ -71,6 +71,7 @@ type Watch struct {
 	mu    sync.Mutex
 	dirty map[entity]bool
 	queue []entity // the dirty ones, in the order in which they became so
+	round int      // of the queue: what waited when the last Take that was behind began
 	err   error    // why it was ended
 }
 
@@ -143,8 +144,12 @@ func (w *Watch) next() ([]entity, error) {
 	if w.err != nil {
 		return nil, fmt.Errorf("site: watch: %w", w.err)
 	}
-	some := slices.Clone(w.queue[:min(maxTake, len(w.queue))])
+	if w.round == 0 {
+		w.round = len(w.queue)
+	}
+	some := slices.Clone(w.queue[:min(maxTake, w.round)])
 	w.queue = slices.Delete(w.queue, 0, len(some))
+	w.round -= len(some)
 	for _, e := range some {
 		delete(w.dirty, e)
 	}
@@ -152,6 +157,14 @@ func (w *Watch) next() ([]entity, error) {
 		w.poke()
 	}
 	return some, nil
+}
+
+// Behind reports whether Take has more of what waited when it was called first:
+// who wants a rest between changes takes it when it is not.
+func (w *Watch) Behind() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.round > 0
 }
 
 // Change is what became of one thing: exactly one field is set.
@@ -262,10 +275,4 @@ func (s *site) command(name string) (Command, bool) {
 	}
 	v, ok := s.commands.state.Get(c)
 	return Command{Site: s.id, Command: v}, ok
-}
-
-// Command is a command of a site, as it stands.
-type Command struct {
-	Site id.Site
-	command.Command
 }

@@ -131,6 +131,24 @@ func TestAWatcherOfOneSiteHearsOfNoOther(t *testing.T) {
 	})
 }
 
+// Who rests between changes must not rest while some of the whole state waits;
+// and what changes meanwhile must not keep it from resting for ever.
+func TestAWatcherIsBehindUntilItHasWhatWaited(t *testing.T) {
+	s := offline(t, "node")
+	defer s.done()
+	w := &Watch{shard: s, wake: make(chan struct{}, 1), dirty: make(map[entity]bool)}
+	for i := range 2*maxTake + 1 {
+		w.add(entity{site: "hq", kind: aDevice, name: fmt.Sprint(i)})
+	}
+	for i, want := range []bool{true, true, false, false} {
+		names, err := w.next()
+		if err != nil || len(names) == 0 || w.Behind() != want {
+			t.Fatalf("take %d: %d names, behind %v, %v", i, len(names), w.Behind(), err)
+		}
+		w.add(names[0]) // it changes again at once
+	}
+}
+
 // I5: who takes nothing costs no more than names, and not of more than a bound.
 func TestAWatcherThatFallsTooFarBehindIsEnded(t *testing.T) {
 	wake := make(chan struct{}, 1)
