@@ -19,7 +19,6 @@
 package line
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -119,7 +118,7 @@ type Bound struct {
 
 // On binds the device to the owner of its chip.
 func (d *Device) On(owner *bus.Owner[Chip]) *Bound {
-	sorted := slices.SortedFunc(slices.Values(d.offsets), cmp.Compare[int])
+	sorted := slices.Sorted(slices.Values(d.offsets))
 	text := "line"
 	if len(sorted) > 1 {
 		text = "lines"

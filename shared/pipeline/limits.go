@@ -36,17 +36,17 @@ const (
 
 // Limits of time.
 const (
-	// Lateness is how old a row may be: a week's outage and a day to repair it.
+	// lateness is how old a row may be: a week's outage and a day to repair it.
 	// Older rows are dropped and counted.
-	Lateness = 8 * 24 * time.Hour
+	lateness = 8 * 24 * time.Hour
 
-	// Grace is how long after its end a window waits for its rows before Tick
+	// grace is how long after its end a window waits for its rows before Tick
 	// closes it: a gateway that commits before it sends does so after 1 s, the
 	// coalescer and a retransmission take another, and clocks that differ more
 	// than the rest are rare. What comes later is merged as a late part.
-	Grace = 5 * time.Second
+	grace = 5 * time.Second
 
-	// FutureTolerance is how far a row may lie ahead of now before its clock
+	// futureTolerance is how far a row may lie ahead of now before its clock
 	// counts as wrong, as for a twin's reading.
-	FutureTolerance = 5 * time.Minute
+	futureTolerance = 5 * time.Minute
 )

@@ -65,7 +65,7 @@ func (d *delivery) apply(p *Pipeline, s *State, out *Output) {
 // interleaved anyhow, with rows around now, out of order, far too late and
 // from the future, and ticks between them.
 func drawDeliveries(t *rapid.T) []delivery {
-	now, seqs := base+Lateness.Microseconds(), [3]uint64{}
+	now, seqs := base+lateness.Microseconds(), [3]uint64{}
 	var all []delivery
 	for range rapid.IntRange(1, 30).Draw(t, "deliveries") {
 		now += rapid.Int64Range(0, 12).Draw(t, "later") * second
@@ -82,9 +82,9 @@ func drawDeliveries(t *rapid.T) []delivery {
 			at := now - behind + rapid.Int64Range(-20, 20).Draw(t, "at")*second
 			switch rapid.IntRange(0, 30).Draw(t, "clock") {
 			case 0:
-				at -= Lateness.Microseconds()
+				at -= lateness.Microseconds()
 			case 1:
-				at += 2 * FutureTolerance.Microseconds()
+				at += 2 * futureTolerance.Microseconds()
 			}
 			d.rows = append(d.rows, Row{at, []float64{
 				rapid.Float64Range(-10, 10).Draw(t, "x"),
@@ -93,15 +93,15 @@ func drawDeliveries(t *rapid.T) []delivery {
 		}
 		all = append(all, d)
 	}
-	return append(all, delivery{now: now + FutureTolerance.Microseconds() + every + Grace.Microseconds()})
+	return append(all, delivery{now: now + futureTolerance.Microseconds() + every + grace.Microseconds()})
 }
 
 // accepted is the time at which a row counts: DESIGN.md, Times.
 func accepted(now, at int64) (int64, bool) {
-	if at > now+FutureTolerance.Microseconds() {
+	if at > now+futureTolerance.Microseconds() {
 		return now, true
 	}
-	return at, now-at <= Lateness.Microseconds()
+	return at, now-at <= lateness.Microseconds()
 }
 
 // allRows is the oracle of windows: every row that counts, by window, whatever

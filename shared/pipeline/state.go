@@ -31,8 +31,8 @@ type Row struct {
 type Counts struct {
 	_        struct{} `cbor:",toarray"`
 	Rows     uint64   // given to Step
-	TooLate  uint64   // dropped: older than Lateness
-	Suspect  uint64   // taken as of now: ahead of now by more than FutureTolerance
+	TooLate  uint64   // dropped: more than 8 days old
+	Suspect  uint64   // taken as of now: more than 5 min ahead of now
 	Bad      uint64   // dropped: an expression had no value for it; also windows, on the way behind them
 	Filtered uint64   // dropped by a filter; also windows, on the way behind them
 	Late     uint64   // merged into a closed window

@@ -26,13 +26,13 @@ func (p *Pipeline) Step(now int64, s *State, run id.Run, seq uint64, rows []Row,
 	t.begin()
 	out.Counts.Rows = uint64(len(rows))
 	for i := range rows {
-		if rows[i].At > now+FutureTolerance.Microseconds() {
+		if rows[i].At > now+futureTolerance.Microseconds() {
 			rows[i].At = now
 			out.Counts.Suspect++
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Compare(a.At, b.At) })
-	oldest := max(now-Lateness.Microseconds(), 1) // 0 is no time here
+	oldest := max(now-lateness.Microseconds(), 1) // 0 is no time here
 	for _, r := range rows {
 		if r.At < oldest {
 			out.Counts.TooLate++
@@ -63,7 +63,7 @@ func (p *Pipeline) Due(s *State) int64 {
 	if p.window < 0 || s.Window.Open.Count == 0 {
 		return 0
 	}
-	return s.Window.From + p.stages[p.window].every + Grace.Microseconds()
+	return s.Window.From + p.stages[p.window].every + grace.Microseconds()
 }
 
 func (t *turn) begin() {

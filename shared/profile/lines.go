@@ -26,8 +26,6 @@ const (
 	PullUp
 )
 
-func (p Pull) String() string { return [...]string{"off", "down", "up"}[p] }
-
 // levels compiles the lines of a device on GPIO and the raw numbers that are
 // their levels.
 func (c *compiler) levels() error {
