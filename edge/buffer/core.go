@@ -193,6 +193,9 @@ func (c *core) committed(r *run, segs []segment) {
 		if !s.gap {
 			c.count.committed += s.readings
 		}
+		if !s.gap && s.last <= r.acked { // while it was written
+			c.count.acked += s.readings
+		}
 	}
 	r.segs = append(r.segs, segs...)
 	r.committed = segs[len(segs)-1].last
@@ -207,9 +210,6 @@ func (c *core) released(r *run, n int) {
 		s := &r.segs[i]
 		c.live -= s.bytes
 		c.garbage += s.bytes
-		if !s.gap {
-			c.count.acked += s.readings
-		}
 	}
 	r.segs = slices.Delete(r.segs, 0, n)
 	if len(r.segs) == 0 {
@@ -292,13 +292,19 @@ func (c *core) ack(now time.Duration, name id.Run, seq uint64) bool {
 	if seq <= r.acked {
 		return true
 	}
-	if r.ackedSegments() == 0 { // of the first that waits, or acks that go on would put it off
+	before := r.ackedSegments()
+	if before == 0 { // of the first that waits, or acks that go on would put it off
 		r.ackedAt = now
 	}
 	r.acked = seq
+	for i := range r.segs[before:r.ackedSegments()] {
+		if s := &r.segs[before+i]; !s.gap {
+			c.count.acked += s.readings
+		}
+	}
 	for _, it := range r.trim(seq) {
 		c.memory -= it.size()
-		if !it.gap && it.first > r.writing { // what is being written counts when its segment goes
+		if !it.gap && it.first > r.writing { // what is being written counts with its segment
 			c.count.acked += it.readings
 		}
 	}

@@ -42,7 +42,7 @@ func register(reg prometheus.Registerer, b *Buffer) error {
 	counter("sampled_readings", "Readings appended.", func(s *Stats) float64 { return float64(s.Sampled) })
 	counter("suppressed_rows", "Rows that samplers withheld.", func(s *Stats) float64 { return float64(s.Suppressed) })
 	counter("committed_readings", "Readings fsynced.", func(s *Stats) float64 { return float64(s.Committed) })
-	counter("acked_readings", "Readings let go after an ack.", func(s *Stats) float64 { return float64(s.Acked) })
+	counter("acked_readings", "Readings that the cloud has acked.", func(s *Stats) float64 { return float64(s.Acked) })
 	counter("commits", "Segments written.", func(s *Stats) float64 { return float64(s.Commits) })
 	counter("commit_bytes", "Bytes of segments written.", func(s *Stats) float64 { return float64(s.CommitBytes) })
 	counter("merges", "Times that small segments were written again as one.", func(s *Stats) float64 { return float64(s.Merges) })

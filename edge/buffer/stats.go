@@ -69,7 +69,7 @@ type Stats struct {
 	Sampled       uint64        // readings appended
 	Suppressed    uint64        // rows that samplers withheld
 	Committed     uint64        // readings that the store has taken
-	Acked         uint64        // readings let go after an ack
+	Acked         uint64        // readings that the cloud has; those of a segment once all of it is acked
 	Commits       uint64        // segments written
 	CommitBytes   uint64        // their bytes
 	Merges        uint64        // small segments written again as one

@@ -198,6 +198,29 @@ func TestAReadingThatIsAckedWhileItIsCommittedCountsOnce(t *testing.T) {
 	})
 }
 
+// Acked segments stay in the store for a while; their readings count at once.
+func TestAReadingOfASegmentCountsAsAckedWithTheAck(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newBench(t, nil)
+		defer w.close()
+		run := w.connect().Live[0]
+		c := w.buf.Cursor(run)
+		w.sample(7)
+		settle(2 * buffer.DefaultCommitInterval)
+		if st := w.buf.Stats(); st.Committed != 7 || st.Acked != 0 || st.Stored != 7 {
+			t.Fatalf("7 readings, committed: %+v", st)
+		}
+		w.send(run, c, true)
+		if st := w.buf.Stats(); st.Acked != 7 || st.Stored != 0 || st.Segments == 0 {
+			t.Fatalf("7 readings, acked just now: %+v", st)
+		}
+		settle(time.Minute)
+		if st := w.buf.Stats(); st.Acked != 7 || st.Segments != 0 {
+			t.Fatalf("7 readings, released: %+v", st)
+		}
+	})
+}
+
 // heldStore waits in Get until told to go on, and notices a Close meanwhile.
 type heldStore struct {
 	*buffertest.Store
