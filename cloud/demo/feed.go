@@ -92,6 +92,11 @@ func (f *Feed) stream(ctx context.Context) error {
 func (f *Feed) look(ctx context.Context, i int) error {
 	s := f.demo.sites[i]
 	for {
+		// Asked first, so that what is applied is never more than what the gateway
+		// then says that it has sampled.
+		f.mu.Lock()
+		applied := f.picture.Sites[i].arrived
+		f.mu.Unlock()
 		var edge EdgeStatus
 		edgeErr := f.get(ctx, s.gateway.process.URL()+"/status", &edge)
 		var link linkState
@@ -100,6 +105,7 @@ func (f *Feed) look(ctx context.Context, i int) error {
 		p := &f.picture.Sites[i]
 		if p.Edge.Known = edgeErr == nil; edgeErr == nil {
 			p.edge(edge)
+			p.Applied = applied
 		}
 		if linkErr == nil {
 			p.Cut = link.Cut

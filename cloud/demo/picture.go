@@ -43,12 +43,13 @@ type SitePicture struct {
 	Broken  bool // the sensor is unplugged
 	Gateway Health
 	Edge    Edge
-	Applied uint64          // readings in twin and history
+	Applied uint64          // readings in twin and history, when Edge was asked
 	Rooms   []RoomPicture   // by name
 	Devices []client.Device // by name
 	Alarms  []client.Alarm  // active ones, by pipeline and device
 	Command *client.Command // the newest
 
+	arrived uint64 // readings in twin and history, as the stream says
 	trended time.Time
 }
 
@@ -155,7 +156,7 @@ func (p *Picture) Apply(now time.Time, e client.Event) {
 		p.Ready = true
 	case e.Gateway != nil:
 		if s := p.site(e.Gateway.Gateway); s != nil {
-			s.Applied = e.Gateway.Count.Readings
+			s.arrived = e.Gateway.Count.Readings
 		}
 	case e.Device != nil:
 		if s := p.site(e.Device.Device); s != nil {
