@@ -73,7 +73,7 @@ func (a *applying) run(cmd *cobra.Command) error {
 		case err == nil:
 			err = a.print(s, applied)
 		case !errors.As(err, &answer):
-			return fmt.Errorf("%w; applied: %s; not applied: %s", err, counted(i-len(refused)), names(a.all[i:], refused))
+			return fmt.Errorf("%w; applied: %s; not applied: %s", err, counted(i-len(refused)), withRest(refused, a.all[i:]))
 		case a.dryRun && answer.Status == http.StatusConflict && a.hasSiteOf(s):
 			err = a.print(s, client.Applied{Outcome: "created"}) // once its site is
 		default:
@@ -122,7 +122,8 @@ func counted(n int) string {
 	return fmt.Sprintf("%d documents", n)
 }
 
-func names(rest []sourced, refused []string) string {
+// withRest names the documents that were refused, and those after them.
+func withRest(refused []string, rest []sourced) string {
 	for _, s := range rest {
 		refused = append(refused, s.String())
 	}

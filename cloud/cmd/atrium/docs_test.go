@@ -25,7 +25,7 @@ func TestThePageOfTheCatalogIsTrue(t *testing.T) {
 	}
 	c := openCatalog(t)
 	mux := http.NewServeMux()
-	api.Register(t.Context(), mux, "test", nil, nil, c)
+	api.Register(t.Context(), mux, "test", silent{catalog: c}, nil, c)
 	srv := httptest.NewServer(api.Handler(mux))
 	defer srv.Close()
 	t.Chdir(t.TempDir())

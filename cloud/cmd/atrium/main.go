@@ -19,11 +19,15 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:     "atrium",
 		Short:   "Ask an Atrium cloud node",
-		Long:    "atrium asks a cloud node's HTTP API about its state and verifies that no reading was lost.",
-		Example: "  atrium status\n  atrium verify --truth board-truth.jsonl",
+		Long:    "atrium asks a cloud node's HTTP API: what there is, how it is and was; it commands\ndevices, applies documents, and verifies that no reading was lost.",
+		Example: "  atrium demo\n  atrium get devices hq\n  atrium history hq/office-air temperature --since 1h\n  atrium command hq/office-heater set on\n  atrium verify --truth board-truth.jsonl",
 	}
 	var api string
 	root.PersistentFlags().StringVar(&api, "api", "http://127.0.0.1:7480", "the cloud node's HTTP address")
-	root.AddCommand(newStatus(&api), newVerify(&api), newApply(&api), newDiff(&api), newGet(&api), newDescribe(&api), newDelete(&api))
+	root.AddCommand(
+		newStatus(&api), newGet(&api), newDescribe(&api), newHistory(&api), newCommand(&api), newVerify(&api),
+		newApply(&api), newDiff(&api), newDelete(&api),
+		newDemo(), newLink(), newKill(),
+	)
 	return root
 }
