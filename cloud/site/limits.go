@@ -3,7 +3,8 @@ package site
 import "github.com/atrium-iot/atrium/shared/wire"
 
 // Limits of what a shard's state may hold (I5). What is beyond them is a dead
-// letter with the reason "limit".
+// letter with the reason "limit". Rooms are bounded by room.Plan, pipelines by
+// pipeline.MaxPipelines, which the catalog heeds before.
 const (
 	// MaxSites bounds the sites of a shard: each costs an object a snapshot.
 	MaxSites = 4096

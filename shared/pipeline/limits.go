@@ -2,6 +2,10 @@ package pipeline
 
 import "time"
 
+// MaxPipelines bounds the pipelines of a site: each may read every row of a
+// frame again, and a frame must stay a matter of milliseconds.
+const MaxPipelines = 64
+
 // Limits of documents: one pipeline must not slow down its site or fill its
 // state. The ranges of single values are in document.go: a window of 1 s to a
 // day, as a shorter one holds a reading or two, and a longer one would be kept
