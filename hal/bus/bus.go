@@ -40,9 +40,10 @@ type Address string
 // any task to the bus is accepted. B is what the owner owns: i2c.Bus, or
 // hal/line's Chip.
 type Task[B any] interface {
-	// Step does one transaction, and is counted and timed as one. It returns
-	// done, or how long to wait before the next step; with an error the task
-	// ends. It must not block outside b and not keep b.
+	// Step does at most one transaction, and is counted and timed as one: only
+	// a program that begins with a wait has a step without. It returns done, or
+	// how long to wait before the next step; with an error the task ends. It
+	// must not block outside b and not keep b.
 	Step(b B) (wait time.Duration, done bool, err error)
 
 	// Abandon says that the step in progress stalls: the task ends now, with

@@ -8,7 +8,9 @@
 //	source -> parse (tree, constants folded) -> emit (code) -> Program.Run
 //
 // Arithmetic is IEEE 754 binary64, evaluated as written and never fused, so
-// that every architecture gives the same bits (see Run).
+// that every architecture gives the same bits (see Run). pow with a fractional
+// exponent is the exception: math.Exp is each architecture's own, and the last
+// bit may differ.
 package expr
 
 import "fmt"
