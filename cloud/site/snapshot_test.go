@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"testing"
 
+	"github.com/atrium-iot/atrium/cloud/command"
 	"github.com/atrium-iot/atrium/cloud/twin"
 	"github.com/atrium-iot/atrium/shared/actor"
+	"github.com/atrium-iot/atrium/shared/pipeline"
 )
 
 // FuzzSnapshot reads objects whose digest is right and whose bytes are not
@@ -27,6 +29,11 @@ func FuzzSnapshot(f *testing.F) {
 	f.Add(seed(siteState{}))
 	f.Add(seed(siteState{Gateways: []namedGateway{{Name: "gw1", State: g}}, Twins: []namedTwin{{Name: "t1", State: new(twin.State)}}}))
 	f.Add(seed(siteState{Gateways: []namedGateway{{Name: "gw1"}, {Name: "gw1"}}}))
+	rooms := []*document{{Kind: pipelineKind, Name: "high", Revision: 3, Text: []byte(above5)}, {Kind: roomKind, Name: "floor", Revision: 2, Text: []byte(floor)}}
+	reads := []namedPipeline{{Name: "high", State: &pipelineState{Revision: 3, Devices: map[string]*pipeline.State{"t2": {}}}}}
+	f.Add(seed(siteState{Documents: rooms, Pipelines: reads, Commands: &command.State{Open: []*command.Command{{Status: command.Sent}}}}))
+	f.Add(seed(siteState{Documents: rooms}))
+	f.Add(seed(siteState{Documents: []*document{nil}, Pipelines: reads, Commands: &command.State{Ended: []*command.Command{nil}}}))
 	system := actor.NewActorSystem(actor.Config{Address: "a", Port: 1, ClusterName: "test"}, quiet())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := c.restore(manifestEntry{Site: "hq", Object: "site.hq.7", Seq: 7, Digest: sha256.Sum256(data)}, data, system, new(marks))
