@@ -1,8 +1,10 @@
 package pipeline
 
 // State is a pipeline's memory of one device. The zero value has seen nothing.
-// It belongs to one revision of a pipeline: another revision begins anew. Only
-// Step and Tick change it; its CBOR is its snapshot.
+// It belongs to one revision of a pipeline, and is kept as long: a device that
+// had another one under the same revision would give the keys of its windows
+// again. Another revision begins anew. Only Step and Tick change it; its CBOR is
+// its snapshot.
 type State struct {
 	_      struct{} `cbor:",toarray"`
 	SeenAt int64    // UTC in microseconds of the newest row that reached the first window or alarm; 0 before
