@@ -84,9 +84,8 @@ export class Chart {
       this.#plot.setData(data);
     } else {
       this.#plot?.destroy();
-      const style = getComputedStyle(document.body);
-      const color = (name) => style.getPropertyValue(name);
-      const axis = { stroke: color('--quiet'), grid: { stroke: color('--line'), width: 1 } };
+      const line = { stroke: color('--line'), width: 1 };
+      const axis = { stroke: color('--quiet'), grid: line, ticks: line };
       this.#plot = new uPlot({
         ...this.#size(),
         scales: { x: { time: true } },
@@ -101,6 +100,16 @@ export class Chart {
     }
     this.#note(`${this.#times.length} readings of the last hour`);
   }
+}
+
+// color resolves a colour of the page's theme, which a canvas cannot.
+function color(name) {
+  const probe = document.createElement('i');
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const resolved = getComputedStyle(probe).color;
+  probe.remove();
+  return resolved;
 }
 
 // history reads all pages of a point's last hour.
