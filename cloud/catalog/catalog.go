@@ -136,14 +136,23 @@ func (c *Catalog) found(ctx context.Context) error {
 	}
 }
 
-// watch keeps the cache; ready is called when it is complete.
+// watch keeps the cache; ready is called when it is complete. What a watch that
+// begins does not show was deleted while none ran.
 func (c *Catalog) watch(ctx context.Context, ready func()) {
 	defer close(c.stopped)
 	for {
+		shown := make(map[string]bool) // until the watch has shown all there is
 		err := c.kv.Watch(ctx, func(e journal.Entry) {
+			if shown != nil {
+				shown[e.Key] = true
+			}
 			c.learn(e)
 			c.passed(e.Revision)
-		}, ready)
+		}, func() {
+			c.sweep(ctx, shown)
+			shown = nil
+			ready()
+		})
 		if ctx.Err() != nil {
 			return
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/atrium-iot/atrium/cloud/catalog/document"
 	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/cloud/room"
 	"github.com/atrium-iot/atrium/shared/config"
 	"github.com/atrium-iot/atrium/shared/id"
 )
@@ -192,15 +193,25 @@ func (c *Catalog) admit(ctx context.Context, in *document.Document, present Docu
 			return fmt.Errorf("%w %s: apply its document first, with kind: site and name: %s", ErrUnknownSite, site, site)
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.documents.fits(in.Kind, in.Name, present.Revision == 0, size); err != nil || in.Room == nil {
+	others, err := c.fits(in, present.Revision == 0, size)
+	if err != nil || in.Room == nil {
 		return err
 	}
-	if err := c.documents.planned(in.Room); err != nil {
+	if err := planned(in.Room, others); err != nil {
 		return in.Errorf("$.devices", "%v", err)
 	}
 	return nil
+}
+
+// fits says whether the cache has room for a document, and returns the other
+// rooms of a room's site.
+func (c *Catalog) fits(in *document.Document, isNew bool, size int) (others []*room.Room, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.documents.fits(in.Kind, in.Name, isNew, size); err != nil || in.Room == nil {
+		return nil, err
+	}
+	return c.documents.roomsBeside(in.Room), nil
 }
 
 // settle gives the site of a site's document its shard.

@@ -16,6 +16,7 @@ import (
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
 	"github.com/atrium-iot/atrium/shared/config"
+	"github.com/atrium-iot/atrium/shared/pipeline"
 )
 
 const (
@@ -348,7 +349,25 @@ func TestARoomThatWouldCrowdItsSiteIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		apply(t, c, roomOf("r3")) // it leaves one
+		if _, _, err := c.Put(t.Context(), "t.yaml", []byte(roomOf("r3")+"title: R\n"), catalog.Any, true); err != nil {
+			t.Fatalf("a room is judged against itself: %v", err)
+		}
 		apply(t, c, roomOf("more")+"devices: [t1]\n")
+	})
+}
+
+// A site runs only so many pipelines: one that it would leave out is refused.
+func TestASiteHasNoMorePipelinesThanItRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t, four, journaltest.NewMem(journaltest.Config{}).KV(catalog.Bucket))
+		defer c.Close()
+		apply(t, c, hq)
+		for i := range pipeline.MaxPipelines {
+			apply(t, c, strings.Replace(warm, "hq/warm", fmt.Sprintf("hq/p%d", i), 1))
+		}
+		if _, _, err := c.Put(t.Context(), "t", []byte(warm), catalog.Any, false); !errors.Is(err, catalog.ErrFull) || !strings.Contains(err.Error(), "site hq has 64 pipelines: delete one first") {
+			t.Fatal(err)
+		}
 	})
 }
 
