@@ -44,16 +44,12 @@ func (s *Shard) copyDocumentsOf(name id.Site) {
 		copies = make(map[docKey]copied)
 		s.copies[name] = copies
 	}
-	wanted := make(map[docKey]bool)
-	for _, d := range s.documents.Of(name) {
-		key := docKey{d.Kind, d.Name}
-		wanted[key] = true
-		if now := (copied{revision: d.Revision}); inForce[key].takes(&d) && copies[key] != now {
-			copies[key] = now
-			s.copyDocument(name, d)
-		}
+	all := s.documents.Of(name)
+	wanted := make(map[docKey]bool, len(all))
+	for _, d := range all {
+		wanted[docKey{d.Kind, d.Name}] = true
 	}
-	for _, key := range unwanted(inForce, copies, wanted) {
+	for _, key := range unwanted(inForce, copies, wanted) { // first: they make room
 		d := journal.Document{Kind: key.kind, Name: key.name, Deleted: true, Revision: copies[key].revision}
 		if had := inForce[key]; had != nil {
 			d.Revision = max(d.Revision, had.Revision) // a later one may be on its way
@@ -64,6 +60,13 @@ func (s *Shard) copyDocumentsOf(name id.Site) {
 		}
 		if inForce[key] == nil {
 			delete(copies, key)
+		}
+	}
+	for _, d := range all {
+		key := docKey{d.Kind, d.Name}
+		if now := (copied{revision: d.Revision}); inForce[key].takes(&d) && copies[key] != now {
+			copies[key] = now
+			s.copyDocument(name, d)
 		}
 	}
 }

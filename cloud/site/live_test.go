@@ -170,6 +170,33 @@ func TestADocumentThatIsDeletedWhileItIsOnItsWayEndsDeleted(t *testing.T) {
 	})
 }
 
+// A full site has room for a document once another is gone: an owner that hears
+// of both at once takes the other away first.
+func TestADocumentTakesThePlaceOfADeletedOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := journaltest.NewMem(journaltest.Config{})
+		l := start(t, mem, newMemHistory(t), "a", Config{})
+		called := func(name string) string { return strings.Replace(seconds, "hq/seconds", "hq/"+name, 1) }
+		for i := range uint64(pipeline.MaxPipelines) {
+			l.documents.put("pipeline", "p"+itoa(i), called("p"+itoa(i)))
+		}
+		l.settled()
+		if err := l.shard.ask(t.Context(), func() {
+			l.documents.put("pipeline", "p7", "")
+			l.documents.put("pipeline", "more", called("more"))
+		}); err != nil {
+			t.Fatal(err)
+		}
+		l.settled()
+		if _, err := l.shard.Pipeline(t.Context(), id.Pipeline{Site: "hq", Name: "more"}); err != nil || len(l.history.dead) != 0 {
+			t.Fatalf("%v; dead letters %+v", err, l.history.dead)
+		}
+		if err := l.stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // What changed while the shard had no owner, the next one finds.
 func TestANewOwnerPublishesWhatTheCatalogHasAndTheSiteHasNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
