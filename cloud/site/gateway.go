@@ -256,7 +256,7 @@ func (g *gateway) clock(in gatewayInput) error {
 	case m.Boot != r.Boot:
 		return fmt.Errorf("clock: of boot %s, run %s is of boot %s", m.Boot, m.Run, r.Boot)
 	case m.UTC0 > maxUTC || m.UTC0 < minUTC:
-		return fmt.Errorf("clock: utc0 of %d us, want %d to %d", m.UTC0, minUTC, maxUTC)
+		return fmt.Errorf("clock: utc0 of %d us, want %d to %d", m.UTC0, int64(minUTC), int64(maxUTC))
 	}
 	c := clockState{UTC0: m.UTC0, Uncertainty: m.Uncertainty, Source: m.Source}
 	if had, ok := r.Clks[m.Clk]; ok {

@@ -66,7 +66,14 @@ func (a *pipelineActor) take(m pipelineMessage) {
 	}
 	clear(a.inbox)
 	a.inbox = a.inbox[:0]
+	if out := &a.site.pipelines.out; cap(out.Windows) > keptWindows {
+		*out = pipeline.Output{}
+	}
 }
+
+// keptWindows bounds the windows that stay allocated between frames, of some
+// 130 bytes each: a frame of late rows may have one a row.
+const keptWindows = 1024
 
 func (a *pipelineActor) step(m pipelineMessage, device string, in []portion) {
 	s := a.site
