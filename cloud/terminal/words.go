@@ -70,6 +70,14 @@ func Value(p client.Point) string {
 	return strconv.FormatFloat(*p.Value, 'f', decimals(*p.Value), 64) + Unit(p.Unit)
 }
 
+// Reported is a point's value, and its quality where that is not good.
+func Reported(p client.Point) string {
+	if p.Quality == "good" || p.Quality == "" {
+		return Value(p)
+	}
+	return Value(p) + " (" + p.Quality + ")"
+}
+
 // decimals shows four digits or so.
 func decimals(v float64) int {
 	switch {

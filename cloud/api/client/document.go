@@ -63,6 +63,16 @@ type Device struct {
 	Points   []Point   `json:"points"`
 }
 
+// Newest is when the newest of its values was sampled; zero without any.
+func (d *Device) Newest() (at time.Time) {
+	for i := range d.Points {
+		if p := &d.Points[i]; p.SampledAt.After(at) {
+			at = p.SampledAt
+		}
+	}
+	return at
+}
+
 // Point is the reported value of one point of a twin.
 type Point struct {
 	Point         string    `json:"point"`

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/charmbracelet/x/term"
 	"github.com/spf13/cobra"
 
 	"github.com/atrium-iot/atrium/cloud/demo"
@@ -122,7 +120,7 @@ func (f demoFlags) watch(cmd *cobra.Command, d *demo.Demo) (check bool, err erro
 		stop()
 		err = errors.Join(err, <-fed)
 	}()
-	if in, out, ok := f.terminal(cmd); ok {
+	if in, out, ok := screenOf(cmd, screen.MinWidth, screen.MinHeight); ok && !f.plain {
 		end, err := screen.Show(ctx, feed, in, out)
 		return end == screen.Verify || cmd.Context().Err() == nil && ctx.Err() != nil, err
 	}
@@ -130,17 +128,6 @@ func (f demoFlags) watch(cmd *cobra.Command, d *demo.Demo) (check bool, err erro
 		return false, err
 	}
 	return cmd.Context().Err() == nil, nil // the time is over, and nobody said stop
-}
-
-// terminal returns the terminal that the live view may use.
-func (f demoFlags) terminal(cmd *cobra.Command) (io.Reader, io.Writer, bool) {
-	in, ok1 := cmd.InOrStdin().(*os.File)
-	out, ok2 := cmd.OutOrStdout().(*os.File)
-	if f.plain || os.Getenv("TERM") == "dumb" || !ok1 || !ok2 || !term.IsTerminal(in.Fd()) || !term.IsTerminal(out.Fd()) {
-		return nil, nil, false
-	}
-	width, height, err := term.GetSize(out.Fd())
-	return in, out, err == nil && width >= screen.MinWidth && height >= screen.MinHeight
 }
 
 // verifyDemo heals what is broken, stops the gateways, which drain, and counts.

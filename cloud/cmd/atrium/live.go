@@ -51,9 +51,9 @@ func deviceKind() kind {
 			d := state.(client.Device)
 			var values []string
 			for _, p := range d.Points {
-				values = append(values, pointText(p))
+				values = append(values, terminal.Reported(p))
 			}
-			return []string{d.Liveness, ago(newest(d)), strings.Join(values, ", "), d.Gateway, d.Profile}
+			return []string{d.Liveness, ago(d.Newest()), strings.Join(values, ", "), d.Gateway, d.Profile}
 		},
 		details: describeDevice,
 	}
@@ -149,25 +149,6 @@ func ago(t time.Time) string {
 		return "-"
 	}
 	return terminal.Seconds(time.Since(t)) + " ago"
-}
-
-// newest is when the newest of a device's values was sampled.
-func newest(d client.Device) (at time.Time) {
-	for _, p := range d.Points {
-		if p.SampledAt.After(at) {
-			at = p.SampledAt
-		}
-	}
-	return at
-}
-
-// pointText is a point's value; its quality where that is not good.
-func pointText(p client.Point) string {
-	text := terminal.Value(p)
-	if p.Quality != "good" && p.Quality != "" {
-		text += " (" + p.Quality + ")"
-	}
-	return text
 }
 
 // aggregateText is a room's mean as if it were a point's value.

@@ -25,7 +25,7 @@ func newRoot() *cobra.Command {
 	var api string
 	root.PersistentFlags().StringVar(&api, "api", "http://127.0.0.1:7480", "the cloud node's HTTP address")
 	root.AddCommand(
-		newStatus(&api), newGet(&api), newDescribe(&api), newHistory(&api), newCommand(&api), newVerify(&api),
+		newStatus(&api), newGet(&api), newDescribe(&api), newWatch(&api), newHistory(&api), newCommand(&api), newVerify(&api),
 		newApply(&api), newDiff(&api), newDelete(&api),
 		newDemo(), newLink(), newKill(),
 	)
