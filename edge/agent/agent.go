@@ -128,7 +128,7 @@ func (a *agent) open(ctx context.Context) error {
 		return err
 	}
 	a.uplink = uplink.New(uplink.Config{
-		Cloud: a.cfg.Cloud, TLS: creds.ClientTLS(time.Now), Agent: "atrium-edge " + ops.Version(), OnTime: a.clock.welcomed,
+		Cloud: a.cfg.Cloud, TLS: creds.ClientTLS(time.Now), Agent: "atrium-edge " + ops.Version(), OnTime: a.clock.welcomed, MaxBackoff: a.cfg.Reconnect,
 		Commands: a.commands,
 	}, uplink.FromBuffer(a.buf), uplink.Transport(a.socket), a.log.With("part", "uplink"), a.reg)
 	a.fieldChanged()
@@ -243,6 +243,7 @@ func (c *Config) fixedDifferences(o *Config) []string {
 		{"http", c.HTTP == o.HTTP},
 		{"log", c.Log == o.Log},
 		{"drain", c.Drain == o.Drain},
+		{"reconnect", c.Reconnect == o.Reconnect},
 		{"buffer", c.Buffer == o.Buffer},
 	} {
 		if !k.same {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/atrium-iot/atrium/edge/buffer"
+	"github.com/atrium-iot/atrium/edge/uplink"
 	profiles "github.com/atrium-iot/atrium/firmware-profiles"
 	"github.com/atrium-iot/atrium/shared/config"
 	"github.com/atrium-iot/atrium/shared/id"
@@ -31,9 +32,11 @@ type Config struct {
 	HTTP     string
 	Log      string
 	Drain    time.Duration // how long a stop waits for acks
-	Buffer   BufferConfig
-	Buses    []BusConfig
-	Devices  []DeviceConfig
+	// Reconnect is the longest wait between two dials.
+	Reconnect time.Duration
+	Buffer    BufferConfig
+	Buses     []BusConfig
+	Devices   []DeviceConfig
 
 	doc *config.Document // for the places of what only the start can find wrong
 }
@@ -80,8 +83,10 @@ type document struct {
 	HTTP     string        `yaml:"http"`
 	Log      string        `yaml:"log"`
 	Drain    time.Duration `yaml:"drain" range:"0s..5m"`
-	Profiles string        `yaml:"profiles"`
-	Buffer   struct {
+	// Below a second a gate that is down is only kept busy.
+	Reconnect time.Duration `yaml:"reconnect" range:"1s..10m"`
+	Profiles  string        `yaml:"profiles"`
+	Buffer    struct {
 		Mode   string        `yaml:"mode"`
 		Commit time.Duration `yaml:"commit-interval" range:"100ms..1m"`
 		// Beyond a second a live view is no longer live.
@@ -119,6 +124,7 @@ func defaults() document {
 	d.HTTP = "127.0.0.1:7481"
 	d.Log = "info"
 	d.Drain = 5 * time.Second
+	d.Reconnect = uplink.DefaultMaxBackoff
 	d.Buffer.Mode = "spill"
 	d.Buffer.Commit = time.Second
 	d.Buffer.Linger = 50 * time.Millisecond
@@ -165,7 +171,7 @@ func ParseConfig(file string, data []byte) (*Config, error) {
 		return filepath.Join(filepath.Dir(file), path)
 	}
 	c := &Config{
-		doc: doc, File: file, Gateway: d.Gateway, State: beside(d.State), Identity: beside(d.Identity), Cloud: d.Cloud, HTTP: d.HTTP, Log: d.Log, Drain: d.Drain,
+		doc: doc, File: file, Gateway: d.Gateway, State: beside(d.State), Identity: beside(d.Identity), Cloud: d.Cloud, HTTP: d.HTTP, Log: d.Log, Drain: d.Drain, Reconnect: d.Reconnect,
 		Buffer: BufferConfig{Mode: mode, CommitInterval: d.Buffer.Commit, Linger: d.Buffer.Linger, Limit: int64(d.Buffer.Limit), Reserve: int64(d.Buffer.Reserve), Memory: int64(d.Buffer.Memory)},
 	}
 	if err := checkAddresses(doc, c); err != nil {

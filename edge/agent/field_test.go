@@ -112,14 +112,15 @@ func diffOf(running, want *Config) change {
 func TestTheKeysThatWaitForARestartAreNamed(t *testing.T) {
 	base := Config{Gateway: id.Gateway{Site: "hq", Name: "gw"}, Cloud: []string{"a:1"}, HTTP: "h:1", Log: "info"}
 	for key, change := range map[string]func(*Config){
-		"gateway":  func(c *Config) { c.Gateway.Name = "gw-2" },
-		"state":    func(c *Config) { c.State = "x" },
-		"identity": func(c *Config) { c.Identity = "x" },
-		"cloud":    func(c *Config) { c.Cloud = []string{"a:1", "b:1"} },
-		"http":     func(c *Config) { c.HTTP = "" },
-		"log":      func(c *Config) { c.Log = "warn" },
-		"drain":    func(c *Config) { c.Drain = time.Hour },
-		"buffer":   func(c *Config) { c.Buffer.Limit = 1 },
+		"gateway":   func(c *Config) { c.Gateway.Name = "gw-2" },
+		"state":     func(c *Config) { c.State = "x" },
+		"identity":  func(c *Config) { c.Identity = "x" },
+		"cloud":     func(c *Config) { c.Cloud = []string{"a:1", "b:1"} },
+		"http":      func(c *Config) { c.HTTP = "" },
+		"log":       func(c *Config) { c.Log = "warn" },
+		"drain":     func(c *Config) { c.Drain = time.Hour },
+		"reconnect": func(c *Config) { c.Reconnect = time.Minute },
+		"buffer":    func(c *Config) { c.Buffer.Limit = 1 },
 	} {
 		next := base
 		change(&next)
