@@ -45,6 +45,9 @@ func TestTheCommandLine(t *testing.T) {
 			if err := serveCatalog(env); err != nil {
 				return err
 			}
+			hq := httptest.NewServer(building())
+			env.Setenv("HQ", hq.URL)
+			env.Defer(hq.Close)
 			srv := httptest.NewServer(http.NotFoundHandler())
 			env.Setenv("OTHER", srv.URL)
 			env.Defer(srv.Close)

@@ -89,59 +89,69 @@ func plot(out io.Writer, s span, width int, title string, samples iter.Seq2[samp
 	return err
 }
 
-// columns puts samples into width columns, each with the mean of its own, and
-// says how many there were. A column without any is on the line between its
-// neighbours, unless the pause is longer than usual or a read failed in it:
-// then it is NaN, a gap.
+// bucket is what falls into a column.
+type bucket struct {
+	sum         float64
+	count       int
+	first, last time.Time
+	failed      bool // one of its reads
+}
+
+func (b *bucket) add(x sample) {
+	if math.IsNaN(x.value) {
+		b.failed = true
+		return
+	}
+	if b.count == 0 {
+		b.first = x.at
+	}
+	b.sum, b.count, b.last = b.sum+x.value, b.count+1, x.at
+}
+
+// columns puts samples, which come by time, into width columns, each with the
+// mean of its own, and says how many there were. A column without any is on the
+// line between its neighbours, unless they are too far apart in time for that
+// or a read between them failed: then it is NaN, a gap.
 func columns(s span, width int, samples iter.Seq2[sample, error]) (values []float64, n int, err error) {
-	sums, counts, failed := make([]float64, width), make([]int, width), make([]bool, width)
-	of := s.until.Sub(s.since)
+	buckets := make([]bucket, width)
+	of := float64(s.until.Sub(s.since))
 	for x, err := range samples {
 		if err != nil {
 			return nil, n, err
 		}
-		i := min(max(int(float64(x.at.Sub(s.since))/float64(of)*float64(width)), 0), width-1)
-		if math.IsNaN(x.value) {
-			failed[i] = true
-			continue
-		}
-		sums[i] += x.value
-		counts[i]++
-		n++
+		i := int(float64(x.at.Sub(s.since)) / of * float64(width))
+		buckets[min(max(i, 0), width-1)].add(x)
 	}
-	values = make([]float64, width)
 	var filled []int
-	for i := range values {
-		values[i] = math.NaN()
-		if counts[i] > 0 {
-			values[i] = sums[i] / float64(counts[i])
+	for i, b := range buckets {
+		values = append(values, math.NaN())
+		if b.count > 0 {
+			values[i] = b.sum / float64(b.count)
 			filled = append(filled, i)
+			n += b.count
 		}
 	}
-	bridge(values, filled, failed)
+	bridge(values, buckets, filled)
 	return values, n, nil
 }
 
 // bridge draws lines over pauses of the usual length.
-func bridge(values []float64, filled []int, failed []bool) {
-	var pauses []int
+func bridge(values []float64, buckets []bucket, filled []int) {
+	var pauses []time.Duration
 	for i := 1; i < len(filled); i++ {
-		pauses = append(pauses, filled[i]-filled[i-1])
+		pauses = append(pauses, buckets[filled[i]].first.Sub(buckets[filled[i-1]].last))
 	}
 	if len(pauses) == 0 {
 		return
 	}
 	usual := slices.Sorted(slices.Values(pauses))[len(pauses)/2]
-	if usual == 1 {
-		return // readings in every column: one without is a gap
-	}
 	for i, pause := range pauses {
 		a, b := filled[i], filled[i+1]
-		if pause > bridged*usual || slices.Contains(failed[a+1:b], true) {
+		if pause > bridged*usual || slices.ContainsFunc(buckets[a+1:b], func(x bucket) bool { return x.failed }) {
 			continue
 		}
 		for j := a + 1; j < b; j++ {
-			values[j] = values[a] + (values[b]-values[a])*float64(j-a)/float64(pause)
+			values[j] = values[a] + (values[b]-values[a])*float64(j-a)/float64(b-a)
 		}
 	}
 }
