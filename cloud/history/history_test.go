@@ -146,7 +146,7 @@ func TestTheRangeIsHalfOpenAndTheLimitIsHeld(t *testing.T) {
 		}
 	}
 	if got := ticks(func() (all []history.Reading) {
-		for r, err := range s.Read(t.Context(), dev, "count", time.Time{}, time.Unix(1<<60, 0), 0) {
+		for r, err := range s.Read(t.Context(), dev, "count", time.Unix(-1<<60, 0), time.Unix(1<<60, 999_999_999), 0) {
 			if err != nil {
 				t.Fatal(err)
 			}

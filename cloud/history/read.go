@@ -77,7 +77,7 @@ func (s *Store) Read(ctx context.Context, dev id.Device, point id.Point, from, t
 
 // micros is t in Unix microseconds; times beyond its range are cut.
 func micros(t time.Time) int64 {
-	const most = math.MaxInt64 / 1_000_000
+	const most = math.MaxInt64/1_000_000 - 1
 	return max(-most, min(most, t.Unix()))*1_000_000 + int64(t.Nanosecond()/1000)
 }
 

@@ -84,7 +84,15 @@ func (w *writer) window(win *Window) error {
 	if win.Stage < 0 || win.Stage > maxStage || win.End <= win.Start || win.Part.Count == 0 {
 		return fmt.Errorf("window of %s/%s for %s: stage %d from %d to %d with %d rows", win.Site, win.Pipeline, win.Device, win.Stage, win.Start, win.End, win.Part.Count)
 	}
-	return w.encoded(windowKey(win), windowValue{End: win.End, Part: win.Part})
+	keep := w.retention()
+	if late := win.Run != (id.Run{}); late && keep != forever {
+		// Alone it would be read as the whole: it goes no later than the main
+		// part, which was written at the window's end or after it.
+		if keep -= max(0, time.Since(time.UnixMicro(win.End))); keep <= 0 {
+			return nil
+		}
+	}
+	return w.encoded(windowKey(win), windowValue{End: win.End, Part: win.Part}, keep)
 }
 
 // Windows yields the results of a revision of the pipeline called name for a

@@ -277,6 +277,29 @@ func TestWindowsAndAlarmsAgeAsReadingsDo(t *testing.T) {
 	}
 }
 
+// A late part never outlives its window: alone it would be read as the whole.
+func TestALatePartGoesNoLaterThanItsWindow(t *testing.T) {
+	dir := t.TempDir()
+	s, err := history.Open(history.Config{Dir: dir, Retention: time.Hour}, quiet(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := window("t1", 0, 7, 1, 20)
+	late.Start, late.End = time.Now().Add(-time.Hour).UnixMicro(), time.Now().Add(-time.Hour/2).UnixMicro()
+	gone := window("t2", 0, 7, 1, 20)
+	main := window("t2", 0, 0, 0, 20)
+	write(t, s, 1, history.Projections{Windows: []history.Window{late, gone, main}})
+	if got := windows(t, s, "t2", 0, 10, 0); len(got) != 1 || got[0].Part.Count != 1 {
+		t.Fatalf("the part of a window that is older than an hour was kept: %+v", got)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if ttl := expires(t, dir, "v"); ttl <= 0 || ttl > time.Hour/2 {
+		t.Fatalf("the part expires in %v, its window in at least %v", ttl, time.Hour/2)
+	}
+}
+
 // expires says in how long the first key of a prefix goes away.
 func expires(t *testing.T, dir, prefix string) (in time.Duration) {
 	t.Helper()

@@ -94,7 +94,7 @@ func (w *writer) all(seq uint64, p *Projections) error {
 	}
 	for i := range p.Ledger {
 		e := &p.Ledger[i]
-		if err := w.encoded(ledgerKey(e.Site, w.shard, e.At), e); err != nil {
+		if err := w.encoded(ledgerKey(e.Site, w.shard, e.At), e, w.retention()); err != nil {
 			return err
 		}
 	}
@@ -105,7 +105,7 @@ func (w *writer) all(seq uint64, p *Projections) error {
 	}
 	for i := range p.Alarms {
 		a := &p.Alarms[i]
-		if err := w.encoded(alarmKey(a.Site, w.shard, a.At), a); err != nil {
+		if err := w.encoded(alarmKey(a.Site, w.shard, a.At), a, w.retention()); err != nil {
 			return err
 		}
 	}
@@ -118,17 +118,22 @@ func (w *writer) all(seq uint64, p *Projections) error {
 		}
 	}
 	key := positionKey(w.shard)
-	if err := w.set(key, seal(binary.BigEndian.AppendUint64(nil, seq), 0, key), false); err != nil {
+	if err := w.set(key, seal(binary.BigEndian.AppendUint64(nil, seq), 0, key), forever); err != nil {
 		return err
 	}
 	return w.txn.Commit()
 }
 
+// forever is how long positions and series are kept.
+const forever = time.Duration(0)
+
+func (w *writer) retention() time.Duration { return w.store.cfg.Retention }
+
 // set adds to the transaction, and begins a new one when it is full.
-func (w *writer) set(key, value []byte, ages bool) error {
+func (w *writer) set(key, value []byte, keep time.Duration) error {
 	e := badger.NewEntry(key, value)
-	if ages && w.store.cfg.Retention > 0 {
-		e = e.WithTTL(w.store.cfg.Retention)
+	if keep != forever {
+		e = e.WithTTL(keep)
 	}
 	err := w.txn.SetEntry(e)
 	if !errors.Is(err, badger.ErrTxnTooBig) {
@@ -154,7 +159,7 @@ func (w *writer) introduce(d *Series) error {
 		w.series = make(map[string]struct{})
 	}
 	w.series[string(key)] = struct{}{}
-	return w.set(key, seal(append([]byte(nil), d.Body...), 0, key), false)
+	return w.set(key, seal(append([]byte(nil), d.Body...), 0, key), forever)
 }
 
 func (w *writer) row(r *Row) error {
@@ -170,7 +175,7 @@ func (w *writer) row(r *Row) error {
 	buf = appendRowKey(buf, id, r)
 	key := buf[:len(buf):len(buf)]
 	buf = appendBlock(buf, r)
-	return w.set(key, seal(buf, len(key), key)[len(key):], true)
+	return w.set(key, seal(buf, len(key), key)[len(key):], w.retention())
 }
 
 // span remembers the longest block of a series: how far before a time a
@@ -195,15 +200,15 @@ func (w *writer) span(id seriesID, span int64) error {
 	}
 	w.spans[id] = rounded
 	key := spanKey(id)
-	return w.set(key, seal(binary.BigEndian.AppendUint64(nil, uint64(rounded)), 0, key), false)
+	return w.set(key, seal(binary.BigEndian.AppendUint64(nil, uint64(rounded)), 0, key), forever)
 }
 
-func (w *writer) encoded(key []byte, v any) error {
+func (w *writer) encoded(key []byte, v any, keep time.Duration) error {
 	b, err := w.store.enc.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return w.set(key, seal(b, 0, key), true)
+	return w.set(key, seal(b, 0, key), keep)
 }
 
 // letter counts a dead letter unless it rewrites one.
@@ -215,7 +220,7 @@ func (w *writer) letter(key []byte, d *DeadLetter) error {
 	case err != nil:
 		return err
 	}
-	return w.encoded(key, d)
+	return w.encoded(key, d, w.retention())
 }
 
 // giveUp removes the shard's oldest dead letters beyond MaxDeadLetters. It
