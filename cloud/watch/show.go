@@ -104,8 +104,7 @@ func (m *model) key(k string) tea.Cmd {
 	case "q", "ctrl+c", "esc":
 		return tea.Quit
 	}
-	last := max(0, len(m.view.now.devices)-1)
-	m.view.offset = min(max(m.view.offset+steps[k], 0), last)
+	m.view.offset = min(max(m.view.offset+steps[k], 0), m.view.last(m.height))
 	return nil
 }
 

@@ -39,8 +39,8 @@ func (v view) render(width, height int) string {
 	rows := append([]terminal.Line{v.header(), nil}, v.alarmLines(height/alarmShare)...)
 	rows = append(rows, head(width))
 	devices := v.devices()
-	room := max(0, height-len(rows)-1)
-	from := v.top(len(devices), room)
+	room := v.room(height)
+	from := min(v.offset, v.last(height))
 	for _, d := range devices[from:min(from+room, len(devices))] {
 		rows = append(rows, v.deviceLine(d, width))
 	}
@@ -58,8 +58,14 @@ func (v view) render(width, height int) string {
 	return b.String()
 }
 
-// top is the first device to show, so that the last page is full.
-func (v view) top(devices, room int) int { return max(0, min(v.offset, devices-room)) }
+// room is how many devices fit.
+func (v view) room(height int) int {
+	const around = 4 // header, an empty line, head and foot
+	return max(0, height-around-len(v.alarmLines(height/alarmShare)))
+}
+
+// last is the highest offset: the last page is full.
+func (v view) last(height int) int { return max(0, len(v.now.devices)-v.room(height)) }
 
 func (v view) header() terminal.Line {
 	var l terminal.Line

@@ -155,6 +155,13 @@ func TestKeysScroll(t *testing.T) {
 	if m.view.offset != 13 {
 		t.Errorf("offset %d, want 13", m.view.offset)
 	}
+	for range 9 {
+		press(tea.Key{Code: tea.KeyPgDown})
+	}
+	press(tea.Key{Code: tea.KeyUp})
+	if text := ansi.Strip(m.view.render(80, 24)); !strings.Contains(text, "devices 18 to 34 of 35") {
+		t.Errorf("one up from the end does not move:\n%s", text)
+	}
 	if cmd := press(tea.Key{Code: 'q', Text: "q"}); cmd == nil {
 		t.Error("q does not end the view")
 	}
