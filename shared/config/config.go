@@ -42,6 +42,9 @@ const (
 	maxDepth = 32
 )
 
+// Mark is the byte order mark with which a file may begin; it says nothing.
+const Mark = "\ufeff"
+
 // Error is a fault in a document, with its place.
 type Error struct {
 	File         string
@@ -81,6 +84,7 @@ func Parse(file string, data []byte) (d *Document, err error) {
 			d, err = nil, &Error{File: file, Text: fmt.Sprintf("not YAML: the parser failed: %v", p)}
 		}
 	}()
+	data = bytes.TrimPrefix(data, []byte(Mark))
 	if err := checkText(file, data); err != nil {
 		return nil, err
 	}

@@ -114,6 +114,22 @@ func TestTheTreeKeepsNeitherOrderNorCommentsNorSpelling(t *testing.T) {
 	}
 }
 
+// Editors of Windows begin a file with a byte order mark (YAML 1.2, 5.2) and
+// end its lines with CR LF.
+func TestAFileOfAWindowsEditorIsReadWithTheSamePlaces(t *testing.T) {
+	d, err := Parse("f", []byte("\ufeffname: hq\r\ntotal: 3\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s sample
+	if err := d.Decode(&s); err != nil || s.Name != "hq" || s.Total != 3 {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if err := decode("f", []byte("\ufeffnmae: hq\r\n"), &s); err == nil || !strings.HasPrefix(err.Error(), "f:1:1: key \"nmae\"") {
+		t.Fatal(err)
+	}
+}
+
 func TestOversizedAndBinaryInputIsRefusedBeforeItIsParsed(t *testing.T) {
 	for name, c := range map[string]struct{ in, want string }{
 		"size":       {strings.Repeat("a: 1\n", MaxSize/4), "at most 262144"},

@@ -44,6 +44,21 @@ func TestTheTextOfADocumentIsKeptAsItWasGiven(t *testing.T) {
 	}
 }
 
+// A byte order mark is no part of a file's first document, and what stands
+// behind a separator's # is a comment.
+func TestAFileMayBeginWithAMarkAndItsSeparatorsHaveComments(t *testing.T) {
+	site, room := "kind: site\r\nname: hq\r\n", "kind: room\r\nname: hq/r\r\n"
+	for _, file := range []string{site + "---\r\n" + room, "\ufeff" + site + "--- # rooms\r\n" + room, "\ufeff---\t\r\n" + site + "---  #\n" + room, "\ufeff# all\r\n---\r\n" + site + "---\n" + room} {
+		all, err := document.ParseFile("f", []byte(file))
+		if err != nil || len(all) != 2 || string(all[0].Text) != site || string(all[1].Text) != room {
+			t.Errorf("%q: %v, %v", file, all, err)
+		}
+	}
+	if all, err := document.ParseFile("f", []byte(site+"---#\r\n")); err == nil {
+		t.Errorf("a line that is no separator: %v", all)
+	}
+}
+
 func TestALongDocumentIsRefused(t *testing.T) {
 	text := "kind: site\nname: hq\n" + strings.Repeat("# x\n", document.MaxText/4)
 	if _, err := document.Parse("f", []byte(text)); err == nil || !strings.Contains(err.Error(), "at most 65536") {

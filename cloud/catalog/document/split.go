@@ -14,12 +14,12 @@ type Placed struct {
 }
 
 // ParseFile reads the documents of a file, which stand between lines of three
-// hyphens; what holds nothing but comments is none. Every fault is reported,
+// hyphens and perhaps a comment; what holds nothing but comments is none. Every fault is reported,
 // one a document, joined, with the place in the file.
 func ParseFile(file string, data []byte) ([]Placed, error) {
 	var all []Placed
 	var faults []error
-	for _, p := range split(data) {
+	for _, p := range split(bytes.TrimPrefix(data, []byte(config.Mark))) {
 		d, err := Parse(file, p.text)
 		if err != nil {
 			faults = append(faults, moved(err, p.line-1))
@@ -61,7 +61,7 @@ func split(data []byte) []part {
 	}
 	at := 0
 	for l := range bytes.Lines(data) {
-		if string(bytes.TrimRight(l, " \t\r\n")) == "---" {
+		if separates(l) {
 			cut(at)
 			begin, first = at+len(l), line+1
 		}
@@ -70,6 +70,13 @@ func split(data []byte) []part {
 	}
 	cut(at)
 	return parts
+}
+
+// separates reports a line of three hyphens and nothing else but a comment.
+func separates(line []byte) bool {
+	rest, hyphens := bytes.CutPrefix(line, []byte("---"))
+	comment := bytes.TrimLeft(rest, " \t\r\n")
+	return hyphens && (len(comment) == 0 || comment[0] == '#' && len(comment) < len(rest))
 }
 
 // hollow reports a text of blank lines and comments only.
