@@ -1,4 +1,4 @@
 // Package docs keeps the documents true: its tests run the commands that
-// README.md and simulator/README.md tell a user to type, and compare
-// docs/metrics.md with what the running programs serve.
+// README.md, docs/quickstart.md and simulator/README.md tell a user to type, and
+// compare docs/metrics.md with what the running programs serve.
 package docs

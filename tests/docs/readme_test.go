@@ -36,6 +36,7 @@ func TestTheReadmesCommandsRunAndTheMetricsAreDocumented(t *testing.T) {
 		"127.0.0.1:7000", gate, "127.0.0.1:7001", relay, "127.0.0.1:7002", control, "127.0.0.1:7003", faults, "127.0.0.1:7480", api,
 		"cloud.example:7443", relay, "/var/lib/atrium", "state", "/etc/atrium/identity", "gw-1",
 		"device: /dev/i2c-1", "board: board.sock, board-bus: sim-i2c-1",
+		"device: /dev/gpiochip0", "type: gpio, board: board.sock, board-bus: sim-gpio-0",
 	)
 	defer s.stop()
 	for _, b := range blocks(t, root+"simulator/README.md") {
@@ -52,6 +53,10 @@ func TestTheReadmesCommandsRunAndTheMetricsAreDocumented(t *testing.T) {
 		}
 	}
 	for _, b := range blocks(t, root+"README.md") {
+		if b.kind == "yaml" && strings.HasPrefix(b.text, "kind:") {
+			s.write("rooms.yaml", b.text)
+			continue
+		}
 		if b.kind == "yaml" {
 			s.write("edge.yaml", b.text)
 			s.command("atrium-edge config check --config edge.yaml") // as it stands there
@@ -108,6 +113,17 @@ func (s *session) readme(l, gate, api, edge string) {
 			status, body := s.curl(l)
 			return status == http.StatusOK && regexp.MustCompile(`"value":\d`).MatchString(body)
 		})
+	case strings.HasPrefix(l, "atrium watch "):
+		s.eventually("atrium get devices hq --api http://" + api)
+		p := s.start(l + " --api http://" + api)
+		s.until(l+" prints what changes", func() bool { return strings.Contains(p.out.String(), "hq/hall") })
+	case strings.HasPrefix(l, "atrium command "):
+		if out := s.command(l + " --api http://" + api); !strings.Contains(out, "done") {
+			s.t.Errorf("%s printed %q", l, out)
+		}
+	case strings.HasPrefix(l, "atrium ") && l != "atrium verify":
+		s.ran++
+		s.eventually(l + " --api http://" + api)
 	case l == "atrium verify":
 		if out := s.command(l + " --api http://" + api); !strings.HasPrefix(out, "verify: ") {
 			s.t.Errorf("%s printed %q", l, out)

@@ -24,6 +24,7 @@ type session struct {
 	t       *testing.T
 	dir     string
 	bin     string
+	env     []string // beside this process's
 	running []*program
 	ran     int
 }
@@ -95,10 +96,27 @@ func (s *session) command(line string) string {
 	return string(out)
 }
 
+// eventually runs one of the programs until it ends well and prints something:
+// a reading, or the first one, may still be on its way.
+func (s *session) eventually(line string) {
+	s.t.Helper()
+	said := "nothing"
+	defer func() {
+		if s.t.Failed() {
+			s.t.Logf("%s at last printed %s", line, said)
+		}
+	}()
+	s.until(line, func() bool {
+		out, err := s.exec(context.Background(), line).CombinedOutput()
+		said = string(out)
+		return err == nil && strings.TrimSpace(said) != ""
+	})
+}
+
 func (s *session) exec(ctx context.Context, line string) *exec.Cmd {
 	words := strings.Fields(line)
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, words[0]), words[1:]...)
-	cmd.Dir = s.dir
+	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), s.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
 }

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/cloud/demo"
+	"github.com/atrium-iot/atrium/shared/id"
+)
+
+const (
+	// memoryAfter is when memory is read: snapshots and compactions have begun.
+	memoryAfter = 60 * time.Second
+	pollEvery   = 20 * time.Millisecond
+	// patience is how long anything is waited for: then it does not come.
+	patience = 2 * memoryAfter
+)
+
+// start is what the first minute of the demonstration costs.
+type start struct {
+	FirstValue time.Duration `json:"first_value_ns"`
+	Memory     int64         `json:"memory_bytes"`
+	Processes  []usage       `json:"processes"`
+}
+
+type usage struct {
+	Name   string `json:"name"`
+	Memory int64  `json:"memory_bytes"`
+}
+
+// measureStart runs `make demo` as a person would, without a terminal.
+func measureStart(ctx context.Context, o options) (_ *start, err error) {
+	cmd := exec.CommandContext(ctx, "make", "-C", o.root, "--no-print-directory", "demo")
+	runtime := filepath.Join(o.dir, "run") // its state file, apart from a person's
+	if err := os.MkdirAll(runtime, 0o700); err != nil {
+		return nil, err
+	}
+	cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+runtime, "TMPDIR="+o.dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		// The whole group, make and shell included: the demonstration stops its children.
+		err = errors.Join(err, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
+		_ = cmd.Wait() // make's status after an interrupt is not zero
+	}()
+	state, err := await(ctx, func() (demo.State, bool) {
+		s, err := demo.ReadState(filepath.Join(runtime, filepath.Base(demo.StateFile())))
+		return s, err == nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(state.API)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := await(ctx, func() (struct{}, bool) { return struct{}{}, live(ctx, c) }); err != nil {
+		return nil, err
+	}
+	s := &start{FirstValue: time.Since(begin)}
+	if _, err := await(ctx, func() (struct{}, bool) { return struct{}{}, time.Since(begin) > memoryAfter }); err != nil {
+		return nil, err
+	}
+	return s, s.weigh(state)
+}
+
+// live reports whether a device has a value.
+func live(ctx context.Context, c *client.Client) bool {
+	devices, err := c.Devices(ctx, id.Site("hq"))
+	return err == nil && slices.ContainsFunc(devices, func(d client.Device) bool {
+		return slices.ContainsFunc(d.Points, func(p client.Point) bool { return p.Value != nil })
+	})
+}
+
+// await asks until it gets an answer, or patience is over.
+func await[T any](ctx context.Context, ask func() (T, bool)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		if v, ok := ask(); ok {
+			return v, nil
+		}
+		select {
+		case <-ctx.Done():
+			var none T
+			return none, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// weigh adds up the demonstration and its children.
+func (s *start) weigh(state demo.State) error {
+	pids, err := children(state.PID)
+	if err != nil {
+		return err
+	}
+	for _, pid := range append(pids, state.PID) {
+		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if err != nil {
+			return err
+		}
+		bytes, err := proportional(pid)
+		if err != nil {
+			return err
+		}
+		s.Processes = append(s.Processes, usage{strings.TrimSpace(string(name)), bytes})
+		s.Memory += bytes
+	}
+	return nil
+}
+
+// children lists the processes that a process started.
+func children(pid int) ([]int, error) {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		return nil, err
+	}
+	var all []int
+	for _, task := range tasks {
+		b, err := os.ReadFile(task)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for _, f := range strings.Fields(string(b)) {
+			n, err := strconv.Atoi(f)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, n)
+		}
+	}
+	return all, nil
+}
+
+// proportional is a process's memory with its share of what others use too
+// (proc(5), smaps_rollup, Pss).
+func proportional(pid int) (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0, err
+	}
+	for l := range strings.Lines(string(b)) {
+		if f := strings.Fields(l); len(f) == 3 && f[0] == "Pss:" {
+			kib, err := strconv.ParseInt(f[1], 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("smaps_rollup of %d has no Pss", pid)
+}
