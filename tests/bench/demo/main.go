@@ -24,8 +24,9 @@ import (
 // options are the command line.
 type options struct {
 	cut  time.Duration
-	dir  string // where the processes write
-	root string // of the repository
+	age  time.Duration // of the demonstration when its memory is read
+	dir  string        // where the processes write
+	root string        // of the repository
 	bin  string
 }
 
@@ -38,6 +39,7 @@ type report struct {
 func main() {
 	var o options
 	flag.DurationVar(&o.cut, "cut", 10*time.Minute, "how long the link is cut before the backlog drains; 0 leaves that part out")
+	flag.DurationVar(&o.age, "age", time.Minute, "how old the demonstration is when its memory is read: snapshots and compactions have begun after a minute")
 	asJSON := flag.Bool("json", false, "print JSON instead of a table")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -82,7 +84,7 @@ func (r report) String() string {
 	var b strings.Builder
 	if s := r.Start; s != nil {
 		fmt.Fprintf(&b, "from make demo to the first live value  %.2f s\n", s.FirstValue.Seconds())
-		fmt.Fprintf(&b, "memory of all processes after %v        %.0f MB (proportional set size)\n", memoryAfter, float64(s.Memory)/1e6)
+		fmt.Fprintf(&b, "memory of all processes after %-10v %.0f MB (proportional set size)\n", s.Age, float64(s.Memory)/1e6)
 		for _, p := range s.Processes {
 			fmt.Fprintf(&b, "  %-14s %6.1f MB\n", p.Name, float64(p.Memory)/1e6)
 		}

@@ -19,16 +19,15 @@ import (
 )
 
 const (
-	// memoryAfter is when memory is read: snapshots and compactions have begun.
-	memoryAfter = 60 * time.Second
-	pollEvery   = 20 * time.Millisecond
+	pollEvery = 20 * time.Millisecond
 	// patience is how long anything is waited for: then it does not come.
-	patience = 2 * memoryAfter
+	patience = time.Minute
 )
 
 // start is what the first minute of the demonstration costs.
 type start struct {
 	FirstValue time.Duration `json:"first_value_ns"`
+	Age        time.Duration `json:"age_ns"` // when memory was read
 	Memory     int64         `json:"memory_bytes"`
 	Processes  []usage       `json:"processes"`
 }
@@ -71,8 +70,8 @@ func measureStart(ctx context.Context, o options) (_ *start, err error) {
 	if _, err := await(ctx, func() (struct{}, bool) { return struct{}{}, live(ctx, c) }); err != nil {
 		return nil, err
 	}
-	s := &start{FirstValue: time.Since(begin)}
-	if _, err := await(ctx, func() (struct{}, bool) { return struct{}{}, time.Since(begin) > memoryAfter }); err != nil {
+	s := &start{FirstValue: time.Since(begin), Age: o.age}
+	if err := rest(ctx, o.age-s.FirstValue); err != nil {
 		return nil, err
 	}
 	return s, s.weigh(state)
