@@ -212,10 +212,10 @@ func (c *commands) check(ctx context.Context, dev id.Device, in *journal.Intent)
 		if len(names) > 0 {
 			can = "has " + strings.Join(names, ", ")
 		}
-		return unprocessable("body.command", in.Name, fmt.Errorf("profile %s %s", d.Profile, can))
+		return unprocessable("body.command", in.Name, fmt.Errorf("profile %s %s, in the catalog's version %d", d.Profile, can, p.Version))
 	}
 	if _, err := command.Bind(in.Args); err != nil {
-		return unprocessable("body.args", nil, err)
+		return unprocessable("body.args", nil, fmt.Errorf("%w (profile %s, the catalog's version %d)", err, d.Profile, p.Version))
 	}
 	return nil
 }

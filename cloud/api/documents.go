@@ -169,9 +169,11 @@ func (c *Condition) parse() (catalog.Expect, error) {
 	case c.IfMatch == "*":
 		return catalog.Present, nil
 	}
-	revision, err := strconv.ParseUint(strings.Trim(c.IfMatch, `"`), 10, 63)
-	if err != nil || revision == 0 {
-		return 0, badParameter("header.If-Match", c.IfMatch, errors.New(`want * or a revision in quotes, such as "7"`))
+	digits, opened := strings.CutPrefix(c.IfMatch, `"`)
+	digits, closed := strings.CutSuffix(digits, `"`)
+	revision, err := strconv.ParseUint(digits, 10, 63)
+	if !opened || !closed || err != nil || revision == 0 {
+		return 0, badParameter("header.If-Match", c.IfMatch, errors.New(`want * or one revision in quotes, such as "7"`))
 	}
 	return catalog.Expect(revision), nil
 }
@@ -202,7 +204,14 @@ func noDocument(kind document.Kind, name string) error {
 	return answered(ErrNotFound, fmt.Sprintf("document %s %s", kind, name), "/v1/documents?kind="+string(kind))
 }
 
-func tagOf(d catalog.Document) string { return fmt.Sprintf("%q", strconv.FormatUint(d.Revision, 10)) }
+// tagOf is the revision as an entity tag; what is not there, after a dry run,
+// has none.
+func tagOf(d catalog.Document) string {
+	if d.Revision == 0 {
+		return ""
+	}
+	return strconv.Quote(strconv.FormatUint(d.Revision, 10))
+}
 
 func documentOf(d catalog.Document) client.Document {
 	return client.Document{Kind: string(d.Kind), Name: d.Name, Revision: d.Revision, Text: string(d.Text), AppliedAt: d.Applied}

@@ -99,6 +99,10 @@ func TestAChangeThatIsRefusedSaysWhereAndWhatIsThere(t *testing.T) { // I6
 		{"there", "PUT", "site/hq", siteText + "zone: z\n", "If-None-Match", "*", 412, "site hq exists, at revision"},
 		{"other revision", "PUT", "site/hq", siteText + "zone: z\n", "If-Match", `"1"`, 412, "is at revision"},
 		{"no revision", "PUT", "site/hq", siteText, "If-Match", "seven", 400, "header.If-Match"},
+		{"a list of revisions", "PUT", "site/hq", siteText, "If-Match", `"7", "8"`, 400, "want * or one revision in quotes"},
+		{"a weak tag", "PUT", "site/hq", siteText, "If-Match", `W/"7"`, 400, "header.If-Match"},
+		{"half a tag", "PUT", "site/hq", siteText, "If-Match", `"7`, 400, "header.If-Match"},
+		{"no revision to avoid", "PUT", "site/hq", siteText, "If-None-Match", `"7"`, 400, "header.If-None-Match"},
 		{"nothing to replace", "PUT", "room/hq%2Fr", "kind: room\nname: hq/r\n", "If-Match", "*", 412, "there is no room hq/r to replace"},
 		{"another zone", "PUT", "site/hq", siteText + "zone: y\n", "", "", 422, "document:4:7"},
 	} {
@@ -120,6 +124,19 @@ func TestADocumentsRevisionIsItsEntityTag(t *testing.T) {
 		t.Fatal(status, err)
 	}
 	resp.Body.Close()
+	req, err := http.NewRequestWithContext(t.Context(), "PUT", base+"/v1/documents/room/hq%2Fr?dry-run=true", strings.NewReader("kind: room\nname: hq/r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/yaml")
+	dry, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dry.Body.Close()
+	if tag, given := dry.Header["Etag"]; dry.StatusCode != http.StatusOK || given {
+		t.Fatalf("a document that is not there: %s, tag %v", dry.Status, tag)
+	}
 	if status, body := request(t, "DELETE", base+"/v1/documents/site/hq", "", "If-Match", resp.Header.Get("ETag")); status != http.StatusNoContent {
 		t.Fatalf("tag %s: %d %s", resp.Header.Get("ETag"), status, body)
 	}
