@@ -190,7 +190,10 @@ func TestNoInitFunctionsAndNoLongFiles(t *testing.T) {
 }
 
 func TestPackagesThatHoldAnInvariantSayHow(t *testing.T) {
-	for _, dir := range []string{"shared/actor", "edge/buffer", "cloud/gate", "cloud/journal", "cloud/cluster", "cloud/site", "cloud/twin", "cloud/history"} {
+	for _, dir := range []string{
+		"shared/actor", "shared/pipeline", "edge/buffer", "edge/command", "cloud/gate", "cloud/journal", "cloud/cluster",
+		"cloud/catalog", "cloud/site", "cloud/twin", "cloud/command", "cloud/history",
+	} {
 		b, err := os.ReadFile(filepath.Join(root, dir, "DESIGN.md"))
 		if err != nil {
 			t.Errorf("%s: %v", dir, err)
