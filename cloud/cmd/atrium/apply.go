@@ -63,7 +63,8 @@ type applying struct {
 }
 
 // run applies one document after the other. One that is refused does not keep
-// the others; a node that does not answer does.
+// the others; a node that does not answer, or cannot say what became of one,
+// does.
 func (a *applying) run(cmd *cobra.Command) error {
 	var refused []string
 	for i, s := range a.all {
@@ -72,8 +73,8 @@ func (a *applying) run(cmd *cobra.Command) error {
 		switch {
 		case err == nil:
 			err = a.print(s, applied)
-		case !errors.As(err, &answer):
-			return fmt.Errorf("%w; applied: %s; not applied: %s", err, counted(i-len(refused)), withRest(refused, a.all[i:]))
+		case !errors.As(err, &answer) || answer.Status == http.StatusServiceUnavailable:
+			return fmt.Errorf("%w; applied: %s; not applied, or not known: %s", err, counted(i-len(refused)), withRest(refused, a.all[i:]))
 		case a.dryRun && answer.Status == http.StatusConflict && a.hasSiteOf(s):
 			err = a.print(s, client.Applied{Outcome: "created"}) // once its site is
 		default:

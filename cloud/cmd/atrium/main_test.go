@@ -51,6 +51,13 @@ func TestTheCommandLine(t *testing.T) {
 			srv := httptest.NewServer(http.NotFoundHandler())
 			env.Setenv("OTHER", srv.URL)
 			env.Defer(srv.Close)
+			busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/problem+json")
+				w.WriteHeader(http.StatusServiceUnavailable)
+				_, _ = w.Write([]byte(`{"status":503,"detail":"stored or not is unknown"}`))
+			}))
+			env.Setenv("BUSY", busy.URL)
+			env.Defer(busy.Close)
 			gone := httptest.NewServer(nil)
 			env.Setenv("GONE", gone.URL)
 			gone.Close()
