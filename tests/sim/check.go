@@ -29,6 +29,8 @@ func (s *Sim) check(ctx context.Context, tally *Tally) verify.Report {
 	tally.Duplicates = s.compareWithLog(rows, logs)
 	s.count(ctx, tally)
 	s.checkCommands(ctx, tally)
+	s.checkWindows(tally)
+	s.checkSites(ctx)
 	for at, d := range s.cloud.history.dead {
 		s.trace.complain("I6", "dead letter of %s at %+v: %s", d.Origin, at, d.Reason)
 	}

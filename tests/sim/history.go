@@ -31,6 +31,22 @@ type seriesKey struct {
 	schema id.Schema
 }
 
+// windowKey names a window of a device, and partKey a part of it.
+type windowKey struct {
+	site     id.Site
+	pipeline string
+	revision uint64
+	device   string
+	stage    int
+	start    int64
+}
+
+type partKey struct {
+	windowKey
+	run id.Run
+	seq uint64
+}
+
 // place is where a projection came from.
 type place struct {
 	shard int
@@ -61,6 +77,8 @@ type records struct {
 	ledger    map[place]history.Entry
 	dead      map[place]history.DeadLetter
 	series    map[seriesKey][]byte
+	windows   map[partKey]history.Window
+	alarms    map[place]history.AlarmEntry
 	crashAt   crashPoint
 	crash     func() // cuts the node's power
 	life      int
@@ -70,6 +88,7 @@ func newRecords(t *trace, seed uint64) *records {
 	return &records{
 		trace: t, rng: rand.New(rand.NewPCG(seed, 0x68697374)), positions: map[int]uint64{},
 		rows: map[rowKey]history.Row{}, ledger: map[place]history.Entry{}, dead: map[place]history.DeadLetter{}, series: map[seriesKey][]byte{},
+		windows: map[partKey]history.Window{}, alarms: map[place]history.AlarmEntry{},
 	}
 }
 
@@ -154,6 +173,32 @@ func (h *records) store(shard int, p *history.Projections, n int) {
 	for _, d := range p.Dead {
 		h.dead[place{shard, d.At}] = d
 	}
+	h.storeStages(shard, p)
+}
+
+// storeStages puts what pipelines gave out. h.mu is held.
+func (h *records) storeStages(shard int, p *history.Projections) {
+	for _, w := range p.Windows {
+		key := partKey{windowKey{w.Site, w.Pipeline, w.Revision, w.Device, w.Stage, w.Start}, w.Run, w.Seq}
+		if had, ok := h.windows[key]; ok && had != w {
+			h.trace.complain("windows", "history: a part was written with other content: %+v, then %+v", had, w)
+		}
+		h.windows[key] = w
+	}
+	for _, a := range p.Alarms {
+		at := place{shard, a.At}
+		if had, ok := h.alarms[at]; ok && had != a {
+			h.trace.complain("windows", "history: an alarm of shard %d was written with other content: %+v, then %+v", shard, had, a)
+		}
+		h.alarms[at] = a
+	}
+}
+
+// stages returns the parts of windows and the alarm log.
+func (h *records) stages() (map[partKey]history.Window, map[place]history.AlarmEntry) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.windows), maps.Clone(h.alarms)
 }
 
 // all returns the rows by run and sequence, and the ledger by site in journal

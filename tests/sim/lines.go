@@ -87,6 +87,7 @@ type panel struct {
 	levels   [2 * (numberLines + 1)]bool
 	done     []execution
 	driven   [2]time.Time // when the relay's line was last driven low, and high
+	relay    bool
 	onStrobe func() // is told that a command is being executed; nil for nobody
 }
 
@@ -162,7 +163,8 @@ func (c coil) Drive(now time.Time, d chip.Drive) {
 	p := c.panel
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.driven[index(d == chip.DrivenHigh)] = now
+	p.relay = d == chip.DrivenHigh
+	p.driven[index(p.relay)] = now
 }
 
 // Level implements chip.Part.
@@ -188,6 +190,9 @@ func (p *panel) lastDriven(level int) time.Time {
 	defer p.mu.Unlock()
 	return p.driven[level]
 }
+
+// isOn reports whether the relay's line is high.
+func (p *panel) isOn() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.relay }
 
 // whenPressed has f told of the next execution, while it is under way.
 func (p *panel) whenPressed(f func()) { p.mu.Lock(); p.onStrobe = f; p.mu.Unlock() }

@@ -24,8 +24,8 @@ const (
 	beginSlack = time.Second
 )
 
-// quiet waits until every command has ended on both sides, and every result is
-// settled.
+// quiet waits until every command has ended on both sides, every result is
+// settled, and every document is in force.
 func (s *Sim) quiet(ctx context.Context) error {
 	var err error
 	for begin := time.Now(); time.Since(begin) < endTime; time.Sleep(100 * time.Millisecond) {
@@ -36,7 +36,7 @@ func (s *Sim) quiet(ctx context.Context) error {
 	return err
 }
 
-// busy says which command has not ended.
+// busy says what has not come to rest.
 func (s *Sim) busy(ctx context.Context) error {
 	for _, g := range s.gateways {
 		p := g.current()
@@ -45,6 +45,9 @@ func (s *Sim) busy(ctx context.Context) error {
 		}
 		if st := p.commands.Stats(); st.Pending+st.Unsettled > 0 {
 			return fmt.Errorf("%s has %d commands to execute and %d results to settle", g.name, st.Pending, st.Unsettled)
+		}
+		if !g.read() {
+			return fmt.Errorf("%s has just begun", g.name)
 		}
 	}
 	if err := s.cloud.settled(ctx); err != nil {
@@ -59,6 +62,9 @@ func (s *Sim) busy(ctx context.Context) error {
 			if !c.Status.Ended() {
 				return fmt.Errorf("command %s of %s is %s", c.ID, name, c.Status)
 			}
+		}
+		if err := s.documentsDiffer(ctx, name); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -80,6 +80,7 @@ const (
 	troubles                        // what follows is none
 
 	Order // somebody wants a gateway's device N to do Number within For; After: and asks again
+	Write // the document N of a gateway's site is written, in version Number; After: deleted
 	eventKinds
 )
 
@@ -87,7 +88,7 @@ func (k EventKind) String() string {
 	return [eventKinds]string{
 		"weather", "blackout", "gateway crash", "gateway crash at step", "gateway restart", "clock step", "disk full", "bit flips",
 		"cloud crash", "journal crash at step", "history crash", "journal faults", "takeover", "rubbish",
-		"command crash", "", "order",
+		"command crash", "", "order", "write",
 	}[k]
 }
 
@@ -114,6 +115,7 @@ func Draw(seed uint64) Plan {
 		p.Events = append(p.Events, p.event(r))
 	}
 	p.orders(r)
+	p.documents(r)
 	slices.SortStableFunc(p.Events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	return p
 }
@@ -164,6 +166,24 @@ func (p *Plan) orders(r *rand.Rand) {
 	}
 	for i := range p.Events {
 		p.Events[i].Number = i + 1 // no two commands bring the same
+	}
+}
+
+// documents lets most documents be there from the beginning, changes them and
+// takes some away.
+func (p *Plan) documents(r *rand.Rand) {
+	for i := range p.Gateways {
+		for n := range written {
+			if r.IntN(4) > 0 {
+				p.Events = append(p.Events, Event{At: between(r, 0, 2*time.Second), Kind: Write, Gateway: i, N: n, Number: r.IntN(versions)})
+			}
+		}
+	}
+	for range 2 + r.IntN(8) {
+		p.Events = append(p.Events, Event{
+			At: between(r, time.Second, p.Length), Kind: Write, Gateway: r.IntN(len(p.Gateways)),
+			N: r.IntN(len(written)), Number: r.IntN(versions), After: r.IntN(4) == 0,
+		})
 	}
 }
 

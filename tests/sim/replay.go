@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
@@ -46,6 +47,14 @@ func (s *Sim) checkReplay(ctx context.Context) {
 	rows2, ledger2 := again.all()
 	if !reflect.DeepEqual(rows, rows2) {
 		s.trace.complain("I7", "the replayed rows differ from the live ones: %d and %d", len(rows2), len(rows))
+	}
+	windows, alarms := s.cloud.history.stages()
+	windows2, alarms2 := again.stages()
+	if !maps.Equal(windows, windows2) {
+		s.trace.complain("I7", "the replayed parts of windows differ from the live ones: %d and %d", len(windows2), len(windows))
+	}
+	if !maps.Equal(alarms, alarms2) {
+		s.trace.complain("I7", "the replayed alarm log differs from the live one:\n%+v\n%+v", alarms2, alarms)
 	}
 	if !reflect.DeepEqual(ledger, ledger2) {
 		s.trace.complain("I7", "the replayed ledger differs from the live one:\n%+v\n%+v", ledger2, ledger)

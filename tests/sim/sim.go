@@ -50,6 +50,7 @@ type Sim struct {
 	cloud    *cloud
 	gateways []*gateway
 	stranger *stranger
+	office   office
 	sabotage Sabotage
 	pending  sync.WaitGroup // events that end again
 	healed   chan struct{}
@@ -74,6 +75,9 @@ type Tally struct {
 	Done       int // commands by their end
 	Unknown    int
 	Expired    int // or unanswered
+	Windows    int
+	LateParts  int // of windows
+	Alarms     int // raised and ended
 	Again      int // times that a dial was turned again after a crash
 }
 
@@ -117,7 +121,7 @@ func Run(ctx context.Context, plan Plan, sabotage Sabotage, dir string) (Outcome
 }
 
 func build(plan Plan, sabotage Sabotage, dir string) (*Sim, error) {
-	s := &Sim{plan: plan, trace: newTrace(), net: newNetwork(plan.Seed), sabotage: sabotage, healed: make(chan struct{})}
+	s := &Sim{plan: plan, trace: newTrace(), net: newNetwork(plan.Seed), sabotage: sabotage, healed: make(chan struct{}), office: office{desk: make(chan struct{}, 1), last: map[docName]string{}}}
 	ca, err := identity.OpenCA(filepath.Join(dir, "ca"))
 	if err != nil {
 		return nil, err
@@ -243,6 +247,8 @@ func (s *Sim) do(ctx context.Context, e Event) {
 		g.crashAtCommand(commandStep(e.N), e.After)
 	case Order:
 		s.pending.Go(func() { s.order(ctx, e) })
+	case Write:
+		s.pending.Go(func() { s.write(ctx, e) })
 	}
 }
 
@@ -267,7 +273,7 @@ func (s *Sim) drain(ctx context.Context, stopEdges func()) {
 	wait, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
 	if err := s.quiet(ctx); err != nil {
-		s.trace.complain("commands", "they do not end after healing: %v", err)
+		s.trace.complain("commands", "the line does not come to rest after healing: %v", err)
 	}
 	var all sync.WaitGroup
 	for _, g := range s.gateways {

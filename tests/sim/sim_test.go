@@ -54,13 +54,16 @@ func (s *sum) add(out sim.Outcome) {
 	s.tally.Unknown += out.Tally.Unknown
 	s.tally.Expired += out.Tally.Expired
 	s.tally.Again += out.Tally.Again
+	s.tally.Windows += out.Tally.Windows
+	s.tally.LateParts += out.Tally.LateParts
+	s.tally.Alarms += out.Tally.Alarms
 }
 
 // enough fails if the seeds, which are many, left a way of the line untrodden.
 func (s *sum) enough(t *testing.T) {
 	t.Logf("%d readings, %d in gaps, %d uncommitted, %+v", s.readings, s.gaps, s.uncommitted, s.tally)
 	c := &s.tally
-	if least := min(s.readings, s.gaps, s.uncommitted, c.Duplicates, c.Purged, c.Refused, c.Done, c.Unknown, c.Expired, c.Again); least == 0 {
+	if least := min(s.readings, s.gaps, s.uncommitted, c.Duplicates, c.Purged, c.Refused, c.Done, c.Unknown, c.Expired, c.Again, c.Windows, c.LateParts, c.Alarms); least == 0 {
 		t.Error("something never happened: the plans are too tame")
 	}
 }
