@@ -324,6 +324,40 @@ func TestAnAlarmIsRaisedClearedAndEndsWithWhatItWatches(t *testing.T) {
 	})
 }
 
+// I1: a device that leaves a pipeline and comes back under the same revision
+// loses no row of a window and counts none twice.
+func TestADeviceThatLeavesAndComesBackKeepsItsWindows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, journaltest.NewMem(journaltest.Config{}), newMemHistory(t), "a", Config{})
+		l.documents.put("pipeline", "seconds", "kind: pipeline\nname: hq/seconds\nfrom: {rooms: [floor]}\npoints: [count]\nstages:\n- window: {every: 1s}\n")
+		l.documents.put("room", "floor/kitchen", kitchen)
+		l.documents.put("room", "floor", floor)
+		l.settled()
+		l.publish(openingNow(gw1, run(1), boot1, dev1)...)
+		l.publish(frameOf(gw1, run(1), 1, 1, 1, 4, 6))
+		l.settled()
+		l.documents.put("room", "floor/kitchen", "")
+		l.settled()
+		if n := len(l.history.windows); n == 0 {
+			t.Fatal("the open window was dropped with the room")
+		}
+		l.documents.put("room", "floor/kitchen", kitchen)
+		l.settled()
+		l.publish(frameOf(gw1, run(1), 2, 1, 1, 9)) // of the same windows
+		l.publish(frameOf(gw1, run(1), 3, 1, 60, 1))
+		l.settled()
+		time.Sleep(time.Minute) // the last window's tick
+		l.settled()
+		all := pipeline.Partial{}
+		for _, w := range l.history.windows {
+			all.Merge(w.Part)
+		}
+		if all.Count != 4 || all.Sum != 20 {
+			t.Fatalf("%d rows with the sum %v, want 4 with 20: %+v", all.Count, all.Sum, l.history.windows)
+		}
+	})
+}
+
 // I5: a turn of the largest site stays below the group's limit, however many
 // rooms each of its devices is in.
 func TestATickThatSilencesAFullSiteIsOneTurn(t *testing.T) {

@@ -177,22 +177,17 @@ func (a *pipelineActor) countActive(device string, state *pipeline.State, by int
 	}
 }
 
-// forget drops what the pipeline knows of a device. Alarms that are active end
-// in the log, since nobody will see them clear.
-func (a *pipelineActor) forget(now int64, pos journal.Position, device string) {
+// leave ends what the pipeline has under way for a device that it reads no
+// more.
+func (a *pipelineActor) leave(m pipelineMessage, device string) {
 	state := a.state.Devices[device]
 	for _, alarm := range a.def.Alarms(state) {
-		if alarm.State == pipeline.Active {
-			a.changed(pos, device, &pipeline.Transition{
-				Stage: alarm.Stage, State: pipeline.Inactive, At: now, Value: alarm.Value, Threshold: alarm.Threshold,
-				Severity: alarm.Severity, Text: alarm.Text,
-			})
-		} else if alarm.Raised > 0 {
+		if alarm.State != pipeline.Active && alarm.Raised > 0 {
 			a.site.marks.add(entity{site: a.site.id, kind: anAlarm, name: a.def.Name.Name, device: device, stage: alarm.Stage})
 		}
 	}
-	delete(a.state.Devices, device)
-	a.site.pipelines.states--
+	a.def.End(m.now, state, &a.site.pipelines.out)
+	a.took(m, device, state)
 }
 
 // rowBuffer makes the rows of a step. It is shared by the pipelines of a site,

@@ -135,21 +135,23 @@ func (s *site) removePipeline(ctx *actor.ContextOf[message], m message, name str
 		return
 	}
 	for _, device := range slices.Sorted(maps.Keys(a.state.Devices)) {
-		a.forget(m.now, m.rec.pos, device)
+		a.leave(pipelineMessage{now: m.now, pos: m.rec.pos}, device)
 	}
+	s.pipelines.states -= len(a.state.Devices)
 	send(ctx, a.ref, pipelineMessage{end: true})
 	delete(s.pipelines.actors, name)
 }
 
 // choosePipelines finds out anew who reads what, after a document has changed.
-// A pipeline forgets the devices that it reads no more.
+// A pipeline leaves the devices that it reads no more, and keeps their states:
+// they may come back under the same revision.
 func (s *site) choosePipelines(m message) {
 	p := &s.pipelines
 	s.indexPipelines()
 	for _, a := range p.ordered {
 		for _, device := range slices.Sorted(maps.Keys(a.state.Devices)) {
 			if !slices.Contains(p.readersOf(device), a) {
-				a.forget(m.now, m.rec.pos, device)
+				a.leave(pipelineMessage{now: m.now, pos: m.rec.pos}, device)
 			}
 		}
 	}

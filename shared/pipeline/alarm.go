@@ -68,7 +68,7 @@ type Latch struct {
 type Transition struct {
 	Stage          int
 	State          AlarmState
-	At             int64 // UTC in microseconds: of the row, or the end of the window
+	At             int64 // UTC in microseconds: of the row, the end of the window, or when End was asked for
 	Value          float64
 	Threshold      float64 // the one that was passed: of an alarm's end, where it clears
 	Severity, Text string
@@ -103,6 +103,17 @@ func (t *turn) see(i int, at int64, v float64) {
 		l.Raised++
 		t.out.Counts.Raised++
 		t.report(i, at, v, r.threshold)
+	}
+}
+
+// end makes the alarm stage i as new, and reports the end of an active alarm.
+func (t *turn) end(i int, now int64) {
+	st := &t.p.stages[i]
+	l := &t.state.Alarms[st.latch]
+	active, value := l.State == Active, l.Value
+	*l = Latch{}
+	if active {
+		t.report(i, now, value, st.rule.clear)
 	}
 }
 

@@ -43,6 +43,8 @@ func TestScenarios(t *testing.T) {
 					p.Step(instant(t, d, "now"), &s, id.Run{7: run[0]}, seq, rows(t, d), &out)
 				case "tick":
 					p.Tick(instant(t, d, "now"), &s, &out)
+				case "end":
+					p.End(instant(t, d, "now"), &s, &out)
 				default:
 					d.Fatalf(t, "unknown command %q", d.Cmd)
 				}

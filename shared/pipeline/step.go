@@ -57,6 +57,23 @@ func (p *Pipeline) Tick(now int64, s *State, out *Output) {
 	}
 }
 
+// End is for a device that the pipeline reads no more: its open window is given
+// out, and active alarms end, since nobody would see them clear. The state still
+// knows which windows were given out, so that it serves if the device comes
+// back. now is as in Step.
+func (p *Pipeline) End(now int64, s *State, out *Output) {
+	t := turn{p: p, state: s, out: out}
+	t.begin()
+	if p.window >= 0 {
+		t.close(p.window)
+	}
+	for i := range p.stages {
+		if st := &p.stages[i]; st.kind == alarm {
+			t.end(i, now)
+		}
+	}
+}
+
 // Due returns when a Tick would do something, in Unix microseconds, or 0 if it
 // would not.
 func (p *Pipeline) Due(s *State) int64 {
