@@ -11,8 +11,9 @@ import (
 	"github.com/atrium-iot/atrium/edge/buffer"
 )
 
-// Status is a gateway as GET /status shows it. The counts are of readings and
-// begin with the process.
+// Status is a gateway as GET /status shows it. The counts are of readings, begin
+// with what an earlier process left, and only grow: sampled >= committed >=
+// acked.
 type Status struct {
 	Gateway   string `json:"gateway"`
 	Connected bool   `json:"connected"`
@@ -20,11 +21,11 @@ type Status struct {
 	Mode      string `json:"mode"`
 	Devices   int    `json:"devices"`
 	Sampled   uint64 `json:"sampled"`
-	// Committed are fsynced here or acked (I1). What an earlier process left is
-	// among them.
+	// Committed were fsynced here or acked (I1); some of them may be dropped since.
 	Committed uint64         `json:"committed"`
 	Acked     uint64         `json:"acked"`
 	Dropped   uint64         `json:"dropped"`
+	Recovered uint64         `json:"recovered"` // those of sampled and committed that an earlier process left
 	Buffer    BufferStatus   `json:"buffer"`
 	DrainETA  *int64         `json:"drain_eta_ms"` // nil: not known, or never
 	SentBytes uint64         `json:"sent_bytes"`   // of messages on the lanes
@@ -50,7 +51,7 @@ func (a *agent) status() Status {
 	b, u, c := a.buf.Stats(), a.uplink.Stats(), a.commands.Stats()
 	s := Status{
 		Gateway: a.cfg.Gateway.String(), Connected: u.Gate != "", Cloud: u.Gate, Mode: a.cfg.Buffer.Mode.String(),
-		Devices: int(a.running.Load()), Sampled: b.Sampled, Committed: b.Acked + b.Stored, Acked: b.Acked,
+		Devices: int(a.running.Load()), Sampled: b.Sampled + b.Recovered, Committed: b.Safe, Acked: b.Acked, Recovered: b.Recovered,
 		Buffer: BufferStatus{
 			Frames: b.Frames, Readings: b.Readings, Bytes: b.MemoryBytes + b.StoredBytes,
 			OldestAge: b.OldestAge.Milliseconds(), DiskBytes: b.DiskBytes,

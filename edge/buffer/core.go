@@ -190,11 +190,10 @@ func (c *core) committed(r *run, segs []segment) {
 	for i := range segs {
 		s := &segs[i]
 		c.live += s.bytes
-		if !s.gap {
-			c.count.committed += s.readings
-		}
-		if !s.gap && s.last <= r.acked { // while it was written
-			c.count.acked += s.readings
+		c.count.committed += s.held()
+		c.count.safe += s.held()
+		if s.last <= r.acked { // while it was written
+			c.count.acked += s.held()
 		}
 	}
 	r.segs = append(r.segs, segs...)
@@ -223,6 +222,9 @@ func (c *core) swapped(r *run, s segment) {
 	for k := i; k < j; k++ {
 		c.live -= r.segs[k].bytes
 		c.garbage += r.segs[k].bytes
+		if r.segs[k].last <= r.acked && s.last > r.acked { // acked while s was written
+			s.gone += r.segs[k].held()
+		}
 	}
 	c.live += s.bytes
 	c.version++
@@ -298,14 +300,13 @@ func (c *core) ack(now time.Duration, name id.Run, seq uint64) bool {
 	}
 	r.acked = seq
 	for i := range r.segs[before:r.ackedSegments()] {
-		if s := &r.segs[before+i]; !s.gap {
-			c.count.acked += s.readings
-		}
+		c.count.acked += r.segs[before+i].held()
 	}
 	for _, it := range r.trim(seq) {
 		c.memory -= it.size()
 		if !it.gap && it.first > r.writing { // what is being written counts with its segment
 			c.count.acked += it.readings
+			c.count.safe += it.readings
 		}
 	}
 	return true
@@ -369,8 +370,8 @@ func (c *core) dropSegments(p *planner, d *draft, reason DropReason, i, j int) {
 			i--
 		}
 	}
+	p.then(func() { c.drop(reason, r.held(gap.first, gap.last)) }) // less than the gap says if acks come first
 	p.swap(c, d, i, j, gap, reason.gap() == wire.GapQuota)
-	p.then(func() { c.drop(reason, readings) })
 }
 
 // condemn plans a gap in the place of a segment that cannot be read.

@@ -85,10 +85,20 @@ const (
 type segment struct {
 	first, last   uint64
 	readings      uint64
-	tFirst, tLast int64 // milliseconds since boot
-	bytes         int64 // of the value
-	gap           bool  // it holds one gap frame, first to last
-	grows         bool  // a quota gap of this process: it may take in its successor until it is sent
+	gone          uint64 // of readings, those that no longer count: dropped, or acked before a merge
+	tFirst, tLast int64  // milliseconds since boot
+	bytes         int64  // of the value
+	gap           bool   // it holds one gap frame, first to last
+	grows         bool   // a quota gap of this process: it may take in its successor until it is sent
+}
+
+// held returns the readings that are neither acked nor dropped, while the
+// segment is not acked.
+func (s *segment) held() uint64 {
+	if s.gap {
+		return 0
+	}
+	return s.readings - s.gone
 }
 
 func (s *segment) key(run id.Run) []byte {

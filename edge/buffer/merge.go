@@ -66,12 +66,13 @@ func (c *core) merge(r *run, old []segment, items []item) *plan {
 		return nil
 	}
 	s := describe(items)
-	s.readings, s.tFirst, s.tLast = 0, old[0].tFirst, old[0].tLast
+	s.readings, s.gone, s.tFirst, s.tLast = 0, 0, old[0].tFirst, old[0].tLast
 	for k := range old {
 		if r.segs[i+k] != old[k] {
 			return nil
 		}
 		s.readings += old[k].readings
+		s.gone += old[k].gone
 		s.tFirst, s.tLast = min(s.tFirst, old[k].tFirst), max(s.tLast, old[k].tLast)
 	}
 	p := newPlanner()

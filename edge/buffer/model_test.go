@@ -467,6 +467,9 @@ func runModel(t *testing.T, mode buffer.Mode, seed uint64, list []step) (err err
 				break
 			}
 			m.do(s)
+			if st := m.buf.Stats(); !account(&st) {
+				m.fail("the counts do not add up: %+v", st)
+			}
 		}
 		if m.err == nil {
 			m.heal()

@@ -219,10 +219,11 @@ func (p *planner) swap(c *core, d *draft, i, j int, gap item, grows bool) {
 }
 
 // rewrite plans other items of the same sequences in the place of segs[i]. The
-// numbers in its key stay: readings in gaps count as the frames' did.
-func (p *planner) rewrite(c *core, d *draft, i int, items []item) {
+// numbers in its key stay: readings in gaps count there as the frames' did. gone
+// of them no longer count.
+func (p *planner) rewrite(c *core, d *draft, i int, items []item, gone uint64) {
 	s, old := describe(items), d.r.segs[i]
-	s.readings, s.tFirst, s.tLast = old.readings, old.tFirst, old.tLast
+	s.readings, s.gone, s.tFirst, s.tLast = old.readings, gone, old.tFirst, old.tLast
 	p.exchange(c, d, i, i+1, s, items)
 }
 

@@ -50,6 +50,7 @@ func (b *Buffer) recover() error {
 	if err != nil {
 		return err
 	}
+	b.core.count.safe = b.core.count.recovered
 	p.open(b.core.begin(name))
 	return b.perform(p.plan())
 }
@@ -165,6 +166,7 @@ func (b *Buffer) settleRun(p *planner, f *found) {
 	r.acked = r.first() - 1
 	for i := range r.segs {
 		b.core.live += r.segs[i].bytes
+		b.core.count.recovered += r.segs[i].held()
 	}
 	b.core.runs = append(b.core.runs, r)
 	if rec.state != f.rec.state || r.first() != f.rec.first || rec.last != f.rec.last {

@@ -71,6 +71,17 @@ func (r *run) ackedSegments() int {
 	return sort.Search(len(r.segs), func(i int) bool { return r.segs[i].last > r.acked })
 }
 
+// held returns the readings that segments of a range hold and the cloud has not
+// acked.
+func (r *run) held(first, last uint64) (n uint64) {
+	for i := r.ackedSegments(); i < len(r.segs) && r.segs[i].first <= last; i++ {
+		if r.segs[i].first >= first {
+			n += r.segs[i].held()
+		}
+	}
+	return n
+}
+
 // segmentOf returns the index of the segment that holds seq, or -1.
 func (r *run) segmentOf(seq uint64) int {
 	i := sort.Search(len(r.segs), func(i int) bool { return r.segs[i].last >= seq })

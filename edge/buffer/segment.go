@@ -48,6 +48,9 @@ func describe(items []item) segment {
 	for i := range items {
 		it := &items[i]
 		s.readings += it.readings
+		if it.gap {
+			s.gone += it.readings
+		}
 		s.tFirst, s.tLast = min(s.tFirst, it.tFirst), max(s.tLast, it.tLast)
 		s.bytes += int64(wire.ItemSize(len(it.msg)))
 	}

@@ -191,8 +191,8 @@ func (c *core) quarantineFrame(r *run, seg *segment, items []item, frame *item) 
 	p := newPlanner()
 	c.jail(p, r.id, frame)
 	i := r.segmentOf(seg.first)
-	p.rewrite(c, p.draft(r), i, items)
-	readings := frame.readings
+	readings := min(frame.readings, seg.held())
+	p.rewrite(c, p.draft(r), i, items, seg.gone+readings)
 	p.then(func() { c.drop(DropRejected, readings) })
 	return p.plan()
 }

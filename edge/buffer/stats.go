@@ -44,7 +44,9 @@ type Dropped struct {
 // counters only grow; they begin at 0 with the process.
 type counters struct {
 	sampled, suppressed uint64 // readings, rows
+	recovered           uint64 // readings
 	committed, acked    uint64 // readings
+	safe                uint64 // readings
 	commits             uint64
 	commitBytes         uint64
 	merges              uint64
@@ -59,17 +61,18 @@ type Stats struct {
 	Runs          int    // in the store or in memory
 	Frames        uint64 // cut and not acked
 	Readings      uint64 // in those frames
-	Stored        uint64 // readings of those that are fsynced
 	OpenRows      int    // in the frame that is not cut yet
 	MemoryBytes   int64  // of frames that are not committed
 	StoredBytes   int64  // of segments
 	DiskBytes     int64  // that the store takes, deleted values included; 0 if it cannot tell
 	Segments      int
-	OldestAge     time.Duration // of the oldest frame, by sample time; 0 without frames
+	OldestAge     time.Duration // of the oldest frame, by sample time, at least; 0 without frames
 	Sampled       uint64        // readings appended
+	Recovered     uint64        // readings that an earlier process left in the store
 	Suppressed    uint64        // rows that samplers withheld
 	Committed     uint64        // readings that the store has taken
 	Acked         uint64        // readings that the cloud has; those of a segment once all of it is acked
+	Safe          uint64        // readings that were fsynced or acked (I1), the recovered among them
 	Commits       uint64        // segments written
 	CommitBytes   uint64        // their bytes
 	Merges        uint64        // small segments written again as one
@@ -98,7 +101,7 @@ func (c *core) stats(now time.Duration) Stats {
 	n := &c.count
 	s := Stats{
 		Runs: len(c.runs), OpenRows: c.open.rows, MemoryBytes: c.memory, StoredBytes: c.live,
-		Sampled: n.sampled, Suppressed: n.suppressed, Committed: n.committed, Acked: n.acked,
+		Sampled: n.sampled, Suppressed: n.suppressed, Committed: n.committed, Acked: n.acked, Recovered: n.recovered, Safe: n.safe,
 		Commits: n.commits, CommitBytes: n.commitBytes, Merges: n.merges, Writes: n.writes, WriteErrors: n.writeErrors, BadAcks: n.badAcks,
 		Quarantined: len(c.quarantine), Dropped: make(map[DropReason]Dropped, dropReasons), SessionOnline: c.online,
 	}
@@ -108,10 +111,11 @@ func (c *core) stats(now time.Duration) Stats {
 		for i := r.ackedSegments(); i < len(r.segs); i++ {
 			if g := &r.segs[i]; !g.gap {
 				s.Frames += g.last - g.first + 1
-				s.Readings += g.readings
-				s.Stored += g.readings
+				s.Readings += g.held()
 				if r.boot == c.cfg.Boot {
 					oldest = min(oldest, g.tFirst)
+				} else {
+					oldest = 0
 				}
 			}
 		}

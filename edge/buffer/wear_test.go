@@ -207,11 +207,11 @@ func TestAReadingOfASegmentCountsAsAckedWithTheAck(t *testing.T) {
 		c := w.buf.Cursor(run)
 		w.sample(7)
 		settle(2 * buffer.DefaultCommitInterval)
-		if st := w.buf.Stats(); st.Committed != 7 || st.Acked != 0 || st.Stored != 7 {
+		if st := w.buf.Stats(); st.Committed != 7 || st.Acked != 0 || st.Safe != 7 {
 			t.Fatalf("7 readings, committed: %+v", st)
 		}
 		w.send(run, c, true)
-		if st := w.buf.Stats(); st.Acked != 7 || st.Stored != 0 || st.Segments == 0 {
+		if st := w.buf.Stats(); st.Acked != 7 || st.Safe != 7 || st.Segments == 0 {
 			t.Fatalf("7 readings, acked just now: %+v", st)
 		}
 		settle(time.Minute)
