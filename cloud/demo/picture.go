@@ -66,7 +66,7 @@ type Edge struct {
 	before counts // of the lives before the present one
 }
 
-type counts struct{ sampled, committed, acked, dropped, sent uint64 }
+type counts struct{ sampled, committed, acked, sent uint64 }
 
 // EdgeStatus is what a gateway's /status says (edge/agent).
 type EdgeStatus struct {
@@ -77,6 +77,7 @@ type EdgeStatus struct {
 	Committed  uint64  `json:"committed"`
 	Acked      uint64  `json:"acked"`
 	Dropped    uint64  `json:"dropped"`
+	Recovered  uint64  `json:"recovered"`
 	SentBytes  uint64  `json:"sent_bytes"`
 	DrainETAMS *uint64 `json:"drain_eta_ms"`
 	Buffer     struct {
@@ -88,23 +89,29 @@ type EdgeStatus struct {
 	} `json:"buffer"`
 }
 
+// own returns the counts of this life alone: what the one before left was
+// counted then.
+func (s *EdgeStatus) own() counts {
+	return counts{s.Sampled - s.Recovered, s.Committed - s.Recovered, s.Acked, s.SentBytes}
+}
+
 func newSitePicture(s plant.Site) SitePicture { return SitePicture{Name: s.Name, Plant: s} }
 
 // Total returns the readings that were sampled, committed and acked, and the
 // bytes that were sent for them, over all lives of the gateway.
 func (e *Edge) Total() (sampled, committed, acked, sent uint64) {
-	return e.before.sampled + e.Sampled, e.before.committed + e.Committed, e.before.acked + e.Acked, e.before.sent + e.SentBytes
+	n := e.own()
+	return e.before.sampled + n.sampled, e.before.committed + n.committed, e.before.acked + n.acked, e.before.sent + n.sent
 }
 
 // edge takes a gateway's account. Counts that fall begin a new life.
 func (p *SitePicture) edge(s EdgeStatus) {
 	e := &p.Edge
-	if s.Sampled < e.Sampled || s.SentBytes < e.SentBytes {
-		e.before.sampled += e.Sampled
-		e.before.committed += e.Committed
-		e.before.acked += e.Acked
-		e.before.dropped += e.Dropped
-		e.before.sent += e.SentBytes
+	if was, is := e.own(), s.own(); is.sampled < was.sampled || is.sent < was.sent {
+		e.before.sampled += was.sampled
+		e.before.committed += was.committed
+		e.before.acked += was.acked
+		e.before.sent += was.sent
 	}
 	e.EdgeStatus = s
 }

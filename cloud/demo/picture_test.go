@@ -44,11 +44,14 @@ func TestAnAlarmIsSaidWhenItIsRaisedAndWhenItEnds(t *testing.T) {
 
 func TestCountsOfAGatewayThatWasKilledAddUp(t *testing.T) {
 	var s SitePicture
-	for _, sampled := range []uint64{10, 100, 5, 20} { // a new life begins with 5
-		s.edge(EdgeStatus{Sampled: sampled, Committed: sampled, Acked: sampled, SentBytes: 2 * sampled})
+	for _, n := range []uint64{10, 100} {
+		s.edge(EdgeStatus{Sampled: n, Committed: n, Acked: n - 8, SentBytes: 2 * n})
+	}
+	for _, n := range []uint64{13, 28} { // a new life, which found 8 readings
+		s.edge(EdgeStatus{Sampled: n, Committed: n, Acked: n, Recovered: 8, SentBytes: 2 * n})
 	}
 	sampled, committed, acked, sent := s.Edge.Total()
-	if sampled != 120 || committed != 120 || acked != 120 || sent != 240 {
+	if sampled != 120 || committed != 120 || acked != 120 || sent != 256 {
 		t.Errorf("got %d sampled, %d committed, %d acked, %d bytes", sampled, committed, acked, sent)
 	}
 }
