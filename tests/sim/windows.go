@@ -28,15 +28,18 @@ type summary struct {
 	firstAt, lastAt int64
 }
 
-// reader is a pipeline that reads one device, from the moment when it began to
-// until it or the device went: its rows by the start of their windows.
+// reader is a revision of a pipeline that reads one device: its rows by the
+// start of their windows.
 type reader struct {
 	revision uint64
 	every    int64
 	rows     map[int64][]sample
 	newest   int64 // start of the newest window that has a row
-	closed   int64 // end of the newest window that a tick has closed
+	closed   int64 // end of the newest window that was closed without a row behind it
 }
+
+// leave closes the open window, as a device's last row is followed by none.
+func (p *reader) leave() { p.closed = p.newest + p.every }
 
 type sample struct {
 	at    int64
@@ -109,7 +112,7 @@ func (r *rewind) record(rec *journal.Record) {
 	case journal.KindTick:
 		for key, p := range r.readers {
 			if end := p.newest + p.every; key.pipeline.site == rec.Site && end+windowGrace <= r.now {
-				p.closed = end
+				p.leave()
 			}
 		}
 	case journal.KindDocument:
@@ -120,7 +123,7 @@ func (r *rewind) record(rec *journal.Record) {
 }
 
 // document takes a document: only a later revision counts, and only what is
-// there can go. Who is read no more is forgotten, with the window that is open.
+// there can go. Who is read no more gives out the window that is open.
 func (r *rewind) document(site id.Site, d journal.Document) {
 	name := docName{site, document.Kind(d.Kind), d.Name}
 	had, ok := r.force[name]
@@ -133,8 +136,13 @@ func (r *rewind) document(site id.Site, d journal.Document) {
 		return
 	}
 	for key, p := range r.readers {
-		if key.pipeline.site == site && (r.force[key.pipeline].Revision != p.revision || !r.reads(key)) {
+		switch {
+		case key.pipeline.site != site:
+		case r.force[key.pipeline].Revision != p.revision:
+			p.leave()
 			r.end(key)
+		case !r.reads(key):
+			p.leave()
 		}
 	}
 }
@@ -192,7 +200,7 @@ func (r *rewind) block(row *history.Row) {
 }
 
 // end forgets a reader. What it had closed counts: all but the newest window,
-// and that too if a tick closed it.
+// and that too if it was left.
 func (r *rewind) end(key readerKey) {
 	p := r.readers[key]
 	delete(r.readers, key)
