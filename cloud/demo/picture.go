@@ -97,11 +97,24 @@ func (s *EdgeStatus) own() counts {
 
 func newSitePicture(s plant.Site) SitePicture { return SitePicture{Name: s.Name, Plant: s} }
 
-// Total returns the readings that were sampled, committed and acked, and the
-// bytes that were sent for them, over all lives of the gateway.
-func (e *Edge) Total() (sampled, committed, acked, sent uint64) {
-	n := e.own()
-	return e.before.sampled + n.sampled, e.before.committed + n.committed, e.before.acked + n.acked, e.before.sent + n.sent
+// Flow follows readings from the chips to twin and history, over all lives of
+// the gateway.
+type Flow struct {
+	Sampled, Committed, Applied uint64
+	BytesEach                   float64 // on the wire, for each that was acked; 0 before the first
+}
+
+// Flow returns the site's. A gateway that was killed did not tell what it
+// sampled last; what the cloud applied was sampled and committed all the same.
+func (p *SitePicture) Flow() Flow {
+	before, now := p.Edge.before, p.Edge.own()
+	f := Flow{Applied: p.Applied}
+	f.Committed = max(before.committed+now.committed, f.Applied)
+	f.Sampled = max(before.sampled+now.sampled, f.Committed)
+	if acked := before.acked + now.acked; acked > 0 {
+		f.BytesEach = float64(before.sent+now.sent) / float64(acked)
+	}
+	return f
 }
 
 // edge takes a gateway's account. Counts that fall begin a new life.

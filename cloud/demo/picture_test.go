@@ -50,9 +50,18 @@ func TestCountsOfAGatewayThatWasKilledAddUp(t *testing.T) {
 	for _, n := range []uint64{13, 28} { // a new life, which found 8 readings
 		s.edge(EdgeStatus{Sampled: n, Committed: n, Acked: n, Recovered: 8, SentBytes: 2 * n})
 	}
-	sampled, committed, acked, sent := s.Edge.Total()
-	if sampled != 120 || committed != 120 || acked != 120 || sent != 256 {
-		t.Errorf("got %d sampled, %d committed, %d acked, %d bytes", sampled, committed, acked, sent)
+	if want := (Flow{Sampled: 120, Committed: 120, BytesEach: 256. / 120}); s.Flow() != want {
+		t.Errorf("got %+v, want %+v", s.Flow(), want)
+	}
+}
+
+func TestWhatIsAppliedWasSampledAlsoIfAKilledGatewayDidNotSaySo(t *testing.T) {
+	s := SitePicture{Applied: 130}
+	for _, sampled := range []uint64{100, 20} { // 10 more were sampled and sent before the kill
+		s.edge(EdgeStatus{Sampled: sampled, Committed: sampled})
+	}
+	if f := s.Flow(); f.Sampled < f.Committed || f.Committed < f.Applied || f.Applied != 130 {
+		t.Errorf("got %+v", f)
 	}
 }
 

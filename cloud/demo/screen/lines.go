@@ -23,7 +23,7 @@ func Lines(ctx context.Context, f Feed, out io.Writer) error {
 	var said time.Time
 	for {
 		p := f.Picture()
-		if err := print(out, p, said); err != nil {
+		if err := write(out, p, said); err != nil {
 			return fmt.Errorf("screen: %w", err)
 		}
 		if n := len(p.Log); n > 0 {
@@ -37,8 +37,8 @@ func Lines(ctx context.Context, f Feed, out io.Writer) error {
 	}
 }
 
-// print writes what happened after a moment, and a line for each site.
-func print(out io.Writer, p demo.Picture, after time.Time) error {
+// write prints what happened after a moment, and a line for each site.
+func write(out io.Writer, p demo.Picture, after time.Time) error {
 	var b strings.Builder
 	for _, e := range p.Log {
 		if e.At.After(after) {
@@ -61,8 +61,8 @@ func siteText(s *demo.SitePicture, now time.Time) string {
 	case s.Cut:
 		b.WriteString("  link cut")
 	}
-	sampled, committed, _, _ := s.Edge.Total()
-	fmt.Fprintf(&b, "  sampled %s committed %s applied %s  buffer %s", terminal.Number(sampled), terminal.Number(committed), terminal.Number(s.Applied), terminal.Number(s.Edge.Buffer.Readings))
+	flow := s.Flow()
+	fmt.Fprintf(&b, "  sampled %s committed %s applied %s  buffer %s", terminal.Number(flow.Sampled), terminal.Number(flow.Committed), terminal.Number(flow.Applied), terminal.Number(s.Edge.Buffer.Readings))
 	if age, ok := s.Age(now); ok {
 		fmt.Fprintf(&b, "  newest %s old", terminal.Seconds(age))
 	}

@@ -154,16 +154,16 @@ func (v view) siteLine(i int, s *demo.SitePicture) terminal.Line {
 // flowLine follows the readings: sampled, safe, applied.
 func flowLine(s *demo.SitePicture) terminal.Line {
 	var l terminal.Line
-	sampled, committed, acked, sent := s.Edge.Total()
+	flow := s.Flow()
 	l.Add(terminal.Faint, "  readings ")
-	l.Add(terminal.Plain, terminal.Number(sampled))
+	l.Add(terminal.Plain, terminal.Number(flow.Sampled))
 	l.Add(terminal.Faint, " sampled ▸ ")
-	l.Add(terminal.Plain, terminal.Number(committed))
+	l.Add(terminal.Plain, terminal.Number(flow.Committed))
 	l.Add(terminal.Faint, " committed ▸ ")
-	l.Add(terminal.Plain, terminal.Number(s.Applied))
+	l.Add(terminal.Plain, terminal.Number(flow.Applied))
 	l.Add(terminal.Faint, " applied")
-	if acked > 0 {
-		l.Add(terminal.Faint, fmt.Sprintf("   %.1f B each", float64(sent)/float64(acked)))
+	if flow.BytesEach > 0 {
+		l.Add(terminal.Faint, fmt.Sprintf("   %.1f B each", flow.BytesEach))
 	}
 	return l
 }
