@@ -10,6 +10,6 @@
 //
 // What happens is decided in State.Step, which is pure. Executor is the shell:
 // whoever brings something steps, and one goroutine writes what is to be kept,
-// all of it at once, and begins commands. It never waits for a device, so that a bus that is stuck
-// delays no other's commands.
+// all of it at once, and begins commands. It never waits for a device, so that a
+// bus that is stuck delays no other's commands.
 package command

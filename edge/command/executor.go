@@ -37,8 +37,9 @@ type Ledger interface {
 type Field interface {
 	Profile(dev id.Device) (*profile.Profile, bool)
 	// Execute does not block. If it returns nil, done is called once. An error
-	// that wraps device.ErrNotBegun says that nothing was touched.
-	Execute(dev id.Device, c *profile.Command, args []float64, done func(error)) error
+	// that wraps device.ErrNotBegun says that nothing was touched, and if it is
+	// device.ErrLate too, that this was because until had come, since boot.
+	Execute(dev id.Device, c *profile.Command, args []float64, until time.Duration, done func(error)) error
 }
 
 // Config says whose commands an Executor executes.
@@ -315,14 +316,14 @@ func (x *Executor) write(e *Effects) error {
 }
 
 // execute begins a command at its device.
-func (x *Executor) execute(c *wire.Command) {
+func (x *Executor) execute(c *Order) {
 	end := func(r wire.Result) {
 		r.ID = c.ID
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		x.tellLocked(Input{Event: Ended, Result: r})
 	}
-	cmd, args, err := x.resolve(c)
+	cmd, args, err := x.resolve(&c.Command)
 	if err != nil { // the devices have changed since it came
 		end(wire.Result{State: wire.ResultRefused, Text: err.Error()})
 		return
@@ -331,13 +332,15 @@ func (x *Executor) execute(c *wire.Command) {
 		switch {
 		case err == nil:
 			end(wire.Result{State: wire.ResultDone, Confirmed: cmd.Confirm})
+		case errors.Is(err, device.ErrLate):
+			end(wire.Result{State: wire.ResultExpired, Text: tooLate})
 		case errors.Is(err, device.ErrNotBegun):
 			end(wire.Result{State: wire.ResultRefused, Text: err.Error()})
 		default:
 			end(wire.Result{State: wire.ResultFailed, Text: err.Error()})
 		}
 	}
-	if err := x.field.Execute(c.Device, cmd, args, done); err != nil {
+	if err := x.field.Execute(c.Device, cmd, args, c.Until, done); err != nil {
 		done(err)
 	}
 }

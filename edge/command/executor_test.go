@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/edge/buffer/buffertest"
 	"github.com/atrium-iot/atrium/edge/command"
+	"github.com/atrium-iot/atrium/edge/device"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/profile"
 	"github.com/atrium-iot/atrium/shared/wire"
@@ -34,7 +36,8 @@ points: [{name: on, expr: on, kind: boolean}]
 commands: {set: {do: [{line: out, level: "1"}], confirm: shadow}}
 `
 
-// field is devices of that profile; a command to "stuck" takes an hour.
+// field is devices of that profile; a command to "stuck" takes an hour, and one
+// to "late" has missed its time.
 type field struct {
 	profile *profile.Profile
 	mu      sync.Mutex
@@ -43,13 +46,16 @@ type field struct {
 
 func (f *field) Profile(id.Device) (*profile.Profile, bool) { return f.profile, true }
 
-func (f *field) Execute(dev id.Device, _ *profile.Command, _ []float64, done func(error)) error {
+func (f *field) Execute(dev id.Device, _ *profile.Command, _ []float64, _ time.Duration, done func(error)) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.begun = append(f.begun, dev.Name)
 	slow := time.Millisecond
 	if dev.Name == "stuck" {
 		slow = time.Hour
+	}
+	if dev.Name == "late" {
+		return errors.Join(device.ErrNotBegun, device.ErrLate)
 	}
 	time.AfterFunc(slow, func() { done(nil) })
 	return nil
@@ -99,8 +105,8 @@ func newBench(t *testing.T) *bench {
 }
 
 // send sends a command, and lets everything settle.
-func (b *bench) send(n byte, device string) {
-	b.x.Take(wire.Command{ID: id.Command{n}, Device: id.Device{Site: "hq", Name: device}, Name: "set", Remaining: 60_000})
+func (b *bench) send(n byte, name string) {
+	b.x.Take(wire.Command{ID: id.Command{n}, Device: id.Device{Site: "hq", Name: name}, Name: "set", Remaining: 60_000})
 	time.Sleep(10 * time.Millisecond)
 	synctest.Wait()
 }
@@ -167,8 +173,8 @@ func TestAFullDiskRefusesCommandsWithTheReasonUntilThereIsRoom(t *testing.T) {
 func TestADeviceThatIsStuckDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		for n, device := range []string{"stuck", "stuck", "lamp", "fan", "lamp"} {
-			b.send(byte(n+1), device)
+		for n, name := range []string{"stuck", "stuck", "lamp", "fan", "lamp"} {
+			b.send(byte(n+1), name)
 		}
 		b.want(wire.ResultDone, wire.ResultDone, wire.ResultDone)
 		if got := b.field.saw(); got != "stuck lamp fan lamp" {
@@ -180,6 +186,14 @@ func TestADeviceThatIsStuckDelaysNoOther(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
 		b.want(wire.ResultDone, wire.ResultDone, wire.ResultDone, wire.ResultDone, wire.ResultExpired)
+	})
+}
+
+func TestACommandThatMissedItsTimeAtTheDeviceHasExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.send(1, "late")
+		b.want(wire.ResultExpired)
 	})
 }
 

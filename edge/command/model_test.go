@@ -94,7 +94,7 @@ func (m *model) perform(outcome func() string) {
 	}
 }
 
-func (m *model) execute(c *wire.Command) {
+func (m *model) execute(c *Order) {
 	if m.ledger[c.ID].Phase != Executing {
 		m.t.Fatalf("%d begins, but the ledger says %s", c.ID[0], m.ledger[c.ID].Phase)
 	}

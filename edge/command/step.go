@@ -40,14 +40,20 @@ type Keep struct {
 	Record Record
 }
 
+// Order is a command that is to begin.
+type Order struct {
+	wire.Command
+	Until time.Duration // since boot: it may begin before
+}
+
 // Effects are what the caller does next, in this order.
 type Effects struct {
-	Keep    []Keep         // write all and fsync, then Step with Kept
-	Forget  []id.Command   // remove, in the same write
-	Execute []wire.Command // begin; Step with Ended when they end
-	Results []wire.Result  // what has just become of commands, for people
-	Offer   bool           // what is unsettled has changed
-	Full    bool           // the command was not taken: too many are remembered
+	Keep    []Keep        // write all and fsync, then Step with Kept
+	Forget  []id.Command  // remove, in the same write
+	Execute []Order       // begin; Step with Ended when they end
+	Results []wire.Result // what has just become of commands, for people
+	Offer   bool          // what is unsettled has changed
+	Full    bool          // the command was not taken: too many are remembered
 }
 
 // Step takes one event at a time since boot. It is a function of the state and
@@ -132,8 +138,11 @@ func (s *State) begin(now time.Duration, device id.Device, e *Effects) {
 	delete(s.queues, device)
 }
 
+// tooLate is why a command expired.
+const tooLate = "its time had passed before its turn came at the device"
+
 func (s *State) expire(now time.Duration, n *entry, e *Effects) {
-	s.end(now, n, wire.ResultExpired, wire.ConfirmNone, "its time had passed before its turn came at the device", e)
+	s.end(now, n, wire.ResultExpired, wire.ConfirmNone, tooLate, e)
 }
 
 // end gives a command its result. Of one that an earlier process began it
@@ -170,7 +179,7 @@ func (s *State) kept(now time.Duration, c id.Command, err error, e *Effects) {
 			s.expire(now, n, e)
 		default:
 			n.phase = Executing
-			e.Execute = append(e.Execute, n.command)
+			e.Execute = append(e.Execute, Order{n.command, n.until})
 			return
 		}
 		s.leave(now, n.command.Device, e)

@@ -39,6 +39,7 @@ type message struct {
 type order struct {
 	command *profile.Command
 	args    []float64
+	until   time.Duration // since boot: it may begin before
 	done    func(error)
 }
 
@@ -117,9 +118,12 @@ func (d *deviceActor) Receive(ctx *actor.ContextOf[message]) {
 	}
 }
 
-// obey starts the command that was ordered.
+// obey starts the command that was ordered, unless it waited for too long.
 func (d *deviceActor) obey(self actor.Ref[message]) error {
 	o := d.order
+	if d.clock() >= o.until {
+		return ErrLate
+	}
 	return d.device.Do(o.command, o.args, func(err error) { // runs in the bus owner's goroutine
 		// The mailbox has room, as for the end of a read.
 		if self.Tell(message{event: Done, err: err}) != nil {

@@ -64,6 +64,13 @@ func (c *contact) Do(_ *profile.Command, args []float64, done func(error)) error
 // on samples a contact and returns what executes its command.
 func (b *bench) on(t *testing.T, c *contact, series device.Series) func(on float64) chan error {
 	t.Helper()
+	set := b.onUntil(t, c, series)
+	return func(on float64) chan error { t.Helper(); return set(on, time.Hour) }
+}
+
+// onUntil is on for commands that may begin only for so long since the boot.
+func (b *bench) onUntil(t *testing.T, c *contact, series device.Series) func(on float64, until time.Duration) chan error {
+	t.Helper()
 	p, err := profile.Parse("profile.yaml", []byte(switchable))
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +78,7 @@ func (b *bench) on(t *testing.T, c *contact, series device.Series) func(on float
 	if err := b.sampler.Add(device.Config{Device: t1, Profile: p}, c, series); err != nil {
 		t.Fatal(err)
 	}
-	return func(on float64) chan error {
+	return func(on float64, until time.Duration) chan error {
 		t.Helper()
 		own, _ := b.sampler.Profile(t1)
 		set, ok := own.Command("set")
@@ -83,7 +90,7 @@ func (b *bench) on(t *testing.T, c *contact, series device.Series) func(on float
 			t.Fatal(err)
 		}
 		ended := make(chan error, 1)
-		if err := b.sampler.Execute(t1, set, args, func(err error) { ended <- err }); err != nil {
+		if err := b.sampler.Execute(t1, set, args, until, func(err error) { ended <- err }); err != nil {
 			ended <- err
 		}
 		return ended
@@ -126,12 +133,33 @@ func TestACommandThatNobodyTakesTouchesNothingAndSaysSo(t *testing.T) {
 		if err := b.sampler.Remove(t.Context(), t1); err != nil {
 			t.Fatal(err)
 		}
-		err := b.sampler.Execute(t1, &profile.Command{Name: "set"}, nil, func(error) { t.Error("done was called") })
+		err := b.sampler.Execute(t1, &profile.Command{Name: "set"}, nil, time.Hour, func(error) { t.Error("done was called") })
 		if !errors.Is(err, device.ErrNotBegun) || !errors.Is(err, device.ErrUnknown) {
 			t.Errorf("a device that is gone: %v", err)
 		}
 		if _, ok := b.sampler.Profile(t1); ok {
 			t.Error("a device that is gone has a profile")
+		}
+	})
+}
+
+// The read in flight may take as long as a bus that is stuck.
+func TestACommandWhoseTimePassesWhileItWaitsForTheReadTouchesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		c := &contact{t: t, slow: 300 * time.Millisecond}
+		set := b.onUntil(t, c, &rows{})
+		b.until(1100 * time.Millisecond) // a read is in flight, until 1.3 s
+		if err := <-set(1, 1300*time.Millisecond); !errors.Is(err, device.ErrLate) || !errors.Is(err, device.ErrNotBegun) {
+			t.Errorf("a command that had to begin before the read ended: %v", err)
+		}
+		b.until(2100 * time.Millisecond) // and another
+		if err := <-set(1, 2301*time.Millisecond); err != nil {
+			t.Errorf("a command that had time: %v", err)
+		}
+		b.until(2950 * time.Millisecond)
+		if got := strings.Join(c.took, ", "); got != "read, read, read, set 1, read" {
+			t.Errorf("the device saw %s", got)
 		}
 	})
 }

@@ -30,6 +30,8 @@ var (
 	ErrStopped = errors.New("the sampler has stopped")
 	// ErrNotBegun is a command that touched nothing.
 	ErrNotBegun = errors.New("not begun")
+	// ErrLate is one whose time had passed; it comes with ErrNotBegun.
+	ErrLate = errors.New("its time has passed")
 )
 
 // Sampler samples the devices of a gateway. Its methods are safe for
@@ -124,18 +126,19 @@ func (s *Sampler) Profile(device id.Device) (*profile.Profile, bool) {
 }
 
 // Execute has a device do a command of its profile, between two reads; a read
-// follows at once. args are what Bind of the command returned. If Execute
-// returns nil, done is called once at the end, in another goroutine: it must
-// not block. An error, also of done, that wraps ErrNotBegun says that nothing
-// was touched.
-func (s *Sampler) Execute(device id.Device, c *profile.Command, args []float64, done func(error)) error {
+// follows at once. args are what Bind of the command returned; until is the time
+// since boot before which it may begin, after which it ends with ErrLate. If
+// Execute returns nil, done is called once at the end, in another goroutine: it
+// must not block. An error, also of done, that wraps ErrNotBegun says that
+// nothing was touched.
+func (s *Sampler) Execute(device id.Device, c *profile.Command, args []float64, until time.Duration, done func(error)) error {
 	s.mu.Lock()
 	d := s.devices[device]
 	s.mu.Unlock()
 	if d == nil {
 		return fmt.Errorf("device: %s: %w: %w", device, ErrNotBegun, ErrUnknown)
 	}
-	if err := d.ref.Tell(message{event: Order, order: &order{c, args, done}}); err != nil {
+	if err := d.ref.Tell(message{event: Order, order: &order{c, args, until, done}}); err != nil {
 		return fmt.Errorf("device: %s: %w: %w", device, ErrNotBegun, err)
 	}
 	return nil

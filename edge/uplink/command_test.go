@@ -43,7 +43,7 @@ commands: {set: {do: [{line: out, level: "1"}], confirm: shadow, idempotent: `+i
 
 func (l *lamp) Profile(dev id.Device) (*profile.Profile, bool) { return l.profile, dev.Name == "lamp" }
 
-func (l *lamp) Execute(_ id.Device, c *profile.Command, _ []float64, done func(error)) error {
+func (l *lamp) Execute(_ id.Device, c *profile.Command, _ []float64, _ time.Duration, done func(error)) error {
 	l.begun = append(l.begun, c.Name)
 	time.AfterFunc(l.slow, func() { done(nil) })
 	return nil
