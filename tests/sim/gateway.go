@@ -50,6 +50,7 @@ type gateway struct {
 	rng     *rand.Rand
 	index   int
 	heard   hearsay
+	forgets bool // sabotage: its ledger keeps nothing
 
 	mu     sync.Mutex
 	boots  map[id.Boot]time.Time // true time of each boot's zero

@@ -88,6 +88,7 @@ type panel struct {
 	done     []execution
 	driven   [2]time.Time // when the relay's line was last driven low, and high
 	relay    bool
+	numb     bool   // sabotage: nothing is done
 	onStrobe func() // is told that a command is being executed; nil for nobody
 }
 
@@ -128,6 +129,9 @@ type contact struct {
 func (c contact) Drive(now time.Time, d chip.Drive) {
 	p := c.panel
 	p.mu.Lock()
+	if p.numb {
+		d = chip.Released
+	}
 	high, was := d == chip.DrivenHigh, p.levels[c.offset]
 	p.levels[c.offset] = high
 	device, bit := c.offset/(numberLines+1), c.offset%(numberLines+1)
@@ -163,7 +167,7 @@ func (c coil) Drive(now time.Time, d chip.Drive) {
 	p := c.panel
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.relay = d == chip.DrivenHigh
+	p.relay = d == chip.DrivenHigh && !p.numb
 	p.driven[index(p.relay)] = now
 }
 

@@ -93,7 +93,7 @@ func (n *node) claim(ctx context.Context, shard int) error {
 	}
 	s, err := site.New(site.Config{Shard: shard, Node: n.name, SnapshotEvery: c.cfg.SnapshotEvery, SnapshotMessages: c.cfg.SnapshotMessages}, site.Parts{
 		Journal: log, Owner: owner, Objects: c.mem.Objects(shard), History: n.history,
-		Documents: documents{n.catalog}, Sender: sender{n, shard}, Actors: n.actors,
+		Documents: documents{n.catalog, c.sabotage.Catalog}, Sender: sender{n, shard}, Actors: n.actors,
 	}, n.log, nil)
 	if err != nil {
 		return err
@@ -105,7 +105,19 @@ func (n *node) claim(ctx context.Context, shard int) error {
 }
 
 // documents connects the owners to the catalog as cloud/node does.
-type documents struct{ *catalog.Catalog }
+type documents struct {
+	*catalog.Catalog
+	sabotage func([]journal.Document) []journal.Document
+}
+
+// Of implements site.Documents.
+func (d documents) Of(name id.Site) []journal.Document {
+	all := d.Catalog.Of(name)
+	if d.sabotage != nil {
+		all = d.sabotage(all)
+	}
+	return all
+}
 
 func (d documents) Sites(shard int) (names []id.Site) {
 	for _, a := range d.Catalog.Sites() {

@@ -112,7 +112,10 @@ func (l mortalLedger) Write(put []buffer.LedgerValue, gone []id.Command) error {
 	if cut != nil && !cut.after {
 		l.process.die()
 	}
-	err := l.Ledger.Write(put, gone)
+	var err error
+	if !l.process.gw.forgets {
+		err = l.Ledger.Write(put, gone)
+	}
 	if cut != nil && cut.after {
 		l.process.die()
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/journal"
@@ -121,6 +122,13 @@ func (c *cloud) intend(ctx context.Context, slot int, name id.Site, in journal.I
 	s, err := n.shardOf(ctx, name)
 	if err != nil {
 		return site.Command{}, err
+	}
+	if c.sabotage.Eager {
+		gw, _, _ := strings.Cut(in.Device, "-") // as addGateway and newPanel name them
+		m := wire.Command{ID: in.ID, Device: id.Device{Site: name, Name: in.Device}, Name: in.Name, Remaining: 1000, Args: in.Args}
+		if err := n.gate.Command(id.Gateway{Site: name, Name: gw}, m); err != nil {
+			return site.Command{}, err
+		}
 	}
 	return s.Intend(ctx, name, in)
 }

@@ -32,13 +32,18 @@ const (
 
 // Sabotage breaks the line on purpose, to prove that the checkers notice.
 type Sabotage struct {
-	LazySync bool                                      // the journal acks before it syncs
-	AckEarly bool                                      // the gate's journal calls done before it published
-	Unfenced bool                                      // owners publish without their fence
-	History  func(*history.Projections)                // changes what is written
-	Replayed func([]journal.Message) []journal.Message // changes what is replayed at the end
-	Tighter  int64                                     // bytes less than their bound is what gateways are held to
-	Stranger id.Gateway                                // also counts as one that only sends rubbish
+	LazySync bool                                        // the journal acks before it syncs
+	AckEarly bool                                        // the gate's journal calls done before it published
+	Unfenced bool                                        // owners publish without their fence
+	History  func(*history.Projections)                  // changes what is written
+	Replayed func([]journal.Message) []journal.Message   // changes what is replayed at the end
+	Tighter  int64                                       // bytes less than their bound is what gateways are held to
+	Eager    bool                                        // commands are sent before anything of them is in the log
+	Forgets  bool                                        // gateways do not keep what they say of commands
+	Numb     bool                                        // stamps, dials and relays feel nothing
+	Amnesia  bool                                        // at the end gateways know nothing of commands
+	Catalog  func([]journal.Document) []journal.Document // changes what owners see
+	Stranger id.Gateway                                  // also counts as one that only sends rubbish
 }
 
 // Sim is one run of the line.
@@ -163,8 +168,9 @@ func (s *Sim) addGateway(i int, ca *identity.CA) error {
 	if err != nil {
 		return err
 	}
+	b.panel.numb = s.sabotage.Numb
 	g := &gateway{
-		cfg: cfg, name: name, index: i, trace: s.trace, net: s.net, tap: s.tap, creds: creds, profile: p, board: b,
+		forgets: s.sabotage.Forgets, cfg: cfg, name: name, index: i, trace: s.trace, net: s.net, tap: s.tap, creds: creds, profile: p, board: b,
 		disk: buffertest.NewDisk(s.plan.Seed + uint64(i)), rng: rand.New(rand.NewPCG(s.plan.Seed, uint64(i))),
 		boots: map[id.Boot]time.Time{}, restart: make(chan bool, 1),
 	}
@@ -281,6 +287,9 @@ func (s *Sim) drain(ctx context.Context, stopEdges func()) {
 			p, err := g.up(wait)
 			if err == nil {
 				g.kept, err = p.kept()
+			}
+			if s.sabotage.Amnesia {
+				g.kept = nil
 			}
 			if err == nil {
 				err = errors.Join(p.seal(wait), p.buf.Drained(wait))
