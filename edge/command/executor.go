@@ -236,9 +236,7 @@ func (x *Executor) doLocked(e Effects) {
 		close(x.changed)
 		x.changed = make(chan struct{})
 	}
-	x.todo.Keep = append(x.todo.Keep, e.Keep...)
-	x.todo.Forget = append(x.todo.Forget, e.Forget...)
-	x.todo.Execute = append(x.todo.Execute, e.Execute...)
+	x.todo.add(&e)
 	select {
 	case x.wake <- struct{}{}:
 	default:
@@ -275,18 +273,22 @@ func (x *Executor) perform() (dirty bool) {
 		x.mu.Lock()
 		e := x.todo
 		x.todo, x.taken = Effects{}, 0
+		if len(e.Keep) == 0 { // forgetting is worth no write of its own
+			x.todo.Forget, e.Forget = e.Forget, nil
+		}
 		dirty = x.state.Dirty()
 		x.mu.Unlock()
 		for i := range e.Execute {
 			x.execute(&e.Execute[i])
 		}
-		if len(e.Keep)+len(e.Forget) == 0 {
+		if len(e.Keep) == 0 {
 			if len(e.Execute) == 0 {
 				return dirty
 			}
 			continue
 		}
-		// One write serves all that came during the last.
+		// One write serves all that came during the last. What it fails to remove
+		// the next start finds and forgets again.
 		written := Input{Event: Kept, Err: x.write(&e)}
 		for i := range e.Keep {
 			written.IDs = append(written.IDs, e.Keep[i].ID)

@@ -70,6 +70,7 @@ func (f *field) saw() string {
 type bench struct {
 	t     *testing.T
 	disk  *buffertest.Disk
+	buf   *buffer.Buffer
 	field *field
 	reg   *prometheus.Registry
 	x     *command.Executor
@@ -88,16 +89,15 @@ func newBench(t *testing.T) *bench {
 	}
 	start, log := time.Now(), slog.New(slog.DiscardHandler)
 	now := func() time.Duration { return time.Since(start) }
-	buf, err := buffer.Open(t.Context(), buffer.Config{Now: now, Boot: id.Boot{1}}, store, log, nil)
-	if err != nil {
+	if b.buf, err = buffer.Open(t.Context(), buffer.Config{Now: now, Boot: id.Boot{1}}, store, log, nil); err != nil {
 		t.Fatal(err)
 	}
-	if b.x, err = command.New(t.Context(), command.Config{Boot: id.Boot{1}, Now: now}, buf.Ledger(), b.field, log, b.reg); err != nil {
+	if b.x, err = command.New(t.Context(), command.Config{Boot: id.Boot{1}, Now: now}, b.buf.Ledger(), b.field, log, b.reg); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		b.x.Close()
-		if err := buf.Close(context.Background()); err != nil {
+		if err := b.buf.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -194,6 +194,34 @@ func TestACommandThatMissedItsTimeAtTheDeviceHasExpired(t *testing.T) {
 		b := newBench(t)
 		b.send(1, "late")
 		b.want(wire.ResultExpired)
+	})
+}
+
+// What is forgotten goes with the next write, and so may what comes again.
+func TestACommandThatComesAgainInTheWriteThatForgetsItIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.send(1, "lamp") // remembered for its minute and an hour
+		b.x.Settled([]id.Command{{1}})
+		synctest.Wait()
+		time.Sleep(time.Minute + time.Hour - time.Second)
+		b.disk.SetLatency(5 * time.Second)
+		b.send(2, "fan") // writes for 5 s
+		time.Sleep(2 * time.Second)
+		b.send(3, "fan") // forgets the first
+		b.send(1, "stuck")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := b.field.saw(); got != "lamp fan stuck fan" {
+			t.Fatalf("the devices saw %q", got)
+		}
+		kept, err := b.buf.Ledger().Load()
+		if err != nil || len(kept) != 3 || kept[0].ID != (id.Command{1}) {
+			t.Fatalf("while 1 executes the ledger has %+v, %v", kept, err)
+		}
+		if r, err := command.ParseRecord(kept[0].Value); err != nil || r.Phase != command.Executing {
+			t.Errorf("while 1 executes the ledger says %+v, %v", r, err)
+		}
 	})
 }
 

@@ -31,11 +31,7 @@ func idempotent(c id.Command) bool { return c[0]%2 == 0 }
 
 func deviceOf(c id.Command) id.Device { return at([]string{"lamp", "fan"}[c[0]/2%2]) }
 
-func (m *model) add(e Effects) {
-	m.todo.Keep = append(m.todo.Keep, e.Keep...)
-	m.todo.Forget = append(m.todo.Forget, e.Forget...)
-	m.todo.Execute = append(m.todo.Execute, e.Execute...)
-}
+func (m *model) add(e Effects) { m.todo.add(&e) }
 
 func (m *model) send(c id.Command, remaining time.Duration) {
 	m.until[c] = max(m.until[c], m.now+remaining)

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"slices"
 	"time"
 
 	"github.com/atrium-iot/atrium/shared/id"
@@ -49,11 +50,25 @@ type Order struct {
 // Effects are what the caller does next, in this order.
 type Effects struct {
 	Keep    []Keep        // write all and fsync, then Step with Kept
-	Forget  []id.Command  // remove, in the same write
+	Forget  []id.Command  // remove, in the same write or the next
 	Execute []Order       // begin; Step with Ended when they end
 	Results []wire.Result // what has just become of commands, for people
 	Offer   bool          // what is unsettled has changed
 	Full    bool          // the command was not taken: too many are remembered
+}
+
+// add takes over what is to be done after what e says. An entry is kept or
+// forgotten, whichever came last.
+func (e *Effects) add(next *Effects) {
+	for _, c := range next.Forget {
+		e.Keep = slices.DeleteFunc(e.Keep, func(k Keep) bool { return k.ID == c })
+	}
+	for i := range next.Keep {
+		e.Forget = slices.DeleteFunc(e.Forget, func(c id.Command) bool { return c == next.Keep[i].ID })
+	}
+	e.Keep = append(e.Keep, next.Keep...)
+	e.Forget = append(e.Forget, next.Forget...)
+	e.Execute = append(e.Execute, next.Execute...)
 }
 
 // Step takes one event at a time since boot. It is a function of the state and
