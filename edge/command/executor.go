@@ -178,11 +178,19 @@ func (x *Executor) Stats() Stats {
 	return Stats{x.count, unsettled, pending}
 }
 
-// Seal takes no commands from then on; those that were taken end.
+// Seal takes and begins no commands from then on; those that execute end. Those
+// that wait are forgotten, as in a crash.
 func (x *Executor) Seal() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.sealed = true
+	x.tellLocked(Input{Event: Stop})
+}
+
+func (x *Executor) isSealed() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.sealed
 }
 
 // Close writes what came before it and ends the executor. What executes then
@@ -324,6 +332,10 @@ func (x *Executor) execute(c *Order) {
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		x.tellLocked(Input{Event: Ended, Result: r})
+	}
+	if x.isSealed() {
+		end(wire.Result{State: wire.ResultRefused, Text: "the gateway stops"})
+		return
 	}
 	cmd, args, err := x.resolve(&c.Command)
 	if err != nil { // the devices have changed since it came

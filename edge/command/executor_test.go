@@ -197,6 +197,34 @@ func TestACommandThatMissedItsTimeAtTheDeviceHasExpired(t *testing.T) {
 	})
 }
 
+// A stop is as a crash to what has not begun: its sender sends it again.
+func TestAStopForgetsWhatWaitsAndRefusesWhatIsAboutToBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.send(1, "stuck")
+		b.send(2, "stuck")
+		b.disk.SetLatency(time.Second)
+		b.send(3, "lamp") // its beginning is being written
+		b.x.Seal()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		b.want(wire.ResultRefused)
+		if text := b.x.Unsettled()[0].Text; text != "the gateway stops" {
+			t.Errorf("refused with %q", text)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		b.want(wire.ResultRefused, wire.ResultDone)
+		if got := b.field.saw(); got != "stuck" {
+			t.Errorf("the devices saw %q", got)
+		}
+		kept, err := b.buf.Ledger().Load()
+		if err != nil || len(kept) != 2 {
+			t.Errorf("the ledger has %+v, %v", kept, err)
+		}
+	})
+}
+
 // What is forgotten goes with the next write, and so may what comes again.
 func TestACommandThatComesAgainInTheWriteThatForgetsItIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -237,15 +265,15 @@ func TestCommandsThatComeFasterThanTheyAreWrittenAreNotTaken(t *testing.T) {
 		if n := b.metric("atrium_command_dropped_total", "busy"); n != 200-128 {
 			t.Errorf("%v not taken, want 72", n)
 		}
-		b.x.Seal()
-		b.send(201, "lamp")
-		if n := b.metric("atrium_command_dropped_total", "stopping"); n != 1 {
-			t.Errorf("%v not taken while it stops, want 1", n)
-		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if s := b.x.Stats(); s.Executed != 129 || s.Pending != 0 {
 			t.Errorf("stats %+v", s)
+		}
+		b.x.Seal()
+		b.send(201, "lamp")
+		if n := b.metric("atrium_command_dropped_total", "stopping"); n != 1 {
+			t.Errorf("%v not taken while it stops, want 1", n)
 		}
 	})
 }

@@ -18,6 +18,7 @@ const (
 	Ended               // a device has done a command, or not
 	Settle              // the gate has results for good
 	Retry               // time to write again what could not be written
+	Stop                // nothing comes or begins any more
 )
 
 // Input is one event and what belongs to it.
@@ -94,6 +95,13 @@ func (s *State) Step(now time.Duration, in Input) Effects {
 	case Retry:
 		for _, n := range s.sorted(func(n *entry) bool { return n.dirty && n.phase >= Ending }) {
 			s.keep(n, &e)
+		}
+	case Stop:
+		for device, q := range s.queues {
+			for _, n := range q[1:] {
+				delete(s.entries, n.command.ID)
+			}
+			s.queues[device] = q[:1]
 		}
 	}
 	return e
