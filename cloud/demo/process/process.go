@@ -3,7 +3,9 @@
 // the program prints goes to a log file of its own, over all its restarts. The
 // package decides nothing about restarts.
 //
-// A killed parent leaves no child behind: the kernel kills the children with it.
+// A killed parent leaves no child behind: the kernel kills the children with it
+// (prctl(2), PR_SET_PDEATHSIG). It does so when the thread that forked ends, which
+// Go's threads do with the process, but for those that a goroutine locked.
 package process
 
 import (
@@ -37,7 +39,7 @@ type Config struct {
 	Args []string // the program first
 	Log  string   // file of stdout and stderr, appended to
 	// HTTP is the program's HTTP base, whose /readyz says that it is ready;
-	// empty: its output says "ready".
+	// empty: it prints a line that begins with "ready".
 	HTTP string
 }
 
@@ -107,7 +109,7 @@ func (p *Process) awaitReady(ctx context.Context, done <-chan struct{}, from int
 func (p *Process) ready(ctx context.Context, from int64) bool {
 	if p.cfg.HTTP == "" {
 		b, err := os.ReadFile(p.cfg.Log)
-		return err == nil && int64(len(b)) > from && bytes.Contains(b[from:], []byte("ready"))
+		return err == nil && int64(len(b)) > from && bytes.Contains(append([]byte("\n"), b[from:]...), []byte("\nready"))
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.cfg.HTTP+"/readyz", nil)
 	if err != nil {

@@ -59,6 +59,13 @@ func TestAProgramThatEndsEarlyIsAnErrorWithItsLastWords(t *testing.T) {
 	}
 }
 
+func TestAProgramThatSaysAlreadyIsNotReady(t *testing.T) {
+	p := shell(t, "echo address already in use; sleep 0.1; exit 3")
+	if err := p.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "already in use") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAProgramThatCannotBeRunIsAnError(t *testing.T) {
 	p := process.New(process.Config{Name: "nothing", Args: []string{filepath.Join(t.TempDir(), "none")}, Log: filepath.Join(t.TempDir(), "log")})
 	if err := p.Start(t.Context()); err == nil || !errors.Is(err, fs.ErrNotExist) {
