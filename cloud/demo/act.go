@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/cloud/catalog/document"
@@ -14,9 +15,14 @@ import (
 	"github.com/atrium-iot/atrium/shared/id"
 )
 
-// maxControl bounds an answer of a control, in bytes: the state of a link or a
-// few faults.
-const maxControl = 64 << 10
+const (
+	// maxControl bounds an answer of a control, in bytes: the state of a link or
+	// a few faults.
+	maxControl = 64 << 10
+	// controlTimeout bounds a request to a control, a moment's work on this
+	// machine. It is not interrupted half way: what came of it would be unknown.
+	controlTimeout = 2 * time.Second
+)
 
 // CutLink makes the i-th site's link lose every packet; HealLink ends that.
 func (d *Demo) CutLink(i int) error  { return post(d.sites[i].linkURL+"/cut", "") }
@@ -27,7 +33,8 @@ func (d *Demo) HealLink(i int) error { return post(d.sites[i].linkURL+"/heal", "
 func (d *Demo) KillGateway(i int) error { return d.sites[i].gateway.process.Kill() }
 func (d *Demo) KillCloud() error        { return d.cloud.process.Kill() }
 
-// BreakSensor unplugs the i-th site's sensor; RepairSensor plugs all in again.
+// BreakSensor unplugs the i-th site's sensor; RepairSensor ends all faults of
+// the site's board.
 func (d *Demo) BreakSensor(i int) error {
 	s := d.sites[i].Sensor
 	body, err := json.Marshal(map[string]string{"bus": s.Bus, "address": s.Address, "kind": "unplugged"})
@@ -37,17 +44,8 @@ func (d *Demo) BreakSensor(i int) error {
 	return post(d.sites[i].faultURL+"/faults", string(body))
 }
 
-// RepairSensor is BreakSensor's opposite.
-func (d *Demo) RepairSensor(ctx context.Context, i int) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, d.sites[i].faultURL+"/faults", nil)
-	if err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
-	return answer(resp)
+func (d *Demo) RepairSensor(i int) error {
+	return control(http.MethodDelete, d.sites[i].faultURL+"/faults", "")
 }
 
 // SwitchHeater sends a command to the i-th site's heater.
@@ -77,17 +75,20 @@ func (d *Demo) apply(ctx context.Context) error {
 	return nil
 }
 
-// post sends a request to a control of the simulator.
-func post(url, body string) error {
-	resp, err := http.Post(url, "application/json", strings.NewReader(body))
+func post(url, body string) error { return control(http.MethodPost, url, body) }
+
+// control sends a request to a control of the simulator.
+func control(method, url, body string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	return answer(resp)
-}
-
-// answer turns a control's refusal into an error.
-func answer(resp *http.Response) error {
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxControl))
 	if err != nil {

@@ -31,25 +31,29 @@ func (f *Feed) Do(ctx context.Context, a Action, i int) (string, error) {
 	d := f.demo
 	f.mu.Lock()
 	site := &f.picture.Sites[i]
-	cut, broken, on, name, plant := site.Cut, site.Broken, site.heaterOn(), site.Name, site.Plant
+	cut, broken, on, name, sensor := site.Cut, site.Broken, site.heaterOn(), site.Name, site.Plant.Sensor.Device
 	f.mu.Unlock()
 	switch {
 	case a == SwitchLink && cut:
 		return "healed the link of " + name + ": watch the backlog drain", d.HealLink(i)
 	case a == SwitchLink:
 		return "cut the link of " + name + ": its buffer grows, nothing is lost", d.CutLink(i)
+	case a == KillGateway && !d.sites[i].gateway.runs():
+		return "the gateway of " + name + " is down already: it comes back by itself", nil
 	case a == KillGateway:
 		return "killed the gateway of " + name + " (kill -9): it comes back in " + seconds(restartAfter), d.KillGateway(i)
+	case a == KillCloud && !d.cloud.runs():
+		return "the cloud node is down already: it comes back by itself", nil
 	case a == KillCloud:
 		return "killed the cloud node (kill -9): it comes back in " + seconds(restartAfter), d.KillCloud()
 	case a == SwitchSensor && broken:
-		err := d.RepairSensor(ctx, i)
+		err := d.RepairSensor(i)
 		f.setBroken(i, err != nil)
-		return "plugged " + plant.Sensor.Device + " in again", err
+		return "plugged " + sensor + " in again", err
 	case a == SwitchSensor:
 		err := d.BreakSensor(i)
 		f.setBroken(i, err == nil)
-		return "unplugged " + plant.Sensor.Device + ": its readings turn bad", err
+		return "unplugged " + sensor + ": its readings turn bad", err
 	case a == SwitchHeater:
 		return f.switchHeater(ctx, i, !on)
 	}

@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -75,10 +76,10 @@ func Start(ctx context.Context, cfg Config, say func(string)) (_ *Demo, err erro
 	if cfg.State == "" {
 		cfg.State = StateFile()
 	}
-	if s, err := ReadState(cfg.State); err == nil {
-		return nil, fmt.Errorf("demo: one runs already (process %d, %s): end it, or give this one another state file", s.PID, s.API)
-	}
 	d := &Demo{cfg: cfg}
+	if err := d.claim(); err != nil {
+		return nil, fmt.Errorf("demo: the state file: %w", err)
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Stop())
@@ -114,10 +115,10 @@ func (d *Demo) prepare() error {
 	if err != nil {
 		return err
 	}
-	gate, web := udp[0], tcp[0]
-	if l, err := net.Listen("tcp", d.cfg.HTTP); d.cfg.HTTP != "" && err == nil {
-		web = d.cfg.HTTP
-		l.Close()
+	gate := udp[0]
+	web, err := webAddress(d.cfg.HTTP, tcp[0])
+	if err != nil {
+		return err
 	}
 	if d.api, err = client.New("http://" + web); err != nil {
 		return err
@@ -134,6 +135,22 @@ func (d *Demo) prepare() error {
 		d.sites = append(d.sites, d.site(s, at[s.Name], gate, tcp[2+3*i], tcp[3+3*i]))
 	}
 	return nil
+}
+
+// webAddress returns the wanted address, with a port where it left that open,
+// or free if it is taken.
+func webAddress(want, free string) (string, error) {
+	if want == "" {
+		return free, nil
+	}
+	l, err := net.Listen("tcp", want)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return free, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("the HTTP address: %w", err)
+	}
+	return l.Addr().String(), l.Close()
 }
 
 func (d *Demo) site(s plant.Site, at plant.Addresses, gate, link, faults string) *site {
@@ -229,17 +246,17 @@ func (d *Demo) members() []*member {
 	return all
 }
 
-// Settle heals the links, waits until every process runs, and then stops the
+// Settle waits until every process runs, heals the links, and then stops the
 // gateways cleanly: they drain what they hold.
 func (d *Demo) Settle(ctx context.Context) error {
+	for _, m := range d.members() {
+		if err := m.await(ctx); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+	}
 	for i := range d.sites {
 		if err := d.HealLink(i); err != nil {
 			return err
-		}
-	}
-	for _, m := range d.members() {
-		if err := m.await(ctx); err != nil {
-			return fmt.Errorf("demo: %s: %w", m.process.Name(), err)
 		}
 	}
 	var g errgroup.Group

@@ -2,6 +2,8 @@ package demo
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -12,8 +14,12 @@ import (
 // of 100 ms would be too quick to see.
 const restartAfter = 3 * time.Second
 
-// awaitEvery is how often a process that is waited for is looked at.
-const awaitEvery = 50 * time.Millisecond
+const (
+	// awaitEvery is how often a process that is waited for is looked at, and
+	// awaitTimeout when it is given up: it has been started again many times.
+	awaitEvery   = 50 * time.Millisecond
+	awaitTimeout = time.Minute
+)
 
 // Health is whether a process runs.
 type Health struct {
@@ -34,11 +40,13 @@ type member struct {
 	health Health
 }
 
-// start runs the process for the first time or again.
+// start runs the process for the first time or again. After an error it does
+// not run.
 func (m *member) start(ctx context.Context) error {
 	err := m.process.Start(ctx)
 	h := Health{Up: err == nil, Since: time.Now()}
 	if err != nil {
+		err = errors.Join(err, m.process.Kill())
 		h.Fault = err.Error()
 	}
 	m.set(h)
@@ -70,7 +78,7 @@ func (m *member) supervise(started func()) {
 			case <-ctx.Done():
 				return
 			}
-			m.set(Health{Since: time.Now()})
+			m.died()
 			wait := time.NewTimer(restartAfter)
 			select {
 			case <-wait.C:
@@ -85,14 +93,33 @@ func (m *member) supervise(started func()) {
 	})
 }
 
+// died notes an end; what kept the process from starting stays said.
+func (m *member) died() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.health = Health{Since: time.Now(), Fault: m.health.Fault}
+}
+
 // await returns once the process runs.
 func (m *member) await(ctx context.Context) error {
-	for !m.Health().Up {
+	ctx, cancel := context.WithTimeout(ctx, awaitTimeout)
+	defer cancel()
+	for !m.runs() {
 		if !pause(ctx, awaitEvery) {
-			return ctx.Err()
+			return fmt.Errorf("%s does not run: %w: %s", m.process.Name(), ctx.Err(), m.Health().Fault)
 		}
 	}
 	return nil
+}
+
+// runs tells the process's present state, which Health may not know yet.
+func (m *member) runs() bool {
+	select {
+	case <-m.process.Done():
+		return false
+	default:
+		return m.Health().Up
+	}
 }
 
 // stop ends the process for good.

@@ -1,11 +1,6 @@
 package demo
 
 import (
-	"errors"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -105,59 +100,4 @@ func TestWhatIsOfNoSiteIsIgnored(t *testing.T) {
 			t.Errorf("%s has %v", s.Name, s.Devices)
 		}
 	}
-}
-
-func TestTheStateOfADemonstrationThatIsGoneIsNoState(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "state.json")
-	if _, err := ReadState(file); !errors.Is(err, ErrNotRunning) {
-		t.Errorf("no file: %v", err)
-	}
-	if err := os.WriteFile(file, []byte(`{"pid": 0`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ReadState(file); err == nil || errors.Is(err, ErrNotRunning) {
-		t.Errorf("a damaged file: %v", err)
-	}
-	if err := os.WriteFile(file, []byte(`{"pid": 4194305}`), 0o600); err != nil { // above the kernel's PID_MAX_LIMIT
-		t.Fatal(err)
-	}
-	if _, err := ReadState(file); !errors.Is(err, ErrNotRunning) {
-		t.Errorf("a dead process: %v", err)
-	}
-}
-
-func TestKillRefusesAProcessThatIsAnotherProgram(t *testing.T) {
-	r := Running{PID: os.Getpid(), Program: "/usr/bin/atrium-edge"}
-	if err := r.Kill(); err == nil || !strings.Contains(err.Error(), "no longer /usr/bin/atrium-edge") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestALinkIsCutAndHealedByName(t *testing.T) {
-	var asked []string
-	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked = append(asked, r.Method+" "+r.URL.Path)
-		if len(asked) > 2 {
-			http.Error(w, "no more", http.StatusConflict)
-		}
-	}))
-	defer control.Close()
-	s := State{Sites: []SiteState{{Site: "hq", Link: control.URL}}}
-	hq, err := s.Site("hq")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(hq.SetLink(true), hq.SetLink(false)); err != nil {
-		t.Fatal(err)
-	}
-	if len(asked) != 2 || asked[0] != "POST /cut" || asked[1] != "POST /heal" {
-		t.Errorf("asked %v", asked)
-	}
-	if err := hq.SetLink(true); err == nil || !strings.Contains(err.Error(), "no more") {
-		t.Errorf("a refusal: %v", err)
-	}
-	if _, err := s.Site("nowhere"); err == nil || !strings.Contains(err.Error(), "hq") {
-		t.Errorf("an unknown site: %v", err)
-	}
-	http.DefaultClient.CloseIdleConnections()
 }

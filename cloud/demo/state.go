@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -24,8 +25,7 @@ func StateFile() string {
 
 // State is the content of StateFile.
 type State struct {
-	PID   int         `json:"pid"` // of the demonstration itself
-	API   string      `json:"api"`
+	Demo  Running     `json:"demo"` // the demonstration itself; without URL while it starts
 	Dir   string      `json:"dir"`
 	Cloud Running     `json:"cloud"`
 	Sites []SiteState `json:"sites"`
@@ -46,10 +46,16 @@ type Running struct {
 	URL     string `json:"url"`
 }
 
-// ErrNotRunning says that no demonstration runs.
-var ErrNotRunning = errors.New("no demonstration runs here: `make demo` starts one")
+var (
+	// ErrNotRunning says that no demonstration runs.
+	ErrNotRunning = errors.New("no demonstration runs here: `make demo` starts one")
+	// ErrStarting says that it does not run yet.
+	ErrStarting = errors.New("the demonstration is starting: try again in a moment")
 
-// ReadState returns the running demonstration's state. ErrNotRunning.
+	errDown = errors.New("down already: the demonstration starts it again")
+)
+
+// ReadState returns the running demonstration's state. ErrNotRunning, ErrStarting.
 func ReadState(file string) (State, error) {
 	var s State
 	b, err := os.ReadFile(file)
@@ -62,8 +68,11 @@ func ReadState(file string) (State, error) {
 	if err != nil {
 		return s, fmt.Errorf("demo: %s: %w", file, err)
 	}
-	if syscall.Kill(s.PID, 0) != nil {
+	if s.Demo.check() != nil {
 		return s, fmt.Errorf("demo: %s is of one that is gone: %w", file, ErrNotRunning)
+	}
+	if s.Demo.URL == "" {
+		return s, fmt.Errorf("demo: %w", ErrStarting)
 	}
 	return s, nil
 }
@@ -93,17 +102,22 @@ func (s SiteState) SetLink(cut bool) error {
 // Kill ends the process as a power switch would, if it still is the program
 // that the demonstration started.
 func (r Running) Kill() error {
-	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", r.PID))
-	if err != nil {
-		return fmt.Errorf("demo: process %d: %w", r.PID, err)
-	}
-	if exe != r.Program {
-		return fmt.Errorf("demo: process %d is %s and no longer %s", r.PID, exe, r.Program)
+	if err := r.check(); err != nil {
+		return fmt.Errorf("demo: %s (process %d): %w", filepath.Base(r.Program), r.PID, err)
 	}
 	if err := syscall.Kill(r.PID, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("demo: kill %d: %w", r.PID, err)
 	}
 	return nil
+}
+
+// check says why it does not run.
+func (r Running) check() error {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", r.PID))
+	if err == nil && strings.TrimSuffix(exe, " (deleted)") == r.Program { // deleted: built anew meanwhile
+		return nil
+	}
+	return errDown
 }
 
 func (m *member) running() Running {
@@ -118,22 +132,62 @@ func (m *member) running() Running {
 // shown by what the commands then say.
 func (d *Demo) restarted() { _ = d.writeState() }
 
-func (d *Demo) writeState() error {
+// claim writes the first state, of a demonstration that starts: one at a time.
+func (d *Demo) claim() error {
 	d.state.Lock()
 	defer d.state.Unlock()
-	s := State{PID: os.Getpid(), API: d.API(), Dir: d.cfg.Dir, Cloud: d.cloud.running()}
-	for _, x := range d.sites {
-		s.Sites = append(s.Sites, SiteState{Site: x.Name, Link: x.linkURL, Faults: x.faultURL, Gateway: x.gateway.running()})
-	}
-	b, err := json.MarshalIndent(s, "", "  ")
+	tmp, err := d.writeBeside(State{Demo: self("")})
 	if err != nil {
 		return err
 	}
-	tmp := d.cfg.State + ".new"
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+	defer os.Remove(tmp)
+	for {
+		err := os.Link(tmp, d.cfg.State) // unlike a rename it fails if another was quicker
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		s, err := ReadState(d.cfg.State)
+		if err == nil || errors.Is(err, ErrStarting) {
+			return fmt.Errorf("one runs already (process %d): end it, or set XDG_RUNTIME_DIR to another folder for this one", s.Demo.PID)
+		}
+		// Of one that is gone.
+		if err := os.Remove(d.cfg.State); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+}
+
+func (d *Demo) writeState() error {
+	d.state.Lock()
+	defer d.state.Unlock()
+	s := State{Demo: self(d.API()), Dir: d.cfg.Dir, Cloud: d.cloud.running()}
+	for _, x := range d.sites {
+		s.Sites = append(s.Sites, SiteState{Site: x.Name, Link: x.linkURL, Faults: x.faultURL, Gateway: x.gateway.running()})
+	}
+	tmp, err := d.writeBeside(s)
+	if err != nil {
 		return err
 	}
 	return os.Rename(tmp, d.cfg.State)
+}
+
+// writeBeside writes a state to a file of this process's own.
+func (d *Demo) writeBeside(s State) (file string, err error) {
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return "", err
+	}
+	file = fmt.Sprintf("%s.%d", d.cfg.State, os.Getpid())
+	return file, os.WriteFile(file, b, 0o600)
+}
+
+// self is this process.
+func self(url string) Running {
+	program, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		program = os.Args[0]
+	}
+	return Running{PID: os.Getpid(), Program: strings.TrimSuffix(program, " (deleted)"), URL: url}
 }
 
 // removeState removes the file if it is this demonstration's.
@@ -141,7 +195,7 @@ func (d *Demo) removeState() error {
 	d.state.Lock()
 	defer d.state.Unlock()
 	s, err := ReadState(d.cfg.State)
-	if err != nil || s.PID != os.Getpid() || s.Dir != d.cfg.Dir {
+	if err != nil && !errors.Is(err, ErrStarting) || s.Demo.PID != os.Getpid() {
 		return nil
 	}
 	return os.Remove(d.cfg.State)

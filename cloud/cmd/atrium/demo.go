@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,17 +58,24 @@ func runDemo(cmd *cobra.Command, f demoFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	// A terminal that is closed sends SIGHUP.
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP)
+	defer stop()
+	cmd.SetContext(ctx)
 	defer func() {
-		if err != nil {
+		switch {
+		case ctx.Err() != nil && err != nil:
+			err = errors.Join(errors.New("demo: interrupted"), remove())
+		case err == nil:
+			err = remove()
+		case f.dir != "" || os.Remove(cfg.Dir) != nil: // something was written
 			err = fmt.Errorf("%w; logs and data are in %s", err, cfg.Dir)
-			return
 		}
-		err = remove()
 	}()
 	out := cmd.OutOrStdout()
 	begin := time.Now()
 	say := func(text string) { fmt.Fprintf(out, "%5.1f s  %s\n", time.Since(begin).Seconds(), text) }
-	d, err := demo.Start(cmd.Context(), cfg, say)
+	d, err := demo.Start(ctx, cfg, say)
 	if err != nil {
 		return err
 	}
@@ -88,6 +97,9 @@ func (f demoFlags) config() (cfg demo.Config, remove func() error, err error) {
 			return cfg, nil, fmt.Errorf("demo: %w", err)
 		}
 		cfg.Bin = filepath.Dir(self)
+	}
+	if cfg.Bin, err = filepath.Abs(cfg.Bin); err != nil {
+		return cfg, nil, fmt.Errorf("demo: %w", err)
 	}
 	remove = func() error { return nil }
 	if cfg.Dir != "" {

@@ -6,9 +6,9 @@ package screen
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -38,15 +38,16 @@ type Feed interface {
 
 // Show runs the live view on a terminal until a person ends it or ctx does.
 func Show(ctx context.Context, f Feed, in io.Reader, out io.Writer) (End, error) {
-	m := &model{ctx: ctx, feed: f, view: view{Picture: f.Picture(), note: "everything runs on this machine, as processes of their own; the keys below disturb them"}}
-	final, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out)).Run()
-	if err != nil && !errors.Is(err, tea.ErrProgramKilled) {
+	acting, stop := context.WithCancel(ctx)
+	m := &model{ctx: acting, feed: f, view: view{Picture: f.Picture(), note: "every part is a process on this machine: the keys disturb them"}}
+	// Signals end ctx.
+	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithoutSignalHandler()).Run()
+	stop()
+	m.actions.Wait() // none may come after the end
+	if err != nil && ctx.Err() == nil {
 		return Quit, fmt.Errorf("screen: %w", err)
 	}
-	if m, ok := final.(*model); ok {
-		return m.end, nil
-	}
-	return Quit, nil
+	return m.end, nil
 }
 
 // model is the view under bubbletea.
@@ -56,6 +57,7 @@ type model struct {
 	view          view
 	width, height int
 	end           End
+	actions       sync.WaitGroup
 }
 
 type (
@@ -114,10 +116,12 @@ func (m *model) key(k string) tea.Cmd {
 // do performs an action beside the frames.
 func (m *model) do(a demo.Action) tea.Cmd {
 	site := m.view.site
-	return func() tea.Msg {
+	result := make(chan done, 1)
+	m.actions.Go(func() {
 		said, err := m.feed.Do(m.ctx, a, site)
-		return done{said, err}
-	}
+		result <- done{said, err}
+	})
+	return func() tea.Msg { return <-result }
 }
 
 // View draws the screen.

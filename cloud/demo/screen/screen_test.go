@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -191,6 +192,35 @@ func TestKeysActOnTheSelectedSite(t *testing.T) {
 	press(m, "c")
 	if m.view.note != "no such link" || s.said[len(s.said)-1] != "no such link" {
 		t.Errorf("a failed action says %q", m.view.note)
+	}
+}
+
+// slow is a feed whose actions take until it is told.
+type slow struct {
+	script
+	ended chan struct{}
+}
+
+func (s *slow) Do(ctx context.Context, _ demo.Action, _ int) (string, error) {
+	<-ctx.Done()
+	close(s.ended)
+	return "", ctx.Err()
+}
+
+func TestNoActionComesAfterTheEndOfTheView(t *testing.T) {
+	s := &slow{ended: make(chan struct{})}
+	in, keys := io.Pipe()
+	go func() {
+		_, _ = io.WriteString(keys, "rv")
+	}()
+	if end, err := Show(t.Context(), s, in, io.Discard); err != nil || end != Verify {
+		t.Fatalf("end %d, %v", end, err)
+	}
+	keys.Close()
+	select {
+	case <-s.ended:
+	default:
+		t.Error("the action goes on")
 	}
 }
 

@@ -63,7 +63,7 @@ func measureStart(ctx context.Context, o options) (_ *start, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(state.API)
+	c, err := client.New(state.Demo.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -106,11 +106,11 @@ func await[T any](ctx context.Context, ask func() (T, bool)) (T, error) {
 
 // weigh adds up the demonstration and its children.
 func (s *start) weigh(state demo.State) error {
-	pids, err := children(state.PID)
+	pids, err := children(state.Demo.PID)
 	if err != nil {
 		return err
 	}
-	for _, pid := range append(pids, state.PID) {
+	for _, pid := range append(pids, state.Demo.PID) {
 		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		if err != nil {
 			return err
