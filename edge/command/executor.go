@@ -110,8 +110,12 @@ func (x *Executor) load() ([]Found, error) {
 		}
 		if f.Record.Phase == Executing {
 			c, _ := wire.ParseCommand(f.Record.Message) // ParseRecord has checked it
-			if _, _, err := x.resolve(&c); err != nil {
+			cmd, _, err := x.resolve(&c)
+			switch {
+			case err != nil:
 				f.Problem = err.Error()
+			case !cmd.Idempotent: // any more
+				f.Record.Idempotent = false
 			}
 		}
 	}

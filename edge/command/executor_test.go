@@ -72,29 +72,33 @@ type bench struct {
 	disk  *buffertest.Disk
 	buf   *buffer.Buffer
 	field *field
+	now   func() time.Duration
 	reg   *prometheus.Registry
 	x     *command.Executor
 }
 
-func newBench(t *testing.T) *bench {
+func parse(t *testing.T, text string) *profile.Profile {
 	t.Helper()
-	p, err := profile.Parse("profile.yaml", []byte(relay))
+	p, err := profile.Parse("profile.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, disk: buffertest.NewDisk(1), field: &field{profile: p}, reg: prometheus.NewRegistry()}
+	return p
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{t: t, disk: buffertest.NewDisk(1), field: &field{profile: parse(t, relay)}}
 	store, err := b.disk.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	start, log := time.Now(), slog.New(slog.DiscardHandler)
-	now := func() time.Duration { return time.Since(start) }
-	if b.buf, err = buffer.Open(t.Context(), buffer.Config{Now: now, Boot: id.Boot{1}}, store, log, nil); err != nil {
+	start := time.Now()
+	b.now = func() time.Duration { return time.Since(start) }
+	if b.buf, err = buffer.Open(t.Context(), buffer.Config{Now: b.now, Boot: id.Boot{1}}, store, quiet, nil); err != nil {
 		t.Fatal(err)
 	}
-	if b.x, err = command.New(t.Context(), command.Config{Boot: id.Boot{1}, Now: now}, b.buf.Ledger(), b.field, log, b.reg); err != nil {
-		t.Fatal(err)
-	}
+	b.start()
 	t.Cleanup(func() {
 		b.x.Close()
 		if err := b.buf.Close(context.Background()); err != nil {
@@ -102,6 +106,17 @@ func newBench(t *testing.T) *bench {
 		}
 	})
 	return b
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func (b *bench) start() {
+	b.t.Helper()
+	var err error
+	b.reg = prometheus.NewRegistry()
+	if b.x, err = command.New(b.t.Context(), command.Config{Boot: id.Boot{1}, Now: b.now}, b.buf.Ledger(), b.field, quiet, b.reg); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // send sends a command, and lets everything settle.
@@ -221,6 +236,31 @@ func TestAStopForgetsWhatWaitsAndRefusesWhatIsAboutToBegin(t *testing.T) {
 		kept, err := b.buf.Ledger().Load()
 		if err != nil || len(kept) != 2 {
 			t.Errorf("the ledger has %+v, %v", kept, err)
+		}
+	})
+}
+
+// What may be done twice is for the profile to say that does it.
+func TestWhatExecutedIsDoneAgainOnlyIfItsProfileStillCallsItIdempotent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, still := range []bool{true, false} {
+			b := newBench(t)
+			twice := parse(t, strings.Replace(relay, "confirm:", "idempotent: true, confirm:", 1))
+			b.field.profile = twice
+			b.send(1, "stuck")
+			b.x.Close()
+			if !still {
+				b.field.profile = parse(t, relay)
+			}
+			b.start()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if still {
+				b.want()
+			} else {
+				b.want(wire.ResultUnknown)
+			}
+			time.Sleep(2 * time.Hour)
 		}
 	})
 }
