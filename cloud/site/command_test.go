@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -259,4 +260,32 @@ func TestNobodyTakesACommandBeforeTheShardIsActive(t *testing.T) {
 	if err := s.reach(ctx, 1); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
+}
+
+func TestAnIntentThatNoSiteWouldTakeStaysOutOfTheLog(t *testing.T) { // I6
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, journaltest.NewMem(journaltest.Config{}), newMemHistory(t), "a", Config{})
+		l.publish(opening(gw1, run(1), boot1, dev1)...)
+		l.settled()
+		_, before, err := l.log.Bounds(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, spoil := range map[string]func(*journal.Intent){
+			"17 args":       func(in *journal.Intent) { in.Args = slices.Repeat(in.Args, wire.MaxArgs+1) },
+			"a long origin": func(in *journal.Intent) { in.By = strings.Repeat("a", wire.MaxText+1) },
+			"too late":      func(in *journal.Intent) { in.Deadline = in.Issued + (wire.MaxRemaining+1)*1000 },
+			"no name":       func(in *journal.Intent) { in.Device = "t 1" },
+		} {
+			in := intentOf(1)
+			spoil(&in)
+			if _, err := l.shard.Intend(t.Context(), "hq", in); !errors.Is(err, ErrInvalid) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		l.settled()
+		if _, after, err := l.log.Bounds(t.Context()); err != nil || after != before {
+			t.Fatalf("the log grew from %d to %d (%v)", before, after, err)
+		}
+	})
 }

@@ -94,14 +94,19 @@ func (s *Shard) resend(now time.Time) {
 
 // Intend puts a command into the log. It returns the command as its site has it
 // once the intent is durable and applied: a known id is the command that it
-// was, and a refused one says why.
+// was, and a refused one says why. ErrInvalid: it is beyond what a record may
+// hold, and the log never sees it.
 func (s *Shard) Intend(ctx context.Context, name id.Site, in journal.Intent) (Command, error) {
 	select {
 	case <-s.active:
 	default:
 		return Command{}, fmt.Errorf("site: shard %d: intend: %w", s.cfg.Shard, ErrInactive)
 	}
-	rec := journal.Record{Kind: journal.KindIntent, Origin: s.cfg.Node, Site: name, Body: in.Append(nil)}
+	body := in.Append(nil)
+	if _, err := journal.ParseIntent(body); err != nil {
+		return Command{}, fmt.Errorf("site: intend: %w: %w", ErrInvalid, err)
+	}
+	rec := journal.Record{Kind: journal.KindIntent, Origin: s.cfg.Node, Site: name, Body: body}
 	seq, err := s.owner.Publish(ctx, []journal.Record{rec})
 	if err != nil {
 		return Command{}, fmt.Errorf("site: shard %d: intend: %w", s.cfg.Shard, err)

@@ -103,6 +103,7 @@ func newSite(name id.Site, system *actor.ActorSystem, marks *marks) (*site, erro
 	}
 	s.commands = &commandActor{site: s, state: new(command.State)}
 	s.commands.ref = spawn[message](s, s.commands, "commands", "")
+	s.marks.add(entity{site: name, kind: aSite})
 	return s, nil
 }
 

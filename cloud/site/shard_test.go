@@ -265,6 +265,9 @@ func skipAndReplay(t *testing.T, cfg Config) {
 	if got := l.metric("atrium_site_failures_total"); got != 1 {
 		t.Fatalf("%v failures counted", got)
 	}
+	if got := l.metric("atrium_site_readings_total"); got != 8 {
+		t.Fatalf("%v readings counted, of 8: those that were read again are no others", got)
+	}
 	before, err := l.shard.Gateways(t.Context(), "hq")
 	if err != nil {
 		t.Fatal(err)

@@ -89,7 +89,9 @@ func (s *Shard) reload(ctx context.Context, old *site, pos journal.Position) (*s
 	fresh.dirty = true
 	s.sites[old.id] = fresh
 	replay := &replayOne{shard: s, site: fresh, now: now, incarnation: incarnation, epoch: epoch}
-	return fresh, replay.to(ctx, max(from, s.origin)+1, pos)
+	err = replay.to(ctx, max(from, s.origin)+1, pos)
+	fresh.totals = totals{} // they were counted when they were applied first
+	return fresh, err
 }
 
 // replayOne replays one site's records into it.

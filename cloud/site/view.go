@@ -19,6 +19,8 @@ var (
 	ErrEnded = errors.New("the shard is no longer served here")
 	// ErrUnknown says that the shard holds no site, gateway or device of the name.
 	ErrUnknown = errors.New("unknown name")
+	// ErrInvalid says that what was asked for can't be.
+	ErrInvalid = errors.New("invalid request")
 	// ErrInactive says that the shard still recovers.
 	ErrInactive = errors.New("the shard is not active yet")
 )

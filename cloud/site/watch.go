@@ -114,11 +114,12 @@ func (w *Watch) add(e entity) {
 		return
 	}
 	if len(w.queue) >= MaxWatched {
-		w.err = ErrBehind
+		w.fail(ErrBehind)
+		return
 	}
 	w.dirty[e] = true
 	w.queue = append(w.queue, e)
-	if len(w.queue) == 1 || w.err != nil {
+	if len(w.queue) == 1 {
 		w.poke()
 	}
 }
@@ -126,7 +127,12 @@ func (w *Watch) add(e entity) {
 func (w *Watch) end(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.err = err
+	w.fail(err)
+}
+
+// fail ends the watch and lets go of what it has not told.
+func (w *Watch) fail(err error) {
+	w.err, w.dirty, w.queue, w.round = err, nil, nil, 0
 	w.poke()
 }
 
@@ -198,10 +204,10 @@ func (w *Watch) Take(ctx context.Context) ([]Change, error) {
 	changes := make([]Change, 0, len(names))
 	err = w.shard.ask(ctx, func() {
 		for _, e := range names {
-			if st := w.shard.sites[e.site]; st != nil {
-				changes = append(changes, st.change(e))
-			} else if e.kind == theReady {
+			if e.kind == theReady {
 				changes = append(changes, Change{Ready: true})
+			} else if st := w.shard.sites[e.site]; st != nil && st.has(e) {
+				changes = append(changes, st.change(e))
 			}
 		}
 	})
@@ -233,7 +239,19 @@ func (s *site) each(f func(entity)) {
 	}
 }
 
-// change shows what became of an entity.
+// has reports whether a gateway or a device is there: a turn that failed may
+// have made it, and nobody was told of it.
+func (s *site) has(e entity) bool {
+	switch e.kind {
+	case aGateway:
+		return s.gateways[e.name] != nil
+	case aDevice:
+		return s.twins[e.name] != nil
+	}
+	return true
+}
+
+// change shows what became of an entity that the site has or had.
 func (s *site) change(e entity) (c Change) {
 	switch e.kind {
 	case aSite:

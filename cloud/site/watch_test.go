@@ -182,3 +182,40 @@ func TestAWatchEndsWithItsShard(t *testing.T) {
 		}
 	})
 }
+
+// What a failed turn had made is no more when the watcher asks for it.
+func TestAWatcherIsNotToldOfADeviceThatAFailedTurnMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, journaltest.NewMem(journaltest.Config{}), newMemHistory(t), "a", Config{})
+		l.documents.put("room", "floor/kitchen", kitchen)
+		l.settled()
+		w, _ := l.watched()
+		told(t, w)
+		if err := l.shard.ask(t.Context(), func() { l.shard.sites["hq"].rooms.actors["floor/kitchen"] = nil }); err != nil {
+			t.Fatal(err)
+		}
+		l.publish(opening(gw1, run(1), boot1, dev1)[:2]...) // its room fails on the device
+		l.settled()
+		got := told(t, w)
+		if slices.Sort(got); !slices.Equal(got, []string{"gateway hq/gw1", "room hq/floor/kitchen", "site hq: 0 live, 0 alarms"}) {
+			t.Fatalf("told %q", got)
+		}
+	})
+}
+
+func TestAWatcherHearsOfASiteWithItsFirstRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, journaltest.NewMem(journaltest.Config{}), newMemHistory(t), "a", Config{})
+		w, wake := l.watched("hq")
+		if got := told(t, w); !slices.Equal(got, []string{"ready"}) {
+			t.Fatalf("first told %q", got)
+		}
+		<-wake
+		l.documents.put("room", "floor/kitchen", kitchen)
+		<-wake
+		l.settled()
+		if got := told(t, w); !slices.Equal(got, []string{"site hq: 0 live, 0 alarms", "room hq/floor/kitchen"}) {
+			t.Fatalf("then told %q", got)
+		}
+	})
+}
