@@ -82,6 +82,9 @@ func (f *Feed) stream(ctx context.Context) error {
 			f.picture.Apply(time.Now(), e)
 			f.mu.Unlock()
 		}
+		f.mu.Lock()
+		f.picture.Broken()
+		f.mu.Unlock()
 		if !pause(ctx, streamAgain) {
 			return nil
 		}

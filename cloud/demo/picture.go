@@ -26,7 +26,7 @@ type Picture struct {
 	Cloud Health
 	Sites []SitePicture
 	Log   []LogLine // oldest first
-	Ready bool      // the cloud has told everything once
+	Ready bool      // the cloud has told everything, and tells what changes
 }
 
 // LogLine is something that happened.
@@ -194,10 +194,30 @@ func (p *Picture) Apply(now time.Time, e client.Event) {
 		if s := p.site(e.Command.Device); s != nil {
 			p.command(now, s, *e.Command)
 		}
-	case e.Gone != nil && e.Gone.Kind == "room":
+	case e.Gone != nil:
 		if s := p.site(e.Gone.Name); s != nil {
-			s.Rooms = slices.DeleteFunc(s.Rooms, func(r RoomPicture) bool { return r.Room.Room == e.Gone.Name })
+			s.gone(*e.Gone)
 		}
+	}
+}
+
+// gone takes away what no document names any more.
+func (p *SitePicture) gone(g client.Gone) {
+	switch g.Kind {
+	case "room":
+		p.Rooms = slices.DeleteFunc(p.Rooms, func(r RoomPicture) bool { return r.Room.Room == g.Name })
+	case "alarm":
+		key := alarmKey(client.Alarm{Pipeline: g.Name, Device: g.Device, Stage: g.Stage})
+		p.Alarms = slices.DeleteFunc(p.Alarms, func(a client.Alarm) bool { return alarmKey(a) == key })
+	}
+}
+
+// Broken says that the stream ended. The next one begins with everything: what
+// may be gone by then is forgotten, values only get older.
+func (p *Picture) Broken() {
+	p.Ready = false
+	for i := range p.Sites {
+		p.Sites[i].Alarms = nil
 	}
 }
 
@@ -209,13 +229,13 @@ func (p *SitePicture) room(r client.Room) {
 	p.Rooms = put(p.Rooms, fresh, func(x RoomPicture) string { return x.Room.Room })
 }
 
-func alarmKey(a client.Alarm) string { return a.Pipeline + " " + a.Device }
+func alarmKey(a client.Alarm) string { return fmt.Sprint(a.Pipeline, " ", a.Device, " ", a.Stage) }
 
 func (p *Picture) alarm(now time.Time, s *SitePicture, a client.Alarm) {
 	i := slices.IndexFunc(s.Alarms, func(x client.Alarm) bool { return alarmKey(x) == alarmKey(a) })
 	switch {
 	case a.State == "active":
-		if i < 0 {
+		if i < 0 && p.Ready { // else it was there already
 			p.say(now, fmt.Sprintf("alarm: %s: %s (%.1f)", a.Device, a.Text, a.Value))
 		}
 		s.Alarms = put(s.Alarms, a, alarmKey)

@@ -23,6 +23,7 @@ func fresh() Picture {
 
 func TestAnAlarmIsSaidWhenItIsRaisedAndWhenItEnds(t *testing.T) {
 	p, now := fresh(), time.Now()
+	p.Ready = true
 	alarm := client.Alarm{Pipeline: "hq/warm", Device: "hq/t1", State: "active", Text: "too warm", Value: 25}
 	p.Apply(now, client.Event{Alarm: &alarm})
 	alarm.Value = 26
@@ -34,6 +35,29 @@ func TestAnAlarmIsSaidWhenItIsRaisedAndWhenItEnds(t *testing.T) {
 	p.Apply(now, client.Event{Alarm: &alarm})
 	if len(p.Sites[0].Alarms) != 0 || len(p.Log) != 2 || !strings.HasPrefix(p.Log[1].Text, "cleared: hq/t1") {
 		t.Errorf("alarms %+v, log %+v", p.Sites[0].Alarms, p.Log)
+	}
+}
+
+func TestAnAlarmWhosePipelineIsGoneIsNotShown(t *testing.T) {
+	p, now := fresh(), time.Now()
+	p.Ready = true
+	alarm := client.Alarm{Pipeline: "hq/warm", Device: "hq/t1", Stage: 1, State: "active"}
+	p.Apply(now, client.Event{Alarm: &alarm})
+	p.Apply(now, client.Event{Gone: &client.Gone{Kind: "alarm", Name: "hq/warm", Device: "hq/t1", Stage: 1}})
+	if len(p.Sites[0].Alarms) != 0 {
+		t.Errorf("deleted while the stream is open: %+v", p.Sites[0].Alarms)
+	}
+	p.Apply(now, client.Event{Alarm: &alarm})
+	p.Broken()
+	p.Apply(now, client.Event{Ready: &struct{}{}})
+	if len(p.Sites[0].Alarms) != 0 {
+		t.Errorf("deleted while the cloud was down: %+v", p.Sites[0].Alarms)
+	}
+	said := len(p.Log)
+	p.Broken()
+	p.Apply(now, client.Event{Alarm: &alarm})
+	if len(p.Sites[0].Alarms) != 1 || len(p.Log) != said {
+		t.Errorf("still active after the cloud was down: %+v, log %+v", p.Sites[0].Alarms, p.Log)
 	}
 }
 

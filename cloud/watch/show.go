@@ -51,7 +51,8 @@ func Show(ctx context.Context, s Source, sites []id.Site, api string, in io.Read
 	defer stop()
 	f := &feed{}
 	m := &model{feed: f, view: view{api: api}}
-	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out))
+	// Signals end ctx.
+	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithoutSignalHandler())
 	followed := make(chan error, 1)
 	go func() {
 		err := Follow(ctx, s, sites, f)

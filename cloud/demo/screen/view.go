@@ -45,8 +45,11 @@ func (v view) render(width, height int) string {
 		out = append(out, l.Render(width))
 	}
 	side := v.twins(room)
-	log := v.log(max(0, room-len(body)))
-	body = append(body, log...)
+	body = append(body, v.log(max(0, room-len(body)))...)
+	if hints := hintLines(); len(body)+len(hints) < room {
+		body = append(body, make([]terminal.Line, room-len(body)-len(hints))...)
+		body = append(body, hints...)
+	}
 	for i := range room {
 		var l terminal.Line
 		if i < len(body) {
@@ -119,7 +122,7 @@ func (v view) body() (out []terminal.Line) {
 			out = append(out, roomLine(s, &s.Rooms[j]))
 		}
 		for _, a := range s.Alarms {
-			out = append(out, alarmLine(a))
+			out = append(out, alarmLine(s, a))
 		}
 		out = append(out, nil)
 	}
@@ -176,13 +179,18 @@ func bufferLine(s *demo.SitePicture) terminal.Line {
 		l.Add(terminal.Warn, "? the gateway does not answer")
 		return l
 	}
+	if b.Readings == 0 {
+		l.Add(terminal.Plain, "empty")
+		l.Add(terminal.Faint, "  ("+s.Edge.Mode+")")
+		return l
+	}
 	k := terminal.Plain
 	if !s.Edge.Connected {
 		k = terminal.Warn
 	}
 	l.Add(k, fmt.Sprintf("%s readings, %s, oldest %s", terminal.Number(b.Readings), terminal.Size(b.Bytes), terminal.Seconds(time.Duration(b.OldestAgeMS)*time.Millisecond)))
 	l.Add(terminal.Faint, "  ("+s.Edge.Mode+")")
-	if eta := s.Edge.DrainETAMS; eta != nil && b.Readings > 0 && s.Edge.Connected {
+	if eta := s.Edge.DrainETAMS; eta != nil && s.Edge.Connected {
 		l.Add(terminal.Good, "  drained in "+terminal.Seconds(time.Duration(*eta)*time.Millisecond))
 	}
 	return l
@@ -223,13 +231,13 @@ func roomLine(s *demo.SitePicture, r *demo.RoomPicture) terminal.Line {
 	return l
 }
 
-func alarmLine(a client.Alarm) terminal.Line {
+func alarmLine(s *demo.SitePicture, a client.Alarm) terminal.Line {
 	var l terminal.Line
 	k := terminal.Warn
 	if a.Severity == "critical" {
 		k = terminal.Bad
 	}
-	l.Add(k, fmt.Sprintf("    ! %s: %s (%.1f, limit %.1f)", a.Device, a.Text, a.Value, a.Threshold))
+	l.Add(k, fmt.Sprintf("    ! %s raised at %.1f, limit %.1f: %s", strings.TrimPrefix(a.Device, s.Name+"/"), a.Value, a.Threshold, a.Text))
 	return l
 }
 
@@ -240,6 +248,15 @@ func (v view) log(lines int) []terminal.Line {
 		var l terminal.Line
 		l.Add(terminal.Faint, " "+e.At.Local().Format(time.TimeOnly)+" ")
 		l.Add(terminal.Plain, e.Text)
+		out = append(out, l)
+	}
+	return out
+}
+
+func hintLines() (out []terminal.Line) {
+	for _, h := range hints() {
+		var l terminal.Line
+		l.Add(terminal.Faint, " "+h)
 		out = append(out, l)
 	}
 	return out
