@@ -23,6 +23,9 @@ const (
 	commandSteps
 )
 
+// writeTakes is how far a write of the ledger comes before the power is cut.
+const writeTakes = 2 * time.Millisecond
+
 // heard is what a gateway was told of a command, and what it said.
 type heard struct {
 	until   time.Time // the latest moment at which a copy let it begin
@@ -110,6 +113,7 @@ type mortalLedger struct {
 func (l mortalLedger) Write(put []buffer.LedgerValue, gone []id.Command) error {
 	cut := l.process.gw.meets(put)
 	if cut != nil && !cut.after {
+		time.Sleep(writeTakes) // what does not wait for it has happened
 		l.process.die()
 	}
 	var err error

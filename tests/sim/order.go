@@ -149,7 +149,8 @@ func (n *node) shardOf(ctx context.Context, name id.Site) (*site.Shard, error) {
 	return all[shard], nil
 }
 
-// sender is a node's gate as an owner sees it: what it sends is noted.
+// sender is a node's gate as an owner sees it: what it sends is noted. A replay
+// sends nothing (I7).
 type sender struct {
 	node  *node
 	shard int
@@ -158,5 +159,10 @@ type sender struct {
 // Command implements site.Sender.
 func (s sender) Command(gw id.Gateway, c wire.Command) error {
 	s.node.cloud.tap.sends(reign{s.shard, s.node.name}, c.ID)
+	select {
+	case <-s.node.owned()[s.shard].Active():
+	default:
+		s.node.cloud.trace.complain("I7", "%s sends command %s while it recovers", s.node.name, c.ID)
+	}
 	return s.node.gate.Command(gw, c)
 }

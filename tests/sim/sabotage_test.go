@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 // calm is a plan in which nothing happens but what a test adds.
 func calm(events ...sim.Event) sim.Plan {
+	slices.SortStableFunc(events, func(a, b sim.Event) int { return cmp.Compare(a.At, b.At) })
 	return sim.Plan{
 		Seed: 1, Length: 8 * time.Second, Events: events,
 		Gateways: []sim.GatewayPlan{{

@@ -1,0 +1,49 @@
+package sim_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/atrium-iot/atrium/tests/sim"
+)
+
+// mustBeRight runs a plan that nobody sabotaged.
+func mustBeRight(t *testing.T, plan sim.Plan) {
+	t.Helper()
+	if out := run(t, plan, sim.Sabotage{}); len(out.Complaints) > 0 {
+		t.Fatalf("%s\n%s", strings.Join(out.Complaints, "\n"), strings.Join(out.Trace(lastLines), "\n"))
+	}
+}
+
+// A command waits for its gateway when its owner's power is cut: the next one
+// finds it in the log and sends it once it is in charge.
+func TestAnOwnerSendsNothingWhileItRecovers(t *testing.T) { // I7
+	plan := told(sim.Stamp, sim.Event{At: 3 * time.Second, Kind: sim.Blackout, For: 4 * time.Second}, sim.Event{At: 5 * time.Second, Kind: sim.CloudCrash})
+	plan.Cloud.SnapshotEvery = time.Minute
+	mustBeRight(t, plan)
+}
+
+// Power is cut when the ledger is asked to keep that a stamp is pressed.
+func TestNothingIsTouchedBeforeTheLedgerSaysSo(t *testing.T) {
+	mustBeRight(t, told(sim.Stamp, sim.Event{At: 3 * time.Second, Kind: sim.CommandCrash, N: 0}))
+}
+
+// The link is cut while a stamp is pressed, until the command does not come
+// again: its result waits.
+func TestAResultStaysUntilItIsSettled(t *testing.T) {
+	plan := told(sim.Stamp, sim.Event{At: 4100 * time.Millisecond, Kind: sim.Blackout, For: 3 * time.Second})
+	plan.Events[0].For = time.Second
+	mustBeRight(t, plan)
+}
+
+func TestADocumentThatIsDeletedGoesFromItsSite(t *testing.T) {
+	mustBeRight(t, documented(sim.Event{At: 4 * time.Second, Kind: sim.Write, N: 2, After: true}))
+}
+
+// The link is cut for longer than windows wait.
+func TestWindowsHoldEachRowOnce(t *testing.T) { // I1
+	plan := documented(sim.Event{At: 3 * time.Second, Kind: sim.Blackout, For: 9 * time.Second})
+	plan.Length = 14 * time.Second
+	mustBeRight(t, plan)
+}
