@@ -268,9 +268,9 @@ func (d *Demo) Settle(ctx context.Context) error {
 
 // Stop ends everything that still runs.
 func (d *Demo) Stop() error {
-	err := d.removeState()
+	var err error
 	for _, m := range d.members() {
 		err = errors.Join(err, m.stop())
 	}
-	return err
+	return errors.Join(err, d.removeState()) // last: what is started again on the way writes it
 }

@@ -160,10 +160,8 @@ func (r *RoomPicture) Aggregate(point string) *client.Aggregate {
 func (p *SitePicture) Age(now time.Time) (time.Duration, bool) {
 	var newest time.Time
 	for _, d := range p.Devices {
-		for _, pt := range d.Points {
-			if pt.SampledAt.After(newest) {
-				newest = pt.SampledAt
-			}
+		if at := d.Newest(); at.After(newest) {
+			newest = at
 		}
 	}
 	return now.Sub(newest), !newest.IsZero()

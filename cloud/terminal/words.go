@@ -70,6 +70,17 @@ func Value(p client.Point) string {
 	return strconv.FormatFloat(*p.Value, 'f', decimals(*p.Value), 64) + Unit(p.Unit)
 }
 
+// Liveness is the mark of a device that is live, silent or not known yet.
+func Liveness(liveness string) (Look, string) {
+	switch liveness {
+	case "live":
+		return Good, "●"
+	case "silent":
+		return Bad, "○"
+	}
+	return Faint, "○"
+}
+
 // Reported is a point's value, and its quality where that is not good.
 func Reported(p client.Point) string {
 	if p.Quality == "good" || p.Quality == "" {

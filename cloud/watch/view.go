@@ -133,15 +133,9 @@ func head(width int) terminal.Line {
 
 func (v view) deviceLine(d client.Device, width int) terminal.Line {
 	var l terminal.Line
-	switch d.Liveness {
-	case "live":
-		l.Add(terminal.Good, " ● ")
-	case "silent":
-		l.Add(terminal.Bad, " ○ ")
-	default:
-		l.Add(terminal.Faint, " ○ ")
-	}
-	l.Add(terminal.Plain, d.Device)
+	l.Add(terminal.Plain, " ")
+	l.Add(terminal.Liveness(d.Liveness))
+	l.Add(terminal.Plain, " "+d.Device)
 	l.To(nameWidth - 1)
 	l.Add(terminal.Plain, " ")
 	if at := d.Newest(); !at.IsZero() {

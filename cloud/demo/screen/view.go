@@ -282,28 +282,17 @@ func (v view) twins(lines int) []terminal.Line {
 
 func (v view) twinLine(d client.Device) terminal.Line {
 	var l terminal.Line
-	switch d.Liveness {
-	case "live":
-		l.Add(terminal.Good, "● ")
-	case "silent":
-		l.Add(terminal.Bad, "○ ")
-	default:
-		l.Add(terminal.Faint, "○ ")
-	}
-	l.Add(terminal.Plain, d.Device)
+	l.Add(terminal.Liveness(d.Liveness))
+	l.Add(terminal.Plain, " "+d.Device)
 	l.To(24)
-	var newest time.Time
 	for _, p := range d.Points {
-		if p.SampledAt.After(newest) {
-			newest = p.SampledAt
-		}
 		k := terminal.Plain
 		if p.Quality == "bad" {
 			k = terminal.Bad
 		}
 		l.Add(k, " "+terminal.Value(p))
 	}
-	if !newest.IsZero() {
+	if newest := d.Newest(); !newest.IsZero() {
 		age := v.Now.Sub(newest)
 		k := terminal.Faint
 		if age > 10*time.Second {
