@@ -1,7 +1,7 @@
-// Package host opens the I2C buses and GPIO chips of the machine that the program runs on. It is
-// the only importer of periph's host package, whose drivers it initialises by
-// itself: host.Init would also start drivers that map /dev/mem at addresses
-// which are wrong on some boards, and fail on others.
+// Package host opens the I2C buses and GPIO chips of the machine that the
+// program runs on. It is the only importer of periph's host package, whose
+// drivers it initialises by itself: host.Init would also start drivers that map
+// /dev/mem at addresses which are wrong on some boards, and fail on others.
 package host
 
 import (

@@ -129,7 +129,21 @@ func (l *Lines) Line(offset int) (gpio.PinIO, error) {
 	defer l.mu.Unlock()
 	p := l.chip.ByNumber(offset)
 	l.used[offset] = p
-	return p, nil
+	return pin{p}, nil
+}
+
+// pin is a line of periph's, which takes itself for an output even if the kernel
+// refused it ("device or resource busy"), and would never ask again.
+type pin struct{ *gpioioctl.GPIOLine }
+
+// Out implements gpio.PinOut. A line that cannot be driven is given back, and
+// requested with the next.
+func (p pin) Out(l gpio.Level) error {
+	err := p.GPIOLine.Out(l)
+	if err != nil {
+		p.Close()
+	}
+	return err
 }
 
 // Close gives the lines that were handed out back to the kernel, which may make

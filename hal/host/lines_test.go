@@ -8,6 +8,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"periph.io/x/conn/v3/gpio"
+	"periph.io/x/host/v3/gpioioctl"
 )
 
 func TestAGPIOChipThatDoesNotExistIsNamedWithWhatToDo(t *testing.T) {
@@ -60,6 +63,17 @@ func TestAGPIOChipIsFoundByItsNameOrByALabelThatItAloneHas(t *testing.T) {
 		got, err := find(chips, path, name)
 		if want.err == "" && (err != nil || got.Name() != want.found) || want.err != "" && (err == nil || !strings.Contains(err.Error(), want.err)) {
 			t.Errorf("%s: found %v, %v; want %+v", name, got, err, want)
+		}
+	}
+}
+
+// Without the pin around it periph's line believes after a refusal that it is an
+// output, and drives file descriptor 0 from then on.
+func TestALineThatTheKernelRefusedIsAskedForAgain(t *testing.T) {
+	p := pin{new(gpioioctl.GPIOLine)} // of a chip that is file descriptor 0, and no chip
+	for range 2 {
+		if err := p.Out(gpio.High); err == nil || !strings.Contains(err.Error(), "line_request") {
+			t.Errorf("Out = %v, want that the line was requested", err)
 		}
 	}
 }
