@@ -13,10 +13,10 @@
 // there. What may come by itself is waited for: the cloud, a device, a board
 // process.
 //
-// Goroutines: one an owner of a bus, the device dispatcher's workers, the
+// Goroutines: two an owner of a bus, the device dispatcher's workers, the
 // sampler's schedule, the buffer's cutter and committer, the uplink's, one that
-// looks at the clock, the commands', one that serves HTTP, and Run's, which waits for SIGHUP
-// and the end.
+// looks at the clock, the commands', one that serves HTTP, and Run's, which waits
+// for SIGHUP and the end. None is a device's.
 package agent
 
 import (
