@@ -8,6 +8,7 @@ import (
 
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/pipeline"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
@@ -165,5 +166,77 @@ func TestSchemasEndWithTheirLastRun(t *testing.T) {
 		if len(g.state.Runs) != 0 || len(g.state.Schemas) != 0 {
 			t.Errorf("%s: %d runs, %d schemas left", name, len(g.state.Runs), len(g.state.Schemas))
 		}
+	}
+}
+
+// I5: a log that takes nothing holds documents in the catalog, and each of them
+// comes once when it takes again.
+func TestDocumentsWaitInTheCatalogWhileTheLogTakesNothing(t *testing.T) {
+	s := offline(t, "node")
+	defer s.done()
+	documents := newFakeDocuments()
+	s.documents = documents
+	long := strings.Repeat("#", journal.MaxText)
+	const changes = 3 * maxQueued / journal.MaxText
+	for range changes {
+		documents.put("room", "floor", long)
+		s.copyDocuments()
+	}
+	if n := len(s.keeper.records); !s.uncopied || n > maxQueued/journal.MaxText+1 {
+		t.Fatalf("%d records wait, more are to come: %v", n, s.uncopied)
+	}
+	for s.uncopied {
+		s.keeper.records, s.keeper.queued = nil, 0
+		s.copyDocuments()
+	}
+	if n := len(s.keeper.records); n != 1 {
+		t.Fatalf("then come %d records", n)
+	}
+	if d, err := journal.ParseDocument(s.keeper.records[0].Body); err != nil || d.Revision != changes {
+		t.Fatalf("then comes revision %d of %d, %v", d.Revision, changes, err)
+	}
+}
+
+func TestPipelinesAndTextsBeyondTheLimitsAreRefused(t *testing.T) { // I5
+	s := offline(t, "node")
+	defer s.done()
+	seq := uint64(0)
+	put := func(recs ...journal.Record) {
+		seq++
+		s.play(t, []journal.Message{{Seq: seq, Time: time.UnixMilli(1), Records: recs}})
+	}
+	for i := range uint64(pipeline.MaxPipelines + 1) {
+		name := "p" + itoa(i)
+		put(documentOf("pipeline", name, i+1, strings.Replace(seconds, "hq/seconds", "hq/"+name, 1)))
+	}
+	if n := len(s.sites["hq"].pipelines.actors); n != pipeline.MaxPipelines {
+		t.Fatalf("%d pipelines", n)
+	}
+	full := strings.Repeat("#"+strings.Repeat(" ", 1000)+"\n", 64)
+	for i := range uint64(MaxDocumentText/len(full) + 2) {
+		name := "r" + itoa(i)
+		put(documentOf("room", name, 1000+i, "kind: room\nname: hq/"+name+"\n"+full))
+	}
+	size := 0
+	for _, d := range s.sites["hq"].documents {
+		size += len(d.Text)
+	}
+	dead := s.history.(*memHistory).dead
+	if size > MaxDocumentText || size < MaxDocumentText-2*journal.MaxText || len(dead) != 3 {
+		t.Fatalf("%d bytes of documents, %d dead letters", size, len(dead))
+	}
+	for _, d := range dead {
+		if !strings.HasPrefix(d.Reason, "limit: ") {
+			t.Fatalf("dead letter %q", d.Reason)
+		}
+	}
+	// Rows beyond the states of pipelines are dropped and counted.
+	s.sites["hq"].pipelines.states = MaxPipelineDevices
+	put(opening(gw1, run(1), boot1, dev1)...)
+	if err := s.turn(t.Context(), s.sites["hq"], record{pos: journal.Position{Seq: seq + 1}, kind: journal.KindFrame, gateway: "gw1", body: frameOf(gw1, run(1), 1, 1, 1, 7).Body}); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.sites["hq"].pipelines.actors["p0"].state.Devices); n != 0 {
+		t.Fatalf("%d devices beyond the limit", n)
 	}
 }

@@ -27,9 +27,14 @@ type copied struct {
 // copyDocuments publishes a record for each document that differs between the
 // catalog and its site: the log says at which place in the order it takes
 // effect. What was published once is not published again by this owner, whether
-// the site took it or not.
+// the site took it or not. While the log does not take what is queued, further
+// sites wait for the next second.
 func (s *Shard) copyDocuments() {
+	s.uncopied = false
 	for _, name := range s.documents.Sites(s.cfg.Shard) {
+		if s.uncopied = !s.keeper.hasRoom(); s.uncopied {
+			return
+		}
 		s.copyDocumentsOf(name)
 	}
 }

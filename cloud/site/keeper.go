@@ -40,6 +40,7 @@ type keeper struct {
 
 	mu      sync.Mutex
 	records []journal.Record
+	queued  int // bytes of their bodies
 	job     *snapshotJob
 	applied uint64
 	wanted  bool // the lag
@@ -56,14 +57,28 @@ func newKeeper(s *Shard) *keeper {
 // measureEvery is how often the log's end is asked for the lag.
 const measureEvery = 5 * time.Second
 
+// maxQueued is how many bytes of the owner's records may wait for the log before
+// documents wait in the catalog: what it takes in a second.
+const maxQueued = 4 << 20
+
 // add queues records of the owner. They are few: a tick a second, a skip for
-// each record that fails, an outbox record a command, and documents when they
-// change.
+// each record that fails, an outbox record a command, and documents as long as
+// there is room.
 func (k *keeper) add(recs ...journal.Record) {
 	k.mu.Lock()
 	k.records = append(k.records, recs...)
+	for i := range recs {
+		k.queued += len(recs[i].Body)
+	}
 	k.mu.Unlock()
 	k.wake()
+}
+
+// hasRoom reports whether another site's documents may be queued.
+func (k *keeper) hasRoom() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.queued < maxQueued
 }
 
 // store hands over a snapshot; the result comes on stored.
@@ -130,7 +145,7 @@ func (k *keeper) run(ctx context.Context) error {
 func (k *keeper) publish(ctx context.Context) error {
 	k.mu.Lock()
 	recs := k.records
-	k.records = nil
+	k.records, k.queued = nil, 0
 	k.mu.Unlock()
 	left := recs
 	for len(left) > 0 {

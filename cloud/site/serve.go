@@ -74,6 +74,9 @@ func (s *Shard) serve(ctx context.Context) error {
 		case now := <-tick.C:
 			s.tick(now)
 			s.resend(now)
+			if s.uncopied {
+				s.copyDocuments()
+			}
 			if err := s.snapshotIfDue(now); err != nil {
 				return err
 			}

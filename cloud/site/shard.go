@@ -127,9 +127,10 @@ type Shard struct {
 	waiters     []waiter
 
 	// Of the owner, as long as it serves.
-	serving bool
-	sent    map[id.Command]time.Time      // when a command was last sent
-	copies  map[id.Site]map[docKey]copied // published documents
+	serving  bool
+	sent     map[id.Command]time.Time      // when a command was last sent
+	copies   map[id.Site]map[docKey]copied // published documents
+	uncopied bool                          // some documents wait for the keeper
 }
 
 // New makes the shard's work; Run does it.
