@@ -27,6 +27,7 @@ func TestPagesOfOtherOriginsChangeNothing(t *testing.T) {
 		{"a name that was rebound", "GET", "evil.example:7480", nil, 421},
 		{"localhost", "GET", "localhost:7480", nil, 200},
 		{"IPv6", "GET", "[::1]:7480", nil, 200},
+		{"IPv6 on port 80", "GET", "[::1]", nil, 200},
 		{"an address of others", "GET", "192.0.2.1", nil, 421},
 	} {
 		served = 0

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -74,7 +75,10 @@ func (s *streams) begin(ctx, stop context.Context, in *streamInput) (*huma.Strea
 	events, err := s.views.Watch(ctx, sites)
 	if err != nil {
 		s.open.Add(-1)
-		return nil, answered(err, "one of these sites", "/v1/sites")
+		if errors.Is(err, ErrNotFound) {
+			return nil, huma.Error404NotFound(fmt.Sprintf("%v: a site begins with its first gateway's hello, or with its document; a stream of all sites tells of it then", err))
+		}
+		return nil, answered(err, "stream", "")
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		defer s.open.Add(-1)

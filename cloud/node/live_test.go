@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -206,7 +207,7 @@ func TestTheStreamTellsTheStateAndItsChangesAndEndsWithTheNode(t *testing.T) {
 	if err != nil || len(nodes) != 1 || nodes[0].Node != "n1" || len(nodes[0].Shards) != 2 {
 		t.Errorf("nodes %+v, %v", nodes, err)
 	}
-	if status, body := l.get("/v1/stream?site=nowhere"); status != http.StatusNotFound {
+	if status, body := l.get("/v1/stream?site=nowhere"); status != http.StatusNotFound || !strings.Contains(body, "site nowhere: not found: a site begins with") {
 		t.Errorf("a stream of an unknown site is %d %s", status, body)
 	}
 	l.stop()

@@ -16,7 +16,7 @@ import (
 )
 
 // maxEvent bounds one event of a stream, in bytes: a room of 16,384 devices
-// with the longest names has 1.1 MB.
+// with the longest names has 2.2 MB.
 const maxEvent = 4 << 20
 
 // ErrStreamEnded says that the node ended a stream: it stopped, or its state
