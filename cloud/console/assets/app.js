@@ -4,13 +4,18 @@ import { Chart } from './chart.js';
 import { age, value, relative } from './words.js';
 
 const byID = (id) => document.getElementById(id);
-const state = { sites: new Map(), rooms: new Map(), devices: new Map(), alarms: new Map() };
+const nothing = () => ({ sites: new Map(), rooms: new Map(), devices: new Map(), alarms: new Map() });
+let state = nothing();
+let coming = null; // what a new stream tells of: it takes the state's place when it is whole
 const chart = new Chart(byID('detail'));
 let changed = false;
 
 function connect() {
   const stream = new EventSource('v1/stream');
-  stream.onopen = () => link('live', 'live');
+  stream.onopen = () => {
+    link('live', 'live');
+    coming = nothing();
+  };
   stream.onerror = () => {
     link('broken', 'no connection: the values below are the last known');
     if (stream.readyState === EventSource.CLOSED) {
@@ -18,8 +23,8 @@ function connect() {
     }
   };
   stream.onmessage = (m) => {
-    take(JSON.parse(m.data));
-    if (!changed) {
+    take(JSON.parse(m.data), coming ?? state);
+    if (!coming && !changed) {
       changed = true;
       requestAnimationFrame(draw);
     }
@@ -31,23 +36,27 @@ function link(mode, text) {
   byID('link').textContent = text;
 }
 
-// take puts one event into the state. An entity replaces the one before.
-function take(event) {
-  if (event.site) state.sites.set(event.site.site, event.site);
-  if (event.room) state.rooms.set(event.room.room, event.room);
+// take puts one event into a state. An entity replaces the one before.
+function take(event, into) {
+  if (event.site) into.sites.set(event.site.site, event.site);
+  if (event.room) into.rooms.set(event.room.room, event.room);
   if (event.device) {
-    state.devices.set(event.device.device, event.device);
+    into.devices.set(event.device.device, event.device);
     chart.follow(event.device);
   }
   if (event.alarm) {
-    const key = `${event.alarm.pipeline} ${event.alarm.device}`;
-    if (event.alarm.state === 'active') state.alarms.set(key, event.alarm);
-    else state.alarms.delete(key);
+    if (event.alarm.state === 'active') into.alarms.set(alarmKey(event.alarm.pipeline, event.alarm), event.alarm);
+    else into.alarms.delete(alarmKey(event.alarm.pipeline, event.alarm));
   }
-  if (event.gone?.kind === 'room') state.rooms.delete(event.gone.name);
-  if (event.ready) byID('empty').hidden = state.sites.size > 0;
+  if (event.gone?.kind === 'room') into.rooms.delete(event.gone.name);
+  if (event.gone?.kind === 'alarm') into.alarms.delete(alarmKey(event.gone.name, event.gone));
+  if (event.ready) {
+    state = into;
+    coming = null;
+  }
 }
 
+const alarmKey = (pipeline, of) => `${pipeline} ${of.device} ${of.stage ?? 0}`;
 const siteOf = (name) => name.split('/', 1)[0];
 const sorted = (map, site) => [...map].filter(([name]) => siteOf(name) === site).sort(([a], [b]) => (a < b ? -1 : 1)).map(([, v]) => v);
 
