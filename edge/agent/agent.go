@@ -223,6 +223,8 @@ func (a *agent) reload(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
+	a.commands.Pause() // a device that changes is away for a moment
+	defer a.commands.Resume()
 	err = a.field.apply(ctx, next)
 	a.fieldChanged()
 	a.log.Info("reloaded", "devices", len(a.field.devices))

@@ -66,7 +66,8 @@ type Executor struct {
 	state   *State
 	todo    Effects
 	taken   int           // commands since todo was last taken
-	sealed  bool          // no commands are taken any more
+	paused  bool          // no commands are taken or begun for now
+	sealed  bool          // nor ever again
 	changed chan struct{} // closed when what is unsettled changes
 	count   uint64        // results since the start
 }
@@ -137,6 +138,8 @@ func (x *Executor) Take(c wire.Command) {
 	switch {
 	case x.sealed:
 		x.drop(dropStopping, &c)
+	case x.paused:
+		x.drop(dropReloading, &c)
 	case x.taken >= maxTaken:
 		x.drop(dropBusy, &c)
 	default:
@@ -180,6 +183,22 @@ func (x *Executor) Stats() Stats {
 	defer x.mu.Unlock()
 	unsettled, pending := x.state.Count()
 	return Stats{x.count, unsettled, pending}
+}
+
+// Pause keeps commands from being taken and begun until Resume: the field is
+// about to change.
+func (x *Executor) Pause() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.paused = true
+}
+
+// Resume ends a Pause.
+func (x *Executor) Resume() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.paused = false
+	x.doLocked(Effects{}) // what was held back
 }
 
 // Seal takes and begins no commands from then on; those that execute end. Those
@@ -285,6 +304,9 @@ func (x *Executor) perform() (dirty bool) {
 		x.mu.Lock()
 		e := x.todo
 		x.todo, x.taken = Effects{}, 0
+		if x.paused {
+			x.todo.Execute, e.Execute = e.Execute, nil
+		}
 		if len(e.Keep) == 0 { // forgetting is worth no write of its own
 			x.todo.Forget, e.Forget = e.Forget, nil
 		}

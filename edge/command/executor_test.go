@@ -265,6 +265,31 @@ func TestWhatExecutedIsDoneAgainOnlyIfItsProfileStillCallsItIdempotent(t *testin
 	})
 }
 
+// A device that a reload changes is away for a moment, and no reason to refuse.
+func TestWhileTheDevicesChangeNoCommandIsTakenOrBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.disk.SetLatency(time.Second)
+		b.send(1, "lamp") // its beginning is being written
+		b.x.Pause()
+		whole := b.field.profile
+		b.field.profile = parse(t, strings.Replace(relay, "set:", "push:", 1))
+		b.send(2, "lamp")
+		if n := b.metric("atrium_command_dropped_total", "reloading"); n != 1 {
+			t.Errorf("%v not taken, want 1", n)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		b.want()
+		b.field.profile = whole
+		b.x.Resume()
+		b.send(2, "lamp")
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		b.want(wire.ResultDone, wire.ResultDone)
+	})
+}
+
 // What is forgotten goes with the next write, and so may what comes again.
 func TestACommandThatComesAgainInTheWriteThatForgetsItIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -8,9 +8,10 @@ import (
 
 // Why a command that came was not taken. Its sender sends it again.
 const (
-	dropFull     = "full"     // MaxEntries are remembered
-	dropBusy     = "busy"     // they come faster than the ledger writes
-	dropStopping = "stopping" // the gateway stops
+	dropFull      = "full"      // MaxEntries are remembered
+	dropBusy      = "busy"      // they come faster than the ledger writes
+	dropReloading = "reloading" // the devices are changing
+	dropStopping  = "stopping"  // the gateway stops
 )
 
 type metrics struct {
@@ -37,7 +38,7 @@ func newMetrics(x *Executor) *metrics {
 	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "atrium_command_dropped_total", Help: "Commands that came and were not taken.",
 	}, []string{"reason"})
-	for _, reason := range []string{dropFull, dropBusy, dropStopping} {
+	for _, reason := range []string{dropFull, dropBusy, dropReloading, dropStopping} {
 		m.dropped[reason] = dropped.WithLabelValues(reason)
 	}
 	gauge := func(name, help string, read func(Stats) int) prometheus.Collector {
