@@ -338,6 +338,10 @@ func (g *gateway) fill(full bool) {
 func (g *gateway) isSpared() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.isSparedLocked()
+}
+
+func (g *gateway) isSparedLocked() bool {
 	if g.full.IsZero() || time.Since(g.full) > spared {
 		return false
 	}

@@ -138,6 +138,9 @@ func (g *gateway) meets(put []buffer.LedgerValue) *commandCrash {
 		if r, err := command.ParseRecord(v.Value); err == nil && r.Phase == phase {
 			cut := g.cut
 			g.cut = nil
+			if g.isSparedLocked() {
+				return nil
+			}
 			return cut
 		}
 	}
