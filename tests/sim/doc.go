@@ -1,21 +1,32 @@
 // Package sim runs the whole line in one process and in fake time, and demands
 // the invariants I1 to I7 of it (ARCHITECTURE.md). Real are the chips, the bus
-// owner, the sampler, the buffer, the uplink, QUIC with mutual TLS, the gate,
-// the coalescer, the catalog, the ownership protocol, the shard owner and the
-// sites. Doubles are what has faults to model: the network (quic-go's simnet),
-// the gateway's disk (buffertest.Disk), the journal's store (journaltest.Mem)
-// and history (history.go). It measures nothing, and real disks and processes
-// are the business of tests/e2e.
+// owners, the sampler, the buffer, the executor of commands, the uplink, QUIC
+// with mutual TLS, the gate, the coalescer, the catalog, the ownership protocol,
+// the shard owner and the sites. Doubles are what has faults to model: the
+// network (quic-go's simnet), the gateway's disk (buffertest.Disk), the
+// journal's store (journaltest.Mem) and history (history.go). It measures
+// nothing, and real disks and processes are the business of tests/e2e.
 //
 //	chips -> bus -> sampler -> buffer -> uplink ~~net~~ gate -> coalescer -> Mem
 //	  |                          |                                            |
 //	truth                      Disk                 history <- site.Shard <---+-> tap
+//
+//	order -> site.Shard -> gate ~~net~~ uplink -> command -> sampler -> panel
+//	write -> catalog -> site.Shard
 //
 // A seed draws a Plan: how the gateways are configured, and what happens when
 // (plan.go). The run carries it out, then heals everything, waits for the drain
 // and asks the checkers. Watchers look during the run: tap.go at the log (I2,
 // I3, I6), watch.go at views and bounds (I4, I5); check.go compares at the end
 // (I1), replay.go replays the log (I7).
+//
+// Beside telemetry a plan has people who want devices to do something (order.go)
+// and who write rooms and pipelines (document.go), through whichever node is
+// there. Commands bring numbers to devices that remember them (lines.go), so
+// that obeyed.go can hold what was done against what both sides say of it;
+// asked.go looks at what owners were allowed to send (I3). windows.go sorts the
+// rows of history into windows once more (I1), rooms.go computes rooms from
+// their twins.
 //
 // # Reading a failure
 //
