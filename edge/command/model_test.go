@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -79,7 +80,9 @@ func (m *model) perform(outcome func() string) {
 			m.crash(false)
 			continue
 		case "failed", "failed but done":
-			in.Err = errors.New("disk full")
+			in.Err = errors.New("flash says no")
+		case "full":
+			in.Err = buffer.ErrFull
 		}
 		m.add(m.state.Step(m.now, in))
 		for c, n := range m.state.entries {
@@ -116,6 +119,9 @@ func (m *model) look() {
 			if m.begun[r.ID] > 0 {
 				m.t.Fatalf("%d is %s, but it began", r.ID[0], r.State)
 			}
+			if m.ledger[r.ID].Phase == Executing {
+				m.t.Fatalf("%d is %s, but the next process would begin it", r.ID[0], r.State)
+			}
 			continue
 		}
 		kept, err := wire.ParseResult(m.ledger[r.ID].Message)
@@ -133,7 +139,7 @@ func TestACommandBeginsAtMostOnceWhereverTheProcessDies(t *testing.T) {
 		}
 		m.state, _ = Recover(0, id.Boot{1}, nil)
 		command := rapid.Custom(func(t *rapid.T) id.Command { return id.Command{rapid.ByteRange(1, 8).Draw(t, "id")} })
-		outcomes := rapid.SampledFrom([]string{"done", "done", "done", "failed", "failed but done", "died before", "died after"})
+		outcomes := rapid.SampledFrom([]string{"done", "done", "done", "full", "failed", "failed but done", "died before", "died after"})
 		outcome := func() string { return outcomes.Draw(t, "write") }
 		t.Repeat(map[string]func(*rapid.T){
 			"send": func(t *rapid.T) {

@@ -39,6 +39,7 @@ type entry struct {
 	ended      time.Duration // since boot
 	idempotent bool
 	begun      bool // by an earlier process
+	recorded   bool // the ledger may say that it executes
 	dirty      bool // the ledger may say something else
 }
 

@@ -1,9 +1,11 @@
 package command
 
 import (
+	"errors"
 	"slices"
 	"time"
 
+	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -195,6 +197,7 @@ func (s *State) kept(now time.Duration, c id.Command, err error, e *Effects) {
 	n.dirty = err != nil
 	switch n.phase {
 	case Beginning:
+		n.recorded = !errors.Is(err, buffer.ErrFull) // of which nothing was written
 		switch {
 		case err != nil:
 			s.end(now, n, wire.ResultRefused, wire.ConfirmNone, "the gateway cannot keep that it executes: "+err.Error(), e)
@@ -207,9 +210,9 @@ func (s *State) kept(now time.Duration, c id.Command, err error, e *Effects) {
 		}
 		s.leave(now, n.command.Device, e)
 	case Ending:
-		// What says that nothing was touched needs no proof in the ledger, and
-		// a store that does not write is a reason to be told.
-		if err == nil || untouched(n.result.State) {
+		// That nothing was touched needs no proof in the ledger, only that it
+		// does not say otherwise: a store that is full is a reason to be told.
+		if err == nil || untouched(n.result.State) && !n.recorded {
 			s.offer(n, e)
 		}
 	case Waiting, Executing, Offered, Settled:

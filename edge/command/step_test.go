@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -51,7 +52,7 @@ func at(name string) id.Device { return id.Device{Site: "hq", Name: name} }
 //
 //	12s ...          the time since boot from here on
 //	came 1 lamp 30s [idempotent] [no such device]
-//	kept | lost | torn         the write that was asked for: done, failed, failed but done
+//	kept | lost | torn | full  the write that was asked for: done, failed, failed but done, no room
 //	ended 1 done | ended 1 failed: words
 //	settle 1 2 | retry
 //	crash | reboot             what is not in the ledger is gone
@@ -110,18 +111,21 @@ func (s *script) do(f []string) string {
 			rest = rest[1:]
 		}
 		in.Problem = strings.Join(rest, " ")
-	case "kept", "lost", "torn":
+	case "kept", "lost", "torn", "full":
 		in.Event = Kept
 		asked := s.asked
 		s.asked = Effects{}
 		for _, k := range asked.Keep {
 			in.IDs = append(in.IDs, k.ID)
 		}
-		if f[0] != "lost" {
+		if f[0] == "kept" || f[0] == "torn" {
 			s.ledger.keep(s.t, &asked)
 		}
-		if f[0] != "kept" {
-			in.Err = errors.New("disk full")
+		switch f[0] {
+		case "lost", "torn":
+			in.Err = errors.New("flash says no")
+		case "full":
+			in.Err = buffer.ErrFull
 		}
 	case "ended":
 		in.Event = Ended
