@@ -278,15 +278,18 @@ func (x *Executor) doLocked(e Effects) {
 func (x *Executor) run(ctx context.Context) {
 	defer close(x.ended)
 	timer := time.NewTimer(retryAfter)
+	timer.Stop()
 	defer timer.Stop()
+	waiting := false // for the timer, which what comes meanwhile does not put off
 	for {
-		timer.Stop()
-		if x.perform() {
+		if dirty := x.perform(); dirty && !waiting {
 			timer.Reset(retryAfter)
+			waiting = true
 		}
 		select {
 		case <-x.wake:
 		case <-timer.C:
+			waiting = false
 			x.mu.Lock()
 			x.tellLocked(Input{Event: Retry})
 			x.mu.Unlock()

@@ -185,6 +185,23 @@ func TestAFullDiskRefusesCommandsWithTheReasonUntilThereIsRoom(t *testing.T) {
 	})
 }
 
+func TestAResultIsWrittenAgainAlsoWhileCommandsKeepComing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.send(1, "stuck")
+		b.disk.SetFree(1 << 20)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		b.want()
+		b.disk.SetFree(1 << 30)
+		for range 6 {
+			time.Sleep(500 * time.Millisecond)
+			b.send(1, "stuck")
+		}
+		b.want(wire.ResultDone)
+	})
+}
+
 func TestADeviceThatIsStuckDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
