@@ -119,8 +119,8 @@ func (c *commands) send(ctx context.Context, in *commandInput) (*body[client.Com
 	switch {
 	case err == nil:
 		return same(out, dev, &in.Body)
-	case errors.Is(err, context.DeadlineExceeded):
-		return nil, huma.Error503ServiceUnavailable(fmt.Sprintf("not durable after %v, and perhaps later: ask again with \"id\": \"%s\"", intentTimeout, intent.ID))
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, ErrUnavailable):
+		return nil, huma.Error503ServiceUnavailable(fmt.Sprintf("not known to be durable, and perhaps it is (%v): ask again with \"id\": \"%s\"", err, intent.ID))
 	}
 	return nil, answered(err, "command to "+dev.String(), "")
 }

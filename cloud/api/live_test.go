@@ -311,6 +311,7 @@ type commandViews struct {
 	mu    sync.Mutex
 	taken map[id.Command]client.Command
 	last  journal.Intent
+	fail  error // of Intend, which has taken it all the same
 }
 
 func (v *commandViews) Device(_ context.Context, dev id.Device) (client.Device, error) {
@@ -343,7 +344,27 @@ func (v *commandViews) Intend(_ context.Context, site id.Site, in journal.Intent
 		c.Args = map[string]any{a.Name: a.Value.Number != 0}
 	}
 	v.taken[in.ID] = c
-	return c, nil
+	return c, v.fail
+}
+
+// Who asks again without the id would have the device do it twice.
+func TestACommandThatMayBeTakenIsAnsweredWithItsID(t *testing.T) {
+	v := &commandViews{taken: map[id.Command]client.Command{}}
+	c := newClient(t, v, fakeHistory{})
+	relay, req := id.Device{Site: "hq", Name: "relay"}, client.CommandRequest{Command: "set", Args: map[string]any{"on": true}}
+	for _, v.fail = range []error{context.DeadlineExceeded, fmt.Errorf("ended: %w", api.ErrUnavailable)} {
+		_, err := c.Send(t.Context(), relay, req)
+		var problem *client.Error
+		if !errors.As(err, &problem) || problem.Status != http.StatusServiceUnavailable || !strings.Contains(problem.Detail, v.last.ID.String()) {
+			t.Fatalf("%v: %v", v.fail, err)
+		}
+		again := req
+		again.ID = v.last.ID.String()
+		if got, err := c.Send(t.Context(), relay, again); err != nil || got.ID != again.ID || len(v.taken) != 1 {
+			t.Fatal(got, err, v.taken)
+		}
+		clear(v.taken)
+	}
 }
 
 func TestACommandIsTakenOnceAndAskedForAgainIsTheSame(t *testing.T) {
@@ -420,6 +441,16 @@ func TestACommandThatCannotBeIsRefusedWithWhatIsWanted(t *testing.T) { // I6
 		{"relay", `{"command":"set","colour":"red"}`, "body.colour", 422},
 		{"relay", `{"args":{}}`, "required property command", 422},
 		{"relay", `{`, "unexpected end", 400},
+		{"relay", `{"command":"set","args":{"on":1e999}}`, "1e999", 400},
+		{"relay", `{"command":"set","args":{"on":NaN}}`, "invalid character", 400},
+		{"relay", `{"command":"set","args":{"on":[true]}}`, "body.args.on", 422},
+		{"relay", `{"command":"set","args":{"on":null}}`, "body.args.on", 422},
+		{"relay", `{"command":"set","args":{"on":true}} {"command":"set"}`, "after top-level value", 400},
+		{"relay", `{"command":"set","args":{"on":true},"expires_ms":-1}`, "body.expires_ms", 422},
+		{"relay", `{"command":"set","args":{"on":true},"expires_ms":1e30}`, "expires_ms", 422},
+		{"relay", `[]`, "expected object", 422},
+		{"relay", `null`, "expected object", 422},
+		{"relay", ``, "required", 400},
 		{"relay", `{"by":"` + strings.Repeat("a", 20_000) + `"}`, "", 413},
 	} {
 		resp, err := http.Post(base+"/v1/sites/hq/devices/"+bad.device+"/commands", "application/json", strings.NewReader(bad.body))

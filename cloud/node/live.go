@@ -8,6 +8,7 @@ import (
 
 	"github.com/atrium-iot/atrium/cloud/api"
 	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/cloud/cluster"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/site"
 	"github.com/atrium-iot/atrium/shared/id"
@@ -83,7 +84,7 @@ func (v views) Intend(ctx context.Context, name id.Site, in journal.Intent) (cli
 		return s.Intend(ctx, name, in)
 	}
 	c, err := one(ctx, v, name, in, ask, commandOf)
-	if errors.Is(err, site.ErrInactive) || errors.Is(err, site.ErrEnded) {
+	if errors.Is(err, site.ErrInactive) || errors.Is(err, site.ErrEnded) || errors.Is(err, cluster.ErrLost) {
 		return c, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
 	}
 	return c, err
