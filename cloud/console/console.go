@@ -32,7 +32,7 @@ const policy = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-
 // file is an asset, ready to be sent.
 type file struct {
 	plain, packed []byte
-	etag          string
+	etag          string // weak: of both
 	media         string
 }
 
@@ -76,7 +76,7 @@ func load(name string) (*file, error) {
 	if media == "" {
 		media = "text/plain; charset=utf-8"
 	}
-	return &file{plain: b, packed: packed.Bytes(), etag: `"` + hex.EncodeToString(sum[:8]) + `"`, media: media}, nil
+	return &file{plain: b, packed: packed.Bytes(), etag: `W/"` + hex.EncodeToString(sum[:8]) + `"`, media: media}, nil
 }
 
 // ServeHTTP sends the file, packed to those who take that, and nothing to those

@@ -32,7 +32,7 @@ type copied struct {
 func (s *Shard) copyDocuments() {
 	s.uncopied = false
 	for _, name := range s.documents.Sites(s.cfg.Shard) {
-		if s.uncopied = !s.keeper.hasRoom(); s.uncopied {
+		if s.uncopied = !s.keeper.hasSpace(); s.uncopied {
 			return
 		}
 		s.copyDocumentsOf(name)

@@ -60,7 +60,7 @@ func (s *site) takeDocument(ctx *actor.ContextOf[message], m message) {
 	if !had.takes(&d) {
 		return
 	}
-	if err := s.hasRoomFor(&d, had); err != nil {
+	if err := s.fits(&d, had); err != nil {
 		s.bury(m, err.Error())
 		return
 	}
@@ -91,9 +91,9 @@ func (s *site) takeDocument(ctx *actor.ContextOf[message], m message) {
 	s.choosePipelines(m)
 }
 
-// hasRoomFor reports whether the site has room for a document's text in place of the
+// fits reports whether the site can hold a document's text in place of the
 // former.
-func (s *site) hasRoomFor(d *journal.Document, had *document) error {
+func (s *site) fits(d *journal.Document, had *document) error {
 	size := len(d.Text)
 	for _, other := range s.documents {
 		if other != had {

@@ -74,8 +74,8 @@ func (k *keeper) add(recs ...journal.Record) {
 	k.wake()
 }
 
-// hasRoom reports whether another site's documents may be queued.
-func (k *keeper) hasRoom() bool {
+// hasSpace reports whether another site's documents may be queued.
+func (k *keeper) hasSpace() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.queued < maxQueued
