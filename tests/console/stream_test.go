@@ -28,8 +28,12 @@ func scripted(t *testing.T, streams ...[]string) (base string, more chan string,
 			fmt.Fprintf(w, "retry: 50\ndata: %s\n\n", event)
 			w.(http.Flusher).Flush()
 		}
-		for _, event := range <-next {
-			tell(event)
+		select {
+		case script := <-next:
+			for _, event := range script {
+				tell(event)
+			}
+		case <-r.Context().Done():
 		}
 		for {
 			select {
