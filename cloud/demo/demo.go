@@ -78,7 +78,7 @@ func Start(ctx context.Context, cfg Config, say func(string)) (_ *Demo, err erro
 	}
 	d := &Demo{cfg: cfg}
 	if err := d.claim(); err != nil {
-		return nil, fmt.Errorf("demo: the state file: %w", err)
+		return nil, fmt.Errorf("demo: %w", err)
 	}
 	defer func() {
 		if err != nil {

@@ -138,7 +138,7 @@ func (d *Demo) claim() error {
 	defer d.state.Unlock()
 	tmp, err := d.writeBeside(State{Demo: self("")})
 	if err != nil {
-		return err
+		return fmt.Errorf("the state file: %w", err)
 	}
 	defer os.Remove(tmp)
 	for {
@@ -148,7 +148,7 @@ func (d *Demo) claim() error {
 		}
 		s, err := ReadState(d.cfg.State)
 		if err == nil || errors.Is(err, ErrStarting) {
-			return fmt.Errorf("one runs already (process %d): end it, or set XDG_RUNTIME_DIR to another folder for this one", s.Demo.PID)
+			return fmt.Errorf("one runs already (process %d): end it, or give this one an XDG_RUNTIME_DIR of its own", s.Demo.PID)
 		}
 		// Of one that is gone.
 		if err := os.Remove(d.cfg.State); err != nil && !errors.Is(err, fs.ErrNotExist) {

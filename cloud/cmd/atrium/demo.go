@@ -54,6 +54,9 @@ it prints lines.`,
 }
 
 func runDemo(cmd *cobra.Command, f demoFlags) (err error) {
+	if f.duration < 0 {
+		return ops.Usage(fmt.Errorf("--for %s: want a duration such as 20s", f.duration))
+	}
 	cfg, remove, err := f.config()
 	if err != nil {
 		return err
