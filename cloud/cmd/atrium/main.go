@@ -4,7 +4,10 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -29,5 +32,23 @@ func newRoot() *cobra.Command {
 		newApply(&api), newDiff(&api), newDelete(&api),
 		newDemo(), newLink(), newKill(),
 	)
+	for _, cmd := range root.Commands() {
+		pointToNode(cmd)
+	}
 	return root
+}
+
+// pointToNode says the way out where nobody listens.
+func pointToNode(cmd *cobra.Command) {
+	run := cmd.RunE
+	if run == nil {
+		return
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		err := run(cmd, args)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return fmt.Errorf("%w: start a cloud node, or say with --api where it is", err)
+		}
+		return err
+	}
 }

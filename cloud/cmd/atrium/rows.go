@@ -53,10 +53,11 @@ func printRows[T any](out io.Writer, format rowFormat, columns []column[T], rows
 		defer w.Flush()
 		write = w.Write
 	}
-	if err := write(names); err != nil {
-		return err
-	}
+	headed := false
 	for row, err := range rows {
+		if err == nil && !headed { // what is refused at once has no head either
+			headed, err = true, write(names)
+		}
 		if err != nil {
 			return err
 		}
@@ -67,6 +68,9 @@ func printRows[T any](out io.Writer, format rowFormat, columns []column[T], rows
 		if err := write(cells); err != nil {
 			return err
 		}
+	}
+	if !headed {
+		return write(names)
 	}
 	return nil
 }
