@@ -47,7 +47,7 @@ func pointToNode(cmd *cobra.Command) {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		err := run(cmd, args)
 		if errors.Is(err, syscall.ECONNREFUSED) {
-			return fmt.Errorf("%w: start a cloud node, or say with --api where it is", err)
+			return fmt.Errorf("%w; start a cloud node, or say with --api where it is", err)
 		}
 		return err
 	}
