@@ -231,13 +231,14 @@ func (x *Executor) resolve(c *wire.Command) (*profile.Command, []float64, error)
 		return nil, nil, fmt.Errorf("no device %s on this gateway", c.Device)
 	}
 	cmd, ok := p.Command(c.Name)
-	if !ok {
+	switch {
+	case ok:
+	case len(p.Commands) == 0:
+		return nil, nil, fmt.Errorf("profile %s has no commands", p.ID)
+	default:
 		want := make([]string, len(p.Commands))
 		for i := range p.Commands {
 			want[i] = p.Commands[i].Name
-		}
-		if len(want) == 0 {
-			want = []string{"none"}
 		}
 		return nil, nil, fmt.Errorf("profile %s has no command %q, want %s", p.ID, c.Name, strings.Join(want, ", "))
 	}
