@@ -362,31 +362,7 @@ func TestAnAnswerThatDoesNotFitIsAnErrorOfTheConnection(t *testing.T) {
 		"cut":       {0, 0, 0, 2, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
-			socket := filepath.Join(t.TempDir(), "s")
-			l, err := net.Listen("unix", socket)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			var wg sync.WaitGroup
-			defer wg.Wait()
-			wg.Go(func() {
-				conn, err := l.Accept()
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer conn.Close()
-				for _, a := range [][]byte{appendMessage(nil, kindOpened), answer} {
-					if _, _, err := readMessage(conn, nil, nil); err != nil {
-						t.Error(err)
-					}
-					if _, err := conn.Write(a); err != nil {
-						t.Error(err)
-					}
-				}
-			})
-			c, err := Dial(t.Context(), socket, "b")
+			c, err := Dial(t.Context(), answering(t, answer), "b")
 			if err != nil {
 				t.Fatal(err)
 			}
