@@ -21,9 +21,9 @@ const (
 	SwitchHeater // by a command through the cloud
 )
 
-// answerTimeout is how long a command's answer is waited for: its own expiry
-// and the way back.
-const answerTimeout = 35 * time.Second
+// acceptTimeout is how long the node may take to make a command durable: it may
+// just be coming back from a kill. The answer comes later, by the live stream.
+const acceptTimeout = 35 * time.Second
 
 // Do performs an action on the i-th site, in the direction that the picture
 // suggests, and returns what was done, in words.
@@ -61,7 +61,7 @@ func (f *Feed) Do(ctx context.Context, a Action, i int) (string, error) {
 }
 
 func (f *Feed) switchHeater(ctx context.Context, i int, on bool) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
 	c, err := f.demo.SwitchHeater(ctx, i, on)
 	if err != nil {
