@@ -45,9 +45,8 @@ const (
 // Queues is the virtual time of up to Max queues. The zero Queues has none.
 type Queues struct {
 	n      int
-	ready  uint64 // of the last Pick
-	clock  int64  // virtual time of the queue picked last; never goes back
-	latest int64  // largest of time
+	clock  int64 // virtual time of the queue picked last; never goes back
+	latest int64 // largest of time
 	time   [Max]int64
 	rest   [Max]int32 // ns used that make no whole ns of virtual time yet
 	weight [Max]int32
@@ -75,24 +74,21 @@ func (q *Queues) Add(weight int) (i int, err error) {
 // caller should ask then too, since it is how Queues learns that nobody waited.
 func (q *Queues) Pick(ready uint64) (i int) {
 	ready &= 1<<q.n - 1
-	fresh := ready &^ q.ready
-	q.ready = ready
 	if ready == 0 {
 		q.clock = q.latest
 		return -1
 	}
-	for set := fresh; set != 0; set &= set - 1 {
-		i := bits.TrailingZeros64(set)
-		q.time[i] = max(q.time[i], q.clock)
-	}
-	i = bits.TrailingZeros64(ready)
-	for set := ready & (ready - 1); set != 0; set &= set - 1 {
-		if j := bits.TrailingZeros64(set); q.time[j] < q.time[i] {
+	i = -1
+	for set := ready; set != 0; set &= set - 1 {
+		j := bits.TrailingZeros64(set)
+		// Only a queue that was not ready can be behind the clock: of those
+		// that were, the clock is the smallest.
+		q.time[j] = max(q.time[j], q.clock)
+		if i < 0 || q.time[j] < q.time[i] {
 			i = j
 		}
 	}
 	q.clock = q.time[i]
-	q.latest = max(q.latest, q.clock)
 	return i
 }
 
