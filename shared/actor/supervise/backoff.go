@@ -1,7 +1,6 @@
 package supervise
 
 import (
-	"fmt"
 	"math"
 	"time"
 )
@@ -15,7 +14,7 @@ const MaxDelay = 24 * time.Hour
 // failed together does not come back together (M. Brooker, "Exponential Backoff
 // And Jitter", AWS Architecture Blog, 2015). The zero Backoff does not wait.
 type Backoff struct {
-	Min, Max time.Duration // Max is at least Min, at most MaxDelay
+	Min, Max time.Duration // more than 0; at least Min and at most MaxDelay
 	// Factor is at least 1; 0 means 2.
 	Factor float64
 	// Jitter is the largest part taken off, 0 to 1: the wait lies between
@@ -28,23 +27,20 @@ type Backoff struct {
 }
 
 func (b Backoff) check() error {
-	if b.Min == 0 {
-		if b != (Backoff{}) {
-			return fmt.Errorf("supervise: Backoff.Min: want more than 0 where the backoff says anything else")
-		}
+	if b == (Backoff{}) {
 		return nil
 	}
 	switch {
-	case b.Min < 0:
-		return fmt.Errorf("supervise: Backoff.Min: want 0 (no wait) or more, got %v", b.Min)
+	case b.Min <= 0:
+		return wrong("Backoff.Min", "want more than 0, got %v", b.Min)
 	case b.Max < b.Min || b.Max > MaxDelay:
-		return fmt.Errorf("supervise: Backoff.Max: want Min (%v) to %v, got %v", b.Min, MaxDelay, b.Max)
+		return wrong("Backoff.Max", "want %v (the minimum) to %v, got %v", b.Min, MaxDelay, b.Max)
 	case b.Factor != 0 && !(b.Factor >= 1 && b.Factor <= math.MaxFloat64):
-		return fmt.Errorf("supervise: Backoff.Factor: want 1 or more, or 0 for 2, got %v", b.Factor)
+		return wrong("Backoff.Factor", "want 1 or more, or 0 for 2, got %v", b.Factor)
 	case !(b.Jitter >= 0 && b.Jitter <= 1):
-		return fmt.Errorf("supervise: Backoff.Jitter: want 0 to 1, got %v", b.Jitter)
+		return wrong("Backoff.Jitter", "want 0 to 1, got %v", b.Jitter)
 	case b.Reset < 0:
-		return fmt.Errorf("supervise: Backoff.Reset: want 0 (as Max) or more, got %v", b.Reset)
+		return wrong("Backoff.Reset", "want 0 (as the maximum) or more, got %v", b.Reset)
 	}
 	return nil
 }

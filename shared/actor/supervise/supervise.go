@@ -103,21 +103,34 @@ type Strategy struct {
 	Backoff Backoff
 }
 
-// Check names the first field that no Step could follow, and what it allows.
+// FieldError is what Check finds, for callers that know a better place for it.
+type FieldError struct {
+	Field string // of Strategy: "MaxRestarts", "Backoff.Max"
+	Text  string // what it allows, and what it is
+}
+
+func (e *FieldError) Error() string { return "supervise: " + e.Field + ": " + e.Text }
+
+func wrong(field, format string, args ...any) error {
+	return &FieldError{field, fmt.Sprintf(format, args...)}
+}
+
+// Check finds the first field that no Step could follow. The error is a
+// *FieldError.
 func (s Strategy) Check() error {
 	switch {
 	case s.Scope > AllForOne:
-		return fmt.Errorf("supervise: Scope: want OneForOne or AllForOne, got %s", s.Scope)
+		return wrong("Scope", "want %s, got %s", strings.Join(scopes, " or "), s.Scope)
 	case s.OnFailure > Escalate:
-		return fmt.Errorf("supervise: OnFailure: want Stop, Resume, Restart or Escalate, got %s", s.OnFailure)
+		return wrong("OnFailure", "want one of %s, got %s", strings.Join(directives, ", "), s.OnFailure)
 	case s.MaxRestarts < 0 || s.MaxRestarts > MaxIntensity:
-		return fmt.Errorf("supervise: MaxRestarts: want 0 (no limit) to %d, got %d", MaxIntensity, s.MaxRestarts)
+		return wrong("MaxRestarts", "want 0 (no limit) to %d, got %d", MaxIntensity, s.MaxRestarts)
 	case s.MaxRestarts > 0 && s.Within <= 0:
-		return fmt.Errorf("supervise: Within: want the time that the %d restarts of MaxRestarts may lie in, got %v", s.MaxRestarts, s.Within)
+		return wrong("Within", "want the time in which %d restarts may lie, got %v", s.MaxRestarts, s.Within)
 	case s.MaxRestarts == 0 && s.Within != 0:
-		return fmt.Errorf("supervise: Within: want 0 without MaxRestarts, got %v", s.Within)
+		return wrong("Within", "want 0 where restarts have no limit, got %v", s.Within)
 	case s.Exceeded != Stop && s.Exceeded != Escalate:
-		return fmt.Errorf("supervise: Exceeded: want Stop or Escalate, got %s", s.Exceeded)
+		return wrong("Exceeded", "want %s or %s, got %s", Stop, Escalate, s.Exceeded)
 	}
 	return s.Backoff.check()
 }

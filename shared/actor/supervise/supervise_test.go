@@ -43,6 +43,10 @@ func TestWhatFollowsFromAFailure(t *testing.T) {
 func TestCheckNamesTheFieldAndWhatItAllows(t *testing.T) {
 	datadriven.RunTest(t, "testdata/check", func(t *testing.T, d *datadriven.TestData) string {
 		if err := parseStrategy(t, d.CmdArgs).Check(); err != nil {
+			var field *FieldError
+			if !errors.As(err, &field) || field.Field == "" {
+				t.Errorf("%#v names no field", err)
+			}
 			return err.Error() + "\n"
 		}
 		return "ok\n"
