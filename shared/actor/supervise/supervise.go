@@ -158,8 +158,8 @@ type Record struct {
 }
 
 // Step decides about a failure at now, in ns of a clock that does not go back.
-// s must have passed Check and is the same at every Step. random returns numbers in [0, 1) and is called only
-// where the backoff has jitter.
+// s has passed Check and is the same at every Step. random returns numbers in
+// [0, 1) and is called only where the backoff has jitter.
 func (r *Record) Step(now int64, s *Strategy, f Failure, random func() float64) Decision {
 	r.forget(now, s)
 	f.Restarts = len(r.window)
