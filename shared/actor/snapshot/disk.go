@@ -7,8 +7,10 @@ import (
 	"os"
 )
 
-// disk is the border to the kernel: what Dir asks of a file system. A new or
-// renamed or removed file is one for good only after SyncFolder.
+// disk is the border to the kernel: what Dir asks of a file system. A file is
+// made, renamed or removed for good only after SyncFolder; until then a loss
+// of power may undo the newest changes of the folder, as ext4, XFS and btrfs
+// keep their order.
 type disk interface {
 	// MakeFolder makes a folder and those above it, or finds it made.
 	MakeFolder(path string) error
