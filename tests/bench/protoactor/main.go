@@ -1,0 +1,23 @@
+// Command protoactor runs one of the workloads by which actor runtimes are
+// compared on proto.actor and prints its figures; tests/bench/actors starts it.
+// It is a module of its own, so that what it needs never enters the product's.
+package main
+
+import (
+	"os"
+
+	"github.com/atrium-iot/atrium/tests/bench/protoactor/load"
+)
+
+func main() {
+	os.Exit(load.Main(os.Args[1:], load.Programs(runtimes()), os.Stdout, os.Stderr))
+}
+
+// runtimes are proto.actor's two kinds of mailbox without a bound: the better
+// one counts.
+func runtimes() map[string]func() load.Peer {
+	return map[string]func() load.Peer{
+		"proto":          func() load.Peer { return newPeer(false) },
+		"proto-lockfree": func() load.Peer { return newPeer(true) },
+	}
+}
