@@ -2,12 +2,13 @@
 # else, but test: the race detector needs a C compiler.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/atrium-iot/atrium/shared/ops.version=$(VERSION)
+RUNS    ?= 3
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 TOOL    := go tool -modfile=.ci/tools.mod
 EDGE    := ./edge/cmd/atrium-edge ./simulator/cmd/atrium-sim
 CLOUD   := ./cloud/cmd/atrium-cloud ./cloud/cmd/atrium
 
-.PHONY: help build test lint bench demo demo-check board-rpi3 mutants clean
+.PHONY: help build test lint bench bench-actors demo demo-check board-rpi3 mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -28,6 +29,9 @@ lint: ## gofumpt, vet, staticcheck, tidy
 
 bench: ## every benchmark; docs/BENCHMARKS.md says how to read them
 	scripts/bench
+
+bench-actors: ## the actor runtime beside its limits and proto.actor; RUNS=5 for medians of five
+	go run ./tests/bench/actors -runs $(RUNS)
 
 demo: ## a whole Atrium on this machine, to watch and to disturb
 	scripts/demo
