@@ -3,6 +3,7 @@ package actor
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 )
 
@@ -10,13 +11,31 @@ import (
 // on to another actor and is used once. The zero Reply goes to nobody.
 type Reply[R any] struct {
 	pending *pending[R]
+	serial  uint32
 }
 
-// pending is one question. Whoever moves waiting away decides its outcome.
+// How far a question is, in the low bits of pending.state; the others count
+// the questions that the pending has served, so that an answer to an earlier
+// one is not taken for this one's.
+const (
+	waiting   uint32 = iota // for the channel
+	inline                  // the asker runs the actor and looks at state
+	answering               // somebody writes the answer
+	answered                // for inline: it is there
+	over                    // nobody waits
+	stateBits = 3
+)
+
+// pending is one question. Whoever moves state away from waiting or inline
+// decides its outcome. It is used again for other questions to actors of its
+// kind.
 type pending[R any] struct {
-	waiting atomic.Bool
-	answer  chan R // capacity 1: the answer never blocks its sender
-	stats   *stats
+	question
+	state  atomic.Uint32
+	answer R
+	err    error
+	signal chan struct{} // capacity 1: the answer never blocks its sender
+	stats  *stats
 }
 
 // Send answers, and reports whether the asker took the answer: it may have
@@ -27,47 +46,227 @@ func (r Reply[R]) Send(answer R) bool {
 	if p == nil {
 		return false
 	}
-	if !p.waiting.CompareAndSwap(true, false) {
+	if !p.settle(r.serial, answer, nil) {
 		p.stats.dead(dropLateReply, 1)
 		return false
 	}
-	p.answer <- answer
 	return true
+}
+
+// settle decides the outcome of one question; false when it was decided.
+func (p *pending[R]) settle(serial uint32, answer R, err error) bool {
+	base := serial << stateBits
+	how := waiting
+	if !p.state.CompareAndSwap(base|waiting, base|answering) {
+		how = inline
+		if !p.state.CompareAndSwap(base|inline, base|answering) {
+			return false
+		}
+	}
+	p.answer, p.err = answer, err
+	if how == inline {
+		p.state.Store(base | answered)
+	} else {
+		p.signal <- struct{}{}
+	}
+	return true
+}
+
+// question is a pending of any type, in the list of the actor that was asked.
+type question struct {
+	next, prev *question
+	listed     bool
+	serial     uint32
+	abandon    func(serial uint32, err error) // made once a pending
+}
+
+// questions are those that an actor accepted and that still wait.
+type questions struct{ first *question }
+
+func (l *questions) add(q *question) {
+	q.next, q.prev, q.listed = l.first, nil, true
+	if l.first != nil {
+		l.first.prev = q
+	}
+	l.first = q
+}
+
+func (l *questions) remove(q *question) {
+	if !q.listed {
+		return
+	}
+	if q.prev == nil {
+		l.first = q.next
+	} else {
+		q.prev.next = q.next
+	}
+	if q.next != nil {
+		q.next.prev = q.prev
+	}
+	q.next, q.prev, q.listed = nil, nil, false
+}
+
+// asked is a question at the moment when its actor ended.
+type asked struct {
+	question *question
+	serial   uint32
+}
+
+// take empties the list. Serials are noted, since from now on a question may
+// end and its pending serve another.
+func (l *questions) take() (all []asked) {
+	for q := l.first; q != nil; {
+		all = append(all, asked{q, q.serial})
+		next := q.next
+		q.next, q.prev, q.listed = nil, nil, false
+		q = next
+	}
+	l.first = nil
+	return all
 }
 
 // Ask sends the message that build makes around a Reply and waits for the
 // answer. It ends with ctx, with ErrStopped when the actor stops before an
 // answer came, or with what Tell refuses with. The question waits in the
-// mailbox like any other message.
+// mailbox like any other message; an idle actor whose props say WithCallerRuns
+// handles it at once in the asker's goroutine.
 //
-// An actor that asks holds one of its dispatcher's workers meanwhile; a circle
-// of askers ends only with their contexts. Members of groups neither ask nor
-// are asked (ErrOutsideGroup).
+// An actor that asks holds one of its dispatcher's workers meanwhile. It passes
+// its ContextOf.Context, so that a circle of askers is refused with
+// ErrReentrant where it can be seen; others end with their contexts. Members of
+// groups neither ask nor are asked (ErrOutsideGroup).
 func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, error) {
 	var none R
 	if err := ctx.Err(); err != nil {
 		return none, fmt.Errorf("actor: ask %s: %w", to, err)
 	}
-	if to.actor == nil {
+	a := to.cell
+	if a == nil {
 		return none, fmt.Errorf("actor: ask %s: %w", to, ErrStopped)
 	}
-	p := &pending[R]{answer: make(chan R, 1), stats: to.actor.kind.stats}
-	p.waiting.Store(true)
-	if err := to.Tell(build(Reply[R]{p})); err != nil {
-		p.waiting.Store(false) // build may have handed the Reply on
-		return none, fmt.Errorf("actor: ask %s: %w", to, err)
+	calls, err := callsFor(ctx, a)
+	if err != nil {
+		return none, fmt.Errorf("actor: ask %s: %w", to, a.refuse(err, 1))
 	}
-	var err error
+	p := newPending[R](a)
+	if a.kind.callerRuns && calls.depth() < maxInlineDepth && a.claim() {
+		p.state.Store(p.serial<<stateBits | inline)
+		a.callerRun(calls, build(Reply[R]{p, p.serial}))
+		if done, v, err := p.inlineOutcome(); done {
+			free(a.kind, p)
+			return v, wrapAsk(to, err)
+		}
+		a.list(&p.question)
+	} else {
+		p.state.Store(p.serial<<stateBits | waiting)
+		if err := a.ask(ctx, to.lane, build(Reply[R]{p, p.serial}), &p.question); err != nil {
+			p.close() // build may have handed the Reply on
+			free(a.kind, p)
+			return none, fmt.Errorf("actor: ask %s: %w", to, err)
+		}
+	}
+	v, err := p.wait(ctx)
+	a.unlist(&p.question)
+	free(a.kind, p)
+	return v, wrapAsk(to, err)
+}
+
+// ask enqueues a question. One that finds no room waits or is refused; it is
+// never dropped, since its asker is there to be told.
+func (a *cell[M]) ask(ctx context.Context, lane Lane, msg M, q *question) error {
+	if a.kind.overflow == Block {
+		return a.tellWait(ctx, lane, msg, q)
+	}
+	return a.tell(nil, lane, msg, q)
+}
+
+func wrapAsk[M any](to Ref[M], err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("actor: ask %s: %w", to, err)
+}
+
+func newPending[R, M any](a *cell[M]) *pending[R] {
+	if p, ok := a.kind.questions.Get().(*pending[R]); ok {
+		p.serial++
+		p.serial &= 1<<(32-stateBits) - 1
+		return p
+	}
+	p := &pending[R]{signal: make(chan struct{}, 1), stats: a.kind.stats}
+	p.abandon = func(serial uint32, err error) {
+		var none R
+		p.settle(serial, none, err)
+	}
+	p.state.Store(over)
+	return p
+}
+
+// free lets the pending serve another question.
+func free[R, M any](k *kind[M], p *pending[R]) {
+	var none R
+	p.answer, p.err = none, nil
+	p.state.Store(p.serial<<stateBits | over)
+	k.questions.Put(p)
+}
+
+// close ends a question that was never asked.
+func (p *pending[R]) close() {
+	base := p.serial << stateBits
+	if !p.state.CompareAndSwap(base|waiting, base|over) {
+		<-p.signal // a Reply that build handed on was used
+	}
+}
+
+// inlineOutcome is asked for after the actor ran in this goroutine.
+func (p *pending[R]) inlineOutcome() (done bool, v R, err error) {
+	base := p.serial << stateBits
+	if p.state.CompareAndSwap(base|inline, base|waiting) {
+		return false, v, nil // handed on: its answer comes by the channel
+	}
+	for p.state.Load() != base|answered {
+		runtime.Gosched() // another goroutine writes the answer this very moment
+	}
+	return true, p.answer, p.err
+}
+
+// wait parks the asker until its outcome is decided.
+func (p *pending[R]) wait(ctx context.Context) (v R, err error) {
+	done := ctx.Done()
+	if done == nil {
+		<-p.signal
+		return p.answer, p.err
+	}
 	select {
-	case v := <-p.answer:
-		return v, nil
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-to.Stopped():
-		err = ErrStopped
+	case <-p.signal:
+		return p.answer, p.err
+	case <-done:
 	}
-	if !p.waiting.CompareAndSwap(true, false) {
-		return <-p.answer, nil // it came at the same moment
+	base := p.serial << stateBits
+	if p.state.CompareAndSwap(base|waiting, base|over) {
+		return v, ctx.Err()
 	}
-	return none, fmt.Errorf("actor: ask %s: %w", to, err)
+	<-p.signal // it came at the same moment
+	return p.answer, p.err
+}
+
+// list enters a question that waits for an answer although its message was
+// handled.
+func (a *cell[M]) list(q *question) {
+	a.mu.Lock()
+	if a.status != dead {
+		a.coldLocked().questions.add(q)
+		a.mu.Unlock()
+		return
+	}
+	a.mu.Unlock()
+	q.abandon(q.serial, ErrStopped)
+}
+
+func (a *cell[M]) unlist(q *question) {
+	a.mu.Lock()
+	if a.cold != nil {
+		a.cold.questions.remove(q)
+	}
+	a.mu.Unlock()
 }

@@ -3,7 +3,7 @@ package actor
 import (
 	"fmt"
 	"runtime"
-	"sync"
+	"sync/atomic"
 )
 
 // DefaultDispatcherName is the dispatcher of props that name none. It is
@@ -14,21 +14,64 @@ const DefaultDispatcherName = "default"
 // that sums of them fit in 32 bits.
 const maxSetting = 1 << 30
 
+// maxWeight bounds the ratio between two dispatchers of the pool.
+const maxWeight = 1000
+
+// Kind says who runs the actors of a dispatcher.
+type Kind uint8
+
+const (
+	// Pool shares the node's workers, one a core, with the other dispatchers of
+	// this kind, by weight. For handlers that compute.
+	Pool Kind = iota
+	// Pinned has MaxConcurrency operating system threads of its own. For
+	// handlers that need a thread, or must not wait for other dispatchers.
+	Pinned
+	// Blocking has up to MaxConcurrency goroutines of its own, started when
+	// needed. For handlers that wait for files, devices or the network.
+	Blocking
+)
+
+// kinds are the names in configuration files.
+var kinds = [...]string{Pool: "pool", Pinned: "pinned", Blocking: "blocking"}
+
+// String is the name that configuration files use.
+func (k Kind) String() string {
+	if int(k) < len(kinds) {
+		return kinds[k]
+	}
+	return fmt.Sprintf("kind(%d)", uint8(k))
+}
+
+// ParseKind reads the name of a kind.
+func ParseKind(name string) (Kind, error) {
+	for k, n := range kinds {
+		if n == name {
+			return Kind(k), nil
+		}
+	}
+	return 0, fmt.Errorf("want one of %q, got %q", kinds[:], name)
+}
+
 // DispatcherConfig says how a dispatcher runs its actors.
 type DispatcherConfig struct {
 	// Throughput is how many messages one actor handles before the next actor
 	// has its turn.
 	Throughput int
 	// MailboxSize is how many messages an actor may have accepted and not yet
-	// handled, the one in hand included. Beyond it senders are refused.
+	// handled, the one in hand included. Props may say otherwise.
 	MailboxSize int
-	// MaxConcurrency is how many actors are processed at once: the number of
-	// workers, started when they are first needed.
+	// MaxConcurrency is how many actors are processed at once.
 	MaxConcurrency int
+	// Kind is Pool unless said otherwise.
+	Kind Kind
+	// Weight is the dispatcher's part of the pool's time while others want it
+	// too, relative to theirs. Zero is 1. The other kinds have none.
+	Weight int
 }
 
 // DefaultDispatcher is the configuration of the default dispatcher: as many
-// workers as the process may use cores.
+// actors at once as the process may use cores.
 func DefaultDispatcher() DispatcherConfig {
 	return DispatcherConfig{Throughput: 100, MailboxSize: 1000, MaxConcurrency: runtime.GOMAXPROCS(0)}
 }
@@ -43,175 +86,84 @@ func RoomDispatcher() DispatcherConfig {
 	return DispatcherConfig{Throughput: 50, MailboxSize: 500, MaxConcurrency: 2}
 }
 
-func (c DispatcherConfig) check() error {
+// Check names the first field that cannot be used.
+func (c DispatcherConfig) Check() error {
 	for _, f := range []struct {
-		name  string
-		value int
+		name            string
+		value, min, max int
 	}{
-		{"Throughput", c.Throughput},
-		{"MailboxSize", c.MailboxSize},
-		{"MaxConcurrency", c.MaxConcurrency},
+		{"Throughput", c.Throughput, 1, maxSetting},
+		{"MailboxSize", c.MailboxSize, 1, maxSetting},
+		{"MaxConcurrency", c.MaxConcurrency, 1, maxSetting},
+		{"Weight", c.Weight, 0, maxWeight},
 	} {
-		if f.value < 1 || f.value > maxSetting {
-			return fmt.Errorf("%s: want 1 to %d, got %d", f.name, maxSetting, f.value)
+		if f.value < f.min || f.value > f.max {
+			return fmt.Errorf("%s: want %d to %d, got %d", f.name, f.min, f.max, f.value)
 		}
+	}
+	if c.Kind > Blocking {
+		return fmt.Errorf("Kind: want Pool, Pinned or Blocking, got %s", c.Kind)
+	}
+	if c.Kind != Pool && c.Weight != 0 {
+		return fmt.Errorf("Weight: only dispatchers of kind pool share their time, and this one is %s", c.Kind)
 	}
 	return nil
 }
 
-// runnable is an actor of any message type, seen from its dispatcher.
-type runnable interface {
-	turn() (again bool)
+// task is a cell of any message type, seen from a run queue.
+type task interface {
+	turn(w *worker) (again bool)
 	abandon()
-	link() *runnable
+	queued() *link
 }
 
-// dispatcher is a run queue and its workers. Actors that have work stand in
-// the queue once; each worker takes the oldest, runs one turn, and puts it
-// back at the tail if it wants another.
-//
-// No wake-up is lost: a worker looks at the queue under mu before it parks,
-// and whoever leaves something in the queue under mu calls wakeLocked. waking
-// keeps a burst of pushes from signalling more than one worker at a time; the
-// woken one wakes the next.
+// dispatcher is a name, a configuration and what runs its actors: the node's
+// pool, or a crew of its own, or the stepper of a test.
 type dispatcher struct {
-	name           string
-	throughput     int32
-	mailboxSize    int32
-	maxConcurrency int
+	name        string
+	throughput  int32
+	mailboxSize int32
+	most        int32 // MaxConcurrency
 
-	mu         sync.Mutex
-	ready      sync.Cond
-	head, tail runnable
-	length     int
-	workers    int
-	parked     int
-	waking     bool
-	halted     bool
-	ended      sync.WaitGroup // workers
+	pool    *pool // nil for other kinds
+	number  int   // in the pool
+	running atomic.Int32
+	queues  []runQueue // in the pool: one a slot, or fewer
+
+	own queue // of a dispatcher outside the pool
 }
 
-func newDispatcher(name string, cfg DispatcherConfig) *dispatcher {
-	d := &dispatcher{
-		name:           name,
-		throughput:     int32(cfg.Throughput),
-		mailboxSize:    int32(cfg.MailboxSize),
-		maxConcurrency: cfg.MaxConcurrency,
+// executor ends: halt lets each of its workers end after its turn and abandons
+// what waits; wait returns when they have.
+type executor interface {
+	halt()
+	wait()
+}
+
+// queue runs the tasks of one dispatcher: a crew or a stepper.
+type queue interface {
+	executor
+	push(t task) bool // false when nobody will ever run it
+	depth() int
+}
+
+// push hands a scheduled task over; false when nobody will ever run it. Within
+// a turn, w is its worker.
+func (d *dispatcher) push(w *worker, t task, home uint8) bool {
+	if d.pool != nil {
+		return d.pool.push(d, w, t, home)
 	}
-	d.ready.L = &d.mu
-	return d
+	return d.own.push(t)
 }
 
-// push appends a scheduled actor; false when no worker will ever run it.
-func (d *dispatcher) push(r runnable) bool {
-	d.mu.Lock()
-	if d.halted {
-		d.mu.Unlock()
-		return false
-	}
-	d.appendLocked(r)
-	d.wakeLocked()
-	d.mu.Unlock()
-	return true
-}
-
-func (d *dispatcher) appendLocked(r runnable) {
-	if d.tail == nil {
-		d.head = r
-	} else {
-		*d.tail.link() = r
-	}
-	d.tail = r
-	d.length++
-}
-
-func (d *dispatcher) popLocked() runnable {
-	r := d.head
-	next := r.link()
-	d.head, *next = *next, nil
-	if d.head == nil {
-		d.tail = nil
-	}
-	d.length--
-	return r
-}
-
-// wakeLocked sees to it that what is in the queue has a worker coming.
-func (d *dispatcher) wakeLocked() {
-	switch {
-	case d.head == nil || d.waking || d.halted:
-	case d.parked > 0:
-		d.waking = true
-		d.ready.Signal()
-	case d.workers < d.maxConcurrency:
-		d.waking = true
-		d.workers++
-		d.ended.Add(1)
-		go d.work()
-	}
-}
-
-func (d *dispatcher) work() {
-	d.mu.Lock()
-	d.waking = false
-	running := false
-	defer func() {
-		if running { // a Receive ended this goroutine
-			d.mu.Lock()
-		}
-		d.workers--
-		d.wakeLocked()
-		d.mu.Unlock()
-		d.ended.Done()
-	}()
-	for {
-		for d.head == nil && !d.halted {
-			d.parked++
-			d.ready.Wait()
-			d.parked--
-			d.waking = false
-		}
-		if d.halted {
-			return
-		}
-		r := d.popLocked()
-		d.wakeLocked()
-		running = true
-		d.mu.Unlock()
-		again := r.turn()
-		d.mu.Lock()
-		running = false
-		switch {
-		case !again:
-		case !d.halted:
-			d.appendLocked(r)
-		default:
-			d.mu.Unlock()
-			r.abandon()
-			d.mu.Lock()
-		}
-	}
-}
-
-// depth is the number of actors in the run queue.
+// depth is the number of tasks that wait.
 func (d *dispatcher) depth() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.length
-}
-
-// halt lets every worker end after its turn and abandons what stands in the
-// queue.
-func (d *dispatcher) halt() {
-	d.mu.Lock()
-	d.halted = true
-	var left []runnable
-	for d.head != nil {
-		left = append(left, d.popLocked())
+	if d.pool == nil {
+		return d.own.depth()
 	}
-	d.ready.Broadcast()
-	d.mu.Unlock()
-	for _, r := range left {
-		r.abandon()
+	n := 0
+	for i := range d.queues {
+		n += d.queues[i].depth()
 	}
+	return n
 }

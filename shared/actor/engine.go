@@ -5,37 +5,63 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
+
+	"github.com/atrium-iot/atrium/shared/actor/directory"
+	"github.com/atrium-iot/atrium/shared/actor/mailbox"
 )
 
 // Engine spawns actors and knows which IDs live on this node.
 type Engine struct {
-	system *ActorSystem
-
-	mu      sync.Mutex
-	actors  map[string]stopper // nil value: a member of a group
-	live    int                // actors of dispatchers that have not ended
-	closing bool
+	system  *ActorSystem
+	actors  *directory.Directory[entry]
+	live    atomic.Int64 // actors of dispatchers that have not ended
+	closing atomic.Bool
 	closed  chan struct{} // closed when closing and live is 0
-	kinds   map[kindKey]any
-	pools   map[reflect.Type]*pools
+	quiet   sync.Once     // closes closed
+	homes   atomic.Uint32 // spreads actors over the pool's run queues
+
+	mu     sync.Mutex
+	kinds  map[kindKey]any
+	chunks map[reflect.Type]any // *mailbox.Pool of a message type
 }
 
-// stopper is an actor of any message type, seen from the engine.
-type stopper interface{ stop() }
+// entry is an actor of any message type, seen from the engine.
+type entry interface {
+	ID() string
+	stop()
+	member() bool
+}
+
+// kind is what actors with equal settings and types in the same place share.
+type kind[M any] struct {
+	system     *ActorSystem
+	dispatcher *dispatcher // nil for members of a group
+	group      *Group      // nil for actors of a dispatcher
+	bound      int32       // messages of a mailbox
+	grab       int32       // messages that a turn may take at once
+	overflow   Overflow
+	callerRuns bool
+	stats      *stats
+	chunks     *mailbox.Pool[M]
+	contexts   sync.Pool     // *ContextOf[M]
+	questions  sync.Pool     // *pending of whatever is asked most
+	member     *ContextOf[M] // of the members of a group
+}
 
 // kindKey tells kinds apart. A group keeps its own, so that it can be forgotten.
 type kindKey struct {
 	message, receiver reflect.Type
-	dispatcher        *dispatcher
+	settings
 }
 
 func newEngine(s *ActorSystem) *Engine {
 	return &Engine{
 		system: s,
-		actors: make(map[string]stopper),
+		actors: directory.New[entry](),
 		closed: make(chan struct{}),
 		kinds:  make(map[kindKey]any),
-		pools:  make(map[reflect.Type]*pools),
+		chunks: make(map[reflect.Type]any),
 	}
 }
 
@@ -48,29 +74,35 @@ func (e *Engine) Spawn(props *Props, id string) (Ref[any], error) {
 
 // Spawn makes an actor that takes messages of type M, as Engine.Spawn does.
 func Spawn[M any](e *Engine, props *PropsTyped[M], id string) (Ref[M], error) {
-	d, err := e.system.dispatcher(props.dispatcher)
-	if err != nil {
-		return Ref[M]{}, fmt.Errorf("actor: spawn %q: %w", id, err)
-	}
 	a, err := newActor(props, id)
+	if err == nil {
+		a.kind, err = kindOf(e, props, a.receiver)
+	}
 	if err != nil {
 		return Ref[M]{}, fmt.Errorf("actor: spawn %q: %w", id, err)
 	}
-	a.kind = kindOf[M](e, a.receiver, d)
 	_, starts := a.receiver.(Starter[M])
-	if err := e.admit(id, a); err != nil {
+	a.started = !starts
+	a.home = uint8(e.homes.Add(1))
+	if e.system.guard != nil {
+		a.gate = guarded
+	}
+	if err := e.admit(a, true); err != nil {
 		return Ref[M]{}, fmt.Errorf("actor: spawn %q: %w", id, err)
 	}
-	a.kind.stats.actors.Inc()
+	a.kind.stats.actors.Add(1)
 	if starts {
 		a.mu.Lock()
-		a.wakeAndUnlock()
+		a.wakeAndUnlock(nil)
 	}
-	return Ref[M]{a}, nil
+	if e.closing.Load() { // Stop may have looked before the actor was there
+		a.stop()
+	}
+	return Ref[M]{cell: a}, nil
 }
 
 // newActor makes an actor that is not yet known to anyone.
-func newActor[M any](props *PropsTyped[M], id string) (*actorOf[M], error) {
+func newActor[M any](props *PropsTyped[M], id string) (*cell[M], error) {
 	if id == "" || len(id) > MaxID {
 		return nil, fmt.Errorf("want an id of 1 to %d bytes, got %d", MaxID, len(id))
 	}
@@ -78,105 +110,114 @@ func newActor[M any](props *PropsTyped[M], id string) (*actorOf[M], error) {
 	if receiver == nil {
 		return nil, errors.New("the producer returned a nil receiver")
 	}
-	return &actorOf[M]{receiver: receiver, id: id}, nil
+	return &cell[M]{receiver: receiver, id: id}, nil
 }
 
-// admit enters an actor under its ID. a is nil for a member of a group, which
-// the system does not stop.
-func (e *Engine) admit(id string, a stopper) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing {
+// admit enters an actor under its ID. The system stops those that it counts:
+// members belong to their group.
+func (e *Engine) admit(a entry, counted bool) error {
+	if counted {
+		e.live.Add(1)
+	}
+	if e.closing.Load() {
+		e.leave(counted)
 		return ErrSystemStopped
 	}
-	if _, used := e.actors[id]; used {
+	if _, inserted := e.actors.Insert(a); !inserted {
+		e.leave(counted)
 		return ErrIDInUse
-	}
-	e.actors[id] = a
-	if a != nil {
-		e.live++
 	}
 	return nil
 }
 
 // forget frees an ID.
-func (e *Engine) forget(id string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.actors, id)
-}
+func (e *Engine) forget(a entry) { e.actors.Remove(a) }
 
 // leave counts an actor of a dispatcher as ended.
-func (e *Engine) leave() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.live--
-	if e.closing && e.live == 0 {
-		close(e.closed)
+func (e *Engine) leave(counted bool) {
+	if counted && e.live.Add(-1) == 0 && e.closing.Load() {
+		e.quiet.Do(func() { close(e.closed) })
 	}
-}
-
-func (e *Engine) living() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.live
 }
 
 // close stops all actors and returns a channel that is closed when they have
 // ended.
 func (e *Engine) close() <-chan struct{} {
-	e.mu.Lock()
-	if e.closing {
-		e.mu.Unlock()
+	if e.closing.Swap(true) {
 		return e.closed
 	}
-	e.closing = true
-	all := make([]stopper, 0, e.live)
-	for _, a := range e.actors {
-		if a != nil {
-			all = append(all, a)
+	for a := range e.actors.All() {
+		if !a.member() {
+			a.stop()
 		}
 	}
-	if e.live == 0 {
-		close(e.closed)
-	}
-	e.mu.Unlock()
-	for _, a := range all {
-		a.stop()
+	if e.live.Load() == 0 {
+		e.quiet.Do(func() { close(e.closed) })
 	}
 	return e.closed
 }
 
-// kindOf returns what actors of these types on d share.
-func kindOf[M any](e *Engine, receiver ReceiverOf[M], d *dispatcher) *kind[M] {
-	key := kindKey{reflect.TypeFor[M](), reflect.TypeOf(receiver), d}
+// kindOf returns what actors of these props share.
+func kindOf[M any](e *Engine, props *PropsTyped[M], receiver ReceiverOf[M]) (*kind[M], error) {
+	key := kindKey{reflect.TypeFor[M](), reflect.TypeOf(receiver), props.settings}
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if k, ok := e.kinds[key].(*kind[M]); ok {
-		return k
+	k, ok := e.kinds[key].(*kind[M])
+	e.mu.Unlock()
+	if ok {
+		return k, nil
 	}
-	k := &kind[M]{
+	d, err := e.system.dispatcher(props.dispatcher)
+	if err != nil {
+		return nil, err
+	}
+	if err := props.mailbox.Check(); err != nil {
+		return nil, err
+	}
+	k = &kind[M]{
 		system:     e.system,
 		dispatcher: d,
 		bound:      d.mailboxSize,
-		stats:      e.system.metrics.of(d.name, typeName(key.receiver)),
-		pools:      e.poolsLocked(key.message),
+		grab:       maxSetting,
+		overflow:   props.mailbox.Overflow,
+		callerRuns: props.callerRuns,
+		stats:      e.system.metrics.of(d.name, key.typeName()),
+		chunks:     chunksOf[M](e),
+	}
+	if n := props.mailbox.Size; n > 0 {
+		k.bound = int32(n)
+	}
+	if k.overflow == DropOldest {
+		k.grab = 1 // what was taken can't be dropped any more
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if other, ok := e.kinds[key].(*kind[M]); ok {
+		return other, nil
 	}
 	e.kinds[key] = k
-	return k
+	return k, nil
 }
 
-func (e *Engine) poolsLocked(message reflect.Type) *pools {
-	p := e.pools[message]
-	if p == nil {
-		p = new(pools)
-		e.pools[message] = p
+// chunksOf returns the pool of all mailboxes for messages of type M.
+func chunksOf[M any](e *Engine) *mailbox.Pool[M] {
+	key := reflect.TypeFor[M]()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p, ok := e.chunks[key].(*mailbox.Pool[M])
+	if !ok {
+		p = new(mailbox.Pool[M])
+		e.chunks[key] = p
 	}
 	return p
 }
 
-// typeName is the label of a receiver's type: "device.Actor".
-func typeName(t reflect.Type) string {
+// typeName is the label of a kind: what its props say, or its receiver's type:
+// "device.Actor".
+func (k kindKey) typeName() string {
+	if k.typ != "" {
+		return k.typ
+	}
+	t := k.receiver
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}

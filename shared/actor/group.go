@@ -91,15 +91,14 @@ func SpawnIn[M any](g *Group, props *PropsTyped[M], id string) (Ref[M], error) {
 	if g.stopped {
 		return Ref[M]{}, fmt.Errorf("actor: group %q: spawn %q: %w", g.name, id, ErrStopped)
 	}
-	if err := g.system.engine.admit(id, nil); err != nil {
+	a.kind, a.gate = memberKind[M](g, a.receiver, props.typ), inGroup
+	if err := g.system.engine.admit(a, false); err != nil {
 		return Ref[M]{}, fmt.Errorf("actor: group %q: spawn %q: %w", g.name, id, err)
 	}
-	a.kind = memberKind[M](g, a.receiver)
-	a.kind.stats.actors.Inc()
-	a.ctx = &ContextOf[M]{actor: a}
+	a.kind.stats.actors.Add(1)
 	g.sweepLocked()
 	g.members = append(g.members, a)
-	return Ref[M]{a}, nil
+	return Ref[M]{cell: a}, nil
 }
 
 // sweepLocked forgets ended members once they are the greater part.
@@ -117,20 +116,17 @@ func (g *Group) sweepLocked() {
 	g.members, g.ended = live, 0
 }
 
-func memberKind[M any](g *Group, receiver ReceiverOf[M]) *kind[M] {
-	key := kindKey{message: reflect.TypeFor[M](), receiver: reflect.TypeOf(receiver)}
+func memberKind[M any](g *Group, receiver ReceiverOf[M], typ string) *kind[M] {
+	key := kindKey{message: reflect.TypeFor[M](), receiver: reflect.TypeOf(receiver), settings: settings{typ: typ}}
 	if k, ok := g.kinds[key].(*kind[M]); ok {
 		return k
 	}
-	e := g.system.engine
-	e.mu.Lock()
-	pools := e.poolsLocked(key.message)
-	e.mu.Unlock()
 	k := &kind[M]{
 		system: g.system,
 		group:  g,
-		stats:  g.system.metrics.of("group", typeName(key.receiver)),
-		pools:  pools,
+		stats:  g.system.metrics.of("group", key.typeName()),
+		chunks: chunksOf[M](g.system.engine),
+		member: new(ContextOf[M]),
 	}
 	g.kinds[key] = k
 	return k
@@ -143,7 +139,7 @@ func memberKind[M any](g *Group, receiver ReceiverOf[M]) *kind[M] {
 // (ErrGroupFailed). A member that has stopped gives ErrStopped, and nothing
 // happens.
 func Turn[M any](g *Group, to Ref[M], msg M) error {
-	a := to.actor
+	a := to.cell
 	if a == nil {
 		return ErrStopped
 	}

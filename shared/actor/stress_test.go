@@ -202,8 +202,11 @@ func TestStopAndTellTogetherLoseNothing(t *testing.T) {
 		wg.Wait()
 		<-ref.Stopped()
 	}
+	if err := s.Stop(t.Context()); err != nil { // workers count in their own time
+		t.Fatal(err)
+	}
 	if n := handled(t, reg); n != accepted {
-		t.Fatalf("%d accepted, %d handled", accepted, n)
+		t.Fatalf("%d accepted, %d handled, %d dropped", accepted, n, sum(t, reg, "atrium_actor_dead_letters_total"))
 	}
 }
 

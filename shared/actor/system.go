@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -62,6 +64,9 @@ type ActorSystem struct {
 	guard      *turnGuard // nil unless WithTurnGuard
 	engine     *Engine
 
+	pool  *pool
+	epoch time.Time
+
 	mu          sync.Mutex
 	dispatchers map[string]*dispatcher
 	halted      bool
@@ -73,6 +78,8 @@ type ActorSystem struct {
 func NewActorSystem(cfg Config, logger *slog.Logger, opts ...Option) *ActorSystem {
 	s := &ActorSystem{
 		address:     net.JoinHostPort(cfg.Address, strconv.Itoa(cfg.Port)),
+		pool:        newPool(runtime.GOMAXPROCS(0)),
+		epoch:       time.Now(),
 		dispatchers: make(map[string]*dispatcher),
 	}
 	if logger == nil {
@@ -83,8 +90,10 @@ func NewActorSystem(cfg Config, logger *slog.Logger, opts ...Option) *ActorSyste
 		o(s)
 	}
 	s.engine = newEngine(s)
-	s.dispatchers[DefaultDispatcherName] = newDispatcher(DefaultDispatcherName, DefaultDispatcher())
 	s.metrics = newMetrics(s.registerer, s.depths)
+	if err := s.RegisterDispatcher(DefaultDispatcherName, DefaultDispatcher()); err != nil {
+		panic("BUG: the default dispatcher is refused: " + err.Error())
+	}
 	return s
 }
 
@@ -94,7 +103,7 @@ func (s *ActorSystem) RegisterDispatcher(name string, cfg DispatcherConfig) erro
 	if name == "" {
 		return errors.New("actor: register dispatcher: the name is empty")
 	}
-	if err := cfg.check(); err != nil {
+	if err := cfg.Check(); err != nil {
 		return fmt.Errorf("actor: register dispatcher %q: %w", name, err)
 	}
 	s.mu.Lock()
@@ -105,9 +114,25 @@ func (s *ActorSystem) RegisterDispatcher(name string, cfg DispatcherConfig) erro
 	if s.dispatchers[name] != nil {
 		return fmt.Errorf("actor: register dispatcher %q: the name is in use", name)
 	}
-	s.dispatchers[name] = newDispatcher(name, cfg)
+	d := &dispatcher{
+		name:        name,
+		throughput:  int32(cfg.Throughput),
+		mailboxSize: int32(cfg.MailboxSize),
+		most:        int32(cfg.MaxConcurrency),
+	}
+	if cfg.Kind == Pool {
+		if err := s.pool.add(d, cfg.Weight); err != nil {
+			return fmt.Errorf("actor: register dispatcher %q: %w", name, err)
+		}
+	} else {
+		d.own = newCrew(cfg.MaxConcurrency, cfg.Kind == Pinned)
+	}
+	s.dispatchers[name] = d
 	return nil
 }
+
+// now is the monotonic time since the system was made, in nanoseconds.
+func (s *ActorSystem) now() int64 { return int64(time.Since(s.epoch)) }
 
 // Engine spawns the system's actors.
 func (s *ActorSystem) Engine() *Engine { return s.engine }
@@ -127,7 +152,7 @@ func (s *ActorSystem) Stop(ctx context.Context) error {
 	select {
 	case <-s.engine.close():
 	case <-ctx.Done():
-		err = fmt.Errorf("actor: stop: %d actors had not ended: %w", s.engine.living(), ctx.Err())
+		err = fmt.Errorf("actor: stop: %d actors had not ended: %w", s.engine.live.Load(), ctx.Err())
 	}
 	s.mu.Lock()
 	s.halted = true
@@ -136,14 +161,20 @@ func (s *ActorSystem) Stop(ctx context.Context) error {
 		all = append(all, d)
 	}
 	s.mu.Unlock()
+	executors := []executor{s.pool}
 	for _, d := range all {
-		d.halt()
+		if d.own != nil {
+			executors = append(executors, d.own)
+		}
+	}
+	for _, e := range executors {
+		e.halt()
 	}
 	if err != nil {
 		return err
 	}
-	for _, d := range all {
-		d.ended.Wait()
+	for _, e := range executors {
+		e.wait()
 	}
 	return nil
 }

@@ -381,7 +381,7 @@ func TestMaxConcurrencyBoundsTheActorsProcessedAtOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		synctest.Wait()
+		time.Sleep(time.Second) // actors that block lose the pool's workers, not their place
 		if len(running) != 3 {
 			t.Fatalf("%d actors run at once, want 3", len(running))
 		}

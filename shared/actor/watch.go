@@ -8,14 +8,6 @@ type Terminated struct {
 	Reason error
 }
 
-// cold is the state that most actors never have.
-type cold struct {
-	watchers []watcher
-	sweepAt  int // length of watchers at which stopped ones are removed
-	done     chan struct{}
-	reason   error // why the actor stopped
-}
-
 // watcher is one call of Watch, seen from the watched actor.
 type watcher struct {
 	gone   func() bool
@@ -31,10 +23,10 @@ const minSweep = 8
 // cannot be refused; a watcher that has stopped itself gets none. Watching
 // across the border of a group returns ErrOutsideGroup.
 func Watch[M, T any](ctx *ContextOf[M], target Ref[T], wrap func(Terminated) M) error {
-	self := ctx.actor
-	t := target.actor
+	self := ctx.cell
+	t := target.cell
 	w := watcher{
-		gone:   self.gone.Load,
+		gone:   func() bool { return self.attention.Load()&ended != 0 },
 		notify: func(n Terminated) { self.notice(n, wrap) },
 	}
 	if t == nil {
@@ -52,7 +44,7 @@ func Watch[M, T any](ctx *ContextOf[M], target Ref[T], wrap func(Terminated) M) 
 
 // notice delivers what a watch has asked for. It runs in the goroutine of the
 // actor that ended, which a panic of wrap must not reach.
-func (a *actorOf[M]) notice(n Terminated, wrap func(Terminated) M) {
+func (a *cell[M]) notice(n Terminated, wrap func(Terminated) M) {
 	defer func() {
 		if v := recover(); v != nil {
 			e := a.panicError(v)
@@ -67,7 +59,7 @@ func (a *actorOf[M]) notice(n Terminated, wrap func(Terminated) M) {
 }
 
 // watch adds w, or reports that the actor has ended and why.
-func (a *actorOf[M]) watch(w watcher) (reason error, ended bool) {
+func (a *cell[M]) watch(w watcher) (reason error, ended bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.status == dead {
@@ -92,14 +84,7 @@ func (a *actorOf[M]) watch(w watcher) (reason error, ended bool) {
 	return nil, false
 }
 
-func (a *actorOf[M]) coldLocked() *cold {
-	if a.cold == nil {
-		a.cold = new(cold)
-	}
-	return a.cold
-}
-
-func (a *actorOf[M]) stopped() <-chan struct{} {
+func (a *cell[M]) stopped() <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	cold := a.coldLocked()

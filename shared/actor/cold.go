@@ -1,0 +1,146 @@
+package actor
+
+import "errors"
+
+// cold is what few actors have. It is made when first needed; the cell's lock
+// guards it unless a field says otherwise.
+type cold[M any] struct {
+	watchers  []watcher
+	sweepAt   int // length of watchers at which ended ones are removed
+	done      chan struct{}
+	reason    error // why the actor stopped
+	waiters   []*waiter[M]
+	questions questions
+	signals   []func() // run by the turn, before messages
+	pill      int32    // messages of the normal lane before the pill, plus one; 0 is none
+
+	stash      []M             // the turn's
+	behaviours []ReceiverOf[M] // the turn's: what Unbecome returns to
+}
+
+func (a *cell[M]) coldLocked() *cold[M] {
+	if a.cold == nil {
+		a.cold = new(cold[M])
+	}
+	return a.cold
+}
+
+// post lets the actor's turn run f before its next message. It reports false
+// when the actor has ended.
+func (a *cell[M]) post(f func()) bool {
+	a.mu.Lock()
+	if a.status == dead {
+		a.mu.Unlock()
+		return false
+	}
+	cold := a.coldLocked()
+	cold.signals = append(cold.signals, f)
+	a.attention.Or(urgent)
+	if a.status == suspended {
+		a.status = idle
+	}
+	a.wakeAndUnlock(nil)
+	return true
+}
+
+// signalsAndUnlock runs what was posted, in order.
+func (a *cell[M]) signalsAndUnlock() {
+	signals := a.cold.signals
+	a.cold.signals = nil
+	a.mu.Unlock()
+	for _, f := range signals {
+		f()
+	}
+}
+
+// poison lets the actor end once it has handled the messages of the normal lane
+// that were accepted before.
+func (a *cell[M]) poison() {
+	a.mu.Lock()
+	if a.gate&closing == 0 && (a.cold == nil || a.cold.pill == 0) {
+		a.coldLocked().pill = a.box.NormalSize() + 1
+		a.attention.Or(urgent)
+	}
+	a.wakeAndUnlock(nil)
+}
+
+// maxStash bounds the messages that an actor has put aside. They keep their
+// room in the mailbox, whose bound is usually smaller.
+const maxStash = 10_000
+
+// ErrStashFull: the actor has put maxStash messages aside.
+var ErrStashFull = errors.New("actor: stash full")
+
+// Stash puts the message in hand aside, for a behaviour that can't handle it
+// yet. It keeps its room in the mailbox until Unstash, and is a dead letter if
+// the actor ends before. It is refused with ErrStashFull when 10,000 messages
+// are aside; outside Receive, and in a group, it does nothing.
+func (c *ContextOf[M]) Stash() error {
+	if c.current == nil || c.stashed || c.cell.kind.group != nil {
+		return nil
+	}
+	a := c.cell
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	cold := a.coldLocked()
+	if len(cold.stash) >= maxStash {
+		return ErrStashFull
+	}
+	cold.stash = append(cold.stash, *c.current)
+	c.stashed = true
+	return nil
+}
+
+// Unstash makes the messages that were put aside the next ones on the normal
+// lane, in the order of their arrival.
+func (c *ContextOf[M]) Unstash() {
+	a := c.cell
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cold == nil || len(a.cold.stash) == 0 {
+		return
+	}
+	c.unstash = true
+	a.attention.Or(urgent)
+}
+
+// Become makes receive the actor's behaviour from the next message on. The
+// receiver stays what its hooks belong to.
+func (c *ContextOf[M]) Become(receive func(*ContextOf[M])) {
+	a := c.cell
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	cold := a.coldLocked()
+	cold.behaviours = append(cold.behaviours, a.receiver)
+	a.receiver = behaviour[M](receive)
+}
+
+// Unbecome returns to the behaviour before the last Become; the first one is
+// the receiver itself.
+func (c *ContextOf[M]) Unbecome() {
+	a := c.cell
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cold == nil || len(a.cold.behaviours) == 0 {
+		return
+	}
+	last := len(a.cold.behaviours) - 1
+	a.receiver = a.cold.behaviours[last]
+	a.cold.behaviours = a.cold.behaviours[:last]
+}
+
+// behaviour is a function as a receiver.
+type behaviour[M any] func(*ContextOf[M])
+
+// Receive implements ReceiverOf.
+func (b behaviour[M]) Receive(c *ContextOf[M]) { b(c) }
+
+// rootReceiver is the receiver that the actor was made with.
+func (a *cell[M]) rootReceiver() ReceiverOf[M] {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cold != nil && len(a.cold.behaviours) > 0 {
+		return a.cold.behaviours[0]
+	}
+	return a.receiver
+}

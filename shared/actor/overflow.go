@@ -1,0 +1,170 @@
+package actor
+
+import (
+	"context"
+	"fmt"
+)
+
+// Overflow says what a full mailbox does with one message more.
+type Overflow uint8
+
+const (
+	// Refuse gives it back to its sender with ErrMailboxFull.
+	Refuse Overflow = iota
+	// Block lets the sender wait for room, or for the end of the actor. An
+	// actor that tells itself would wait for itself: it is refused.
+	Block
+	// DropOldest drops the oldest waiting message of the lane, or of a lower
+	// one, and accepts the new one. Where nothing waits that may be dropped,
+	// the new one is.
+	DropOldest
+	// DropNewest drops the new one. Its sender is not told; the counter and the
+	// dead letters are.
+	DropNewest
+)
+
+// overflows are the names in configuration files.
+var overflows = [...]string{Refuse: "refuse", Block: "block", DropOldest: "drop_oldest", DropNewest: "drop_newest"}
+
+// String is the name that configuration files use.
+func (o Overflow) String() string {
+	if int(o) < len(overflows) {
+		return overflows[o]
+	}
+	return fmt.Sprintf("overflow(%d)", uint8(o))
+}
+
+// ParseOverflow reads the name of a policy.
+func ParseOverflow(name string) (Overflow, error) {
+	for o, n := range overflows {
+		if n == name {
+			return Overflow(o), nil
+		}
+	}
+	return 0, fmt.Errorf("want one of %q, got %q", overflows[:], name)
+}
+
+// waiter is a sender that is parked until its message fits.
+type waiter[M any] struct {
+	lane     Lane
+	msg      M
+	question *question
+	done     chan error // capacity 1
+}
+
+// makeRoomLocked drops the oldest message that may go, when the kind says so.
+func (a *cell[M]) makeRoomLocked(lane Lane) bool {
+	if a.kind.overflow != DropOldest || lane == Control {
+		return false
+	}
+	for _, from := range [...]Lane{lane, Bulk, Normal} {
+		if rank(from) > rank(lane) {
+			continue
+		}
+		if msg, ok := a.box.Shift(from, a.kind.chunks); ok {
+			a.deadLetter(dropOldest, from, msg)
+			return true
+		}
+	}
+	return false
+}
+
+// rank orders lanes by importance.
+func rank(l Lane) int { return [...]int{Bulk: 0, Normal: 1, High: 2, Control: 3}[l] }
+
+// overflowAndUnlock deals with a message that does not fit.
+func (a *cell[M]) overflowAndUnlock(lane Lane, msg M, q *question) error {
+	policy := a.kind.overflow
+	if lane == Control || q != nil {
+		policy = Refuse // control is never dropped, and an asker is told
+	}
+	switch policy {
+	case Block:
+		return a.waitAndUnlock(context.Background(), lane, msg, nil)
+	case DropOldest, DropNewest:
+		a.mu.Unlock()
+		a.deadLetter(dropNewest, lane, msg)
+		return nil
+	}
+	a.mu.Unlock()
+	return a.refuse(ErrMailboxFull, 1)
+}
+
+// tellWait is tell that parks while the mailbox is full.
+func (a *cell[M]) tellWait(ctx context.Context, lane Lane, msg M, q *question) error {
+	a.mu.Lock()
+	if a.gate != 0 {
+		if err := a.passLocked(); err != nil {
+			a.mu.Unlock()
+			return a.refuse(err, 1)
+		}
+	}
+	if !a.hasRoomLocked(lane) {
+		return a.waitAndUnlock(ctx, lane, msg, q)
+	}
+	a.putLocked(lane, msg)
+	if q != nil {
+		a.coldLocked().questions.add(q)
+	}
+	a.wakeAndUnlock(nil)
+	return nil
+}
+
+// waitAndUnlock parks the sender. Room is given in the order of arrival, by the
+// turn that frees it, so that nobody overtakes.
+func (a *cell[M]) waitAndUnlock(ctx context.Context, lane Lane, msg M, q *question) error {
+	if a.cold != nil && len(a.cold.waiters) >= maxWaiters {
+		a.mu.Unlock()
+		return a.refuse(ErrMailboxFull, 1)
+	}
+	w := &waiter[M]{lane: lane, msg: msg, question: q, done: make(chan error, 1)}
+	cold := a.coldLocked()
+	cold.waiters = append(cold.waiters, w)
+	a.attention.Or(wantRoom)
+	a.mu.Unlock()
+	select {
+	case err := <-w.done:
+		return err
+	case <-ctx.Done():
+	}
+	a.mu.Lock()
+	for i, other := range cold.waiters {
+		if other == w {
+			cold.waiters = append(cold.waiters[:i], cold.waiters[i+1:]...)
+			a.mu.Unlock()
+			return a.refuse(fmt.Errorf("%w: %w", ErrMailboxFull, ctx.Err()), 1)
+		}
+	}
+	a.mu.Unlock()
+	return <-w.done // it was let in, or refused, at the same moment
+}
+
+// maxWaiters bounds the senders parked at one actor; each is a goroutine.
+const maxWaiters = 10_000
+
+// admitLocked lets waiting senders in while there is room.
+func (a *cell[M]) admitLocked() {
+	cold := a.cold
+	if cold == nil || len(cold.waiters) == 0 {
+		a.attention.And(^wantRoom)
+		return
+	}
+	n := 0
+	for _, w := range cold.waiters {
+		if !a.hasRoomLocked(w.lane) {
+			break
+		}
+		a.putLocked(w.lane, w.msg)
+		if w.question != nil {
+			cold.questions.add(w.question)
+		}
+		w.done <- nil
+		n++
+	}
+	clear(cold.waiters[:n])
+	cold.waiters = cold.waiters[n:]
+	if len(cold.waiters) == 0 {
+		cold.waiters = nil
+		a.attention.And(^wantRoom)
+	}
+}

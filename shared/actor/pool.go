@@ -1,0 +1,356 @@
+package actor
+
+import (
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/atrium-iot/atrium/shared/actor/fair"
+)
+
+const (
+	// slice is how long a worker stays with one dispatcher while others wait:
+	// long enough that changing costs nothing beside it, short enough that
+	// nobody notices.
+	slice = 500 * time.Microsecond
+	// patience is how long a turn may hold its worker before another worker
+	// takes over its slot: ten times longer than a turn that only computes, and
+	// what Go's own scheduler allows a goroutine before it interrupts it.
+	patience = 10 * time.Millisecond
+)
+
+// pool is the workers that all dispatchers of kind Pool share: one a core. A
+// slot is the right to run turns; a worker holds one. A worker whose turn does
+// not end loses its slot to a new worker, so a handler that blocks takes
+// nothing from the other dispatchers.
+//
+// No wake-up is lost: whoever leaves a task in a queue sets the dispatcher's
+// bit in ready and then looks for parked workers; a worker first enters itself
+// among the parked and then looks at ready again.
+type pool struct {
+	epoch  time.Time
+	slots  []slot
+	ready  atomic.Uint64 // bit i: dispatcher i may have tasks
+	parked atomic.Int32
+	waking atomic.Bool // a worker is on its way and will look everywhere
+	halted atomic.Bool
+	guards atomic.Bool // the guard runs
+	stalls atomic.Int64
+	ended  sync.WaitGroup
+
+	mu          sync.Mutex
+	dispatchers []*dispatcher // by bit; appended only
+	known       atomic.Pointer[[]*dispatcher]
+	fair        fair.Queues
+	resting     []*worker // parked, youngest last
+}
+
+// slot is the right to run turns.
+type slot struct {
+	holder atomic.Pointer[worker]
+	_      [cacheLine - 8]byte
+}
+
+// worker is a goroutine that runs turns.
+type worker struct {
+	pool    *pool // nil in a crew
+	slot    int
+	wake    chan struct{} // capacity 1
+	turns   atomic.Uint32 // begun
+	awake   bool          // has a goroutine; the pool's lock
+	context any           // *ContextOf of some type, to be used again
+	most    int32         // messages a turn
+	stats   *stats        // whose messages counted counts
+	counted int32
+}
+
+// tally counts handled messages without touching what other workers write.
+func (w *worker) tally(s *stats, n int32) {
+	if w == nil {
+		s.handled(int(n))
+		return
+	}
+	if w.stats != s {
+		w.flush()
+		w.stats = s
+	}
+	w.counted += n
+}
+
+func (w *worker) flush() {
+	if w.counted > 0 {
+		w.stats.handled(int(w.counted))
+		w.counted = 0
+	}
+}
+
+// wait returns when all workers have ended, after halt.
+func (p *pool) wait() { p.ended.Wait() }
+
+// newPool makes a pool without goroutines: they come with work.
+func newPool(slots int) *pool {
+	p := &pool{epoch: time.Now(), slots: make([]slot, slots)}
+	p.known.Store(new([]*dispatcher))
+	for i := range p.slots {
+		p.settle(i)
+	}
+	return p
+}
+
+// add gives a dispatcher its place in the pool.
+func (p *pool) add(d *dispatcher, weight int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	number, err := p.fair.Add(max(1, weight))
+	if err != nil {
+		return err
+	}
+	d.pool, d.number = p, number
+	d.queues = make([]runQueue, min(len(p.slots), int(d.most)))
+	p.dispatchers = append(p.dispatchers, d)
+	known := p.dispatchers[:len(p.dispatchers):len(p.dispatchers)]
+	p.known.Store(&known)
+	return nil
+}
+
+// push queues a task; false when no worker will ever run it.
+func (p *pool) push(d *dispatcher, w *worker, t task, home uint8) bool {
+	if w != nil && w.pool == p {
+		if !d.queues[w.slot%len(d.queues)].local.push(t) {
+			return false
+		}
+	} else if !d.queues[int(home)%len(d.queues)].inbox.push(t) {
+		return false
+	}
+	p.announce(d)
+	return true
+}
+
+// announce sees to it that a worker looks at d.
+func (p *pool) announce(d *dispatcher) {
+	bit := uint64(1) << d.number
+	if p.ready.Load()&bit == 0 {
+		p.ready.Or(bit)
+	}
+	if p.parked.Load() > 0 && !p.waking.Load() && d.running.Load() < d.most {
+		p.wake()
+	}
+}
+
+// wake brings one parked worker, and no second one while it is on its way.
+func (p *pool) wake() {
+	if !p.waking.CompareAndSwap(false, true) {
+		return
+	}
+	p.mu.Lock()
+	n := len(p.resting)
+	if n == 0 {
+		p.mu.Unlock()
+		p.waking.Store(false)
+		return
+	}
+	w := p.resting[n-1]
+	p.resting = p.resting[:n-1]
+	p.parked.Add(-1)
+	awake := w.awake
+	w.awake = true
+	p.mu.Unlock()
+	if n == 1 {
+		p.watch()
+	}
+	if awake {
+		w.wake <- struct{}{}
+		return
+	}
+	p.ended.Add(1)
+	go w.run()
+}
+
+// settle gives a slot to a new worker, which gets its goroutine when it is
+// first woken.
+func (p *pool) settle(slot int) {
+	w := &worker{pool: p, slot: slot, wake: make(chan struct{}, 1), most: maxSetting}
+	p.slots[slot].holder.Store(w)
+	p.mu.Lock()
+	p.resting = append(p.resting, w)
+	p.parked.Add(1)
+	p.mu.Unlock()
+}
+
+// halt lets every worker end after its turn and abandons what waits.
+func (p *pool) halt() {
+	p.halted.Store(true)
+	for _, d := range *p.known.Load() {
+		for i := range d.queues {
+			abandonAll(d.queues[i].inbox.close())
+			abandonAll(d.queues[i].local.close())
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.resting {
+		if w.awake {
+			w.wake <- struct{}{}
+		}
+	}
+	p.resting = nil
+}
+
+// choose returns the dispatcher that is served next, entered, or nil.
+func (p *pool) choose() *dispatcher {
+	known := *p.known.Load()
+	for {
+		var open uint64
+		for left := p.ready.Load(); left != 0; left &= left - 1 {
+			d := known[bits.TrailingZeros64(left)]
+			if d.running.Load() < d.most {
+				open |= 1 << d.number
+			}
+		}
+		if open == 0 {
+			return nil
+		}
+		i := bits.TrailingZeros64(open)
+		if open&(open-1) != 0 {
+			p.mu.Lock()
+			i = p.fair.Pick(open)
+			p.mu.Unlock()
+		}
+		if d := known[i]; d.running.Add(1) <= d.most {
+			return d
+		}
+		known[i].running.Add(-1)
+	}
+}
+
+// run is a worker's goroutine: it serves dispatchers while it holds its slot,
+// and parks when there is nothing to do.
+func (w *worker) run() {
+	p := w.pool
+	defer p.ended.Done()
+	for !p.halted.Load() {
+		p.waking.Store(false)
+		for d := p.choose(); d != nil && !p.halted.Load(); d = p.choose() {
+			if !w.serve(d) {
+				return
+			}
+		}
+		w.park()
+	}
+}
+
+// park waits for work.
+func (w *worker) park() {
+	p := w.pool
+	p.mu.Lock()
+	if p.halted.Load() {
+		p.mu.Unlock()
+		return
+	}
+	p.resting = append(p.resting, w)
+	p.parked.Add(1)
+	p.mu.Unlock()
+	if p.work() {
+		p.wake() // this worker or another: they all look at the same
+	}
+	<-w.wake
+}
+
+// work reports whether a dispatcher may be served.
+func (p *pool) work() bool {
+	known := *p.known.Load()
+	for left := p.ready.Load(); left != 0; left &= left - 1 {
+		d := known[bits.TrailingZeros64(left)]
+		if d.running.Load() < d.most {
+			return true
+		}
+	}
+	return false
+}
+
+// serve runs tasks of one dispatcher until there are none, or others wait and
+// the slice is over. It reports whether the worker still holds its slot.
+func (w *worker) serve(d *dispatcher) (holds bool) {
+	p := w.pool
+	var since int64 // when others were first seen waiting
+	running := false
+	defer func() {
+		if running { // a Receive ended this goroutine
+			w.leave(d, since)
+			if p.slots[w.slot].holder.Load() == w {
+				p.settle(w.slot)
+			}
+			p.announce(d)
+		}
+	}()
+	for nth := 0; !p.halted.Load(); nth++ {
+		t := d.next(w.slot, nth)
+		if t == nil {
+			if p.rest(d) {
+				continue
+			}
+			break
+		}
+		if p.parked.Load() > 0 && d.queues[w.slot%len(d.queues)].some() {
+			p.announce(d)
+		}
+		running = true
+		w.turns.Add(1)
+		again := t.turn(w)
+		running = false
+		if p.slots[w.slot].holder.Load() != w {
+			w.retire(d, t, again)
+			return false
+		}
+		if again && !d.queues[w.slot%len(d.queues)].inbox.push(t) { // behind those that wait
+			t.abandon()
+		}
+		if others := p.ready.Load() &^ (1 << d.number); others != 0 {
+			now := int64(time.Since(p.epoch))
+			if since == 0 {
+				since = now
+			} else if now-since >= int64(slice) {
+				break
+			}
+		}
+	}
+	w.leave(d, since)
+	return true
+}
+
+// rest clears d's bit when it has no task; true when one came meanwhile.
+func (p *pool) rest(d *dispatcher) (again bool) {
+	bit := uint64(1) << d.number
+	p.ready.And(^bit)
+	if !d.some() {
+		return false
+	}
+	p.ready.Or(bit)
+	return true
+}
+
+// leave ends a worker's service for d.
+func (w *worker) leave(d *dispatcher, since int64) {
+	w.flush()
+	if since != 0 {
+		p := w.pool
+		p.mu.Lock()
+		p.fair.Charge(d.number, int64(time.Since(p.epoch))-since)
+		p.mu.Unlock()
+	}
+	d.running.Add(-1)
+}
+
+// retire ends a worker that lost its slot while its turn ran.
+func (w *worker) retire(d *dispatcher, t task, again bool) {
+	w.flush()
+	d.running.Add(-1)
+	if again && !w.pool.push(d, nil, t, uint8(w.slot)) {
+		t.abandon()
+		return
+	}
+	if d.some() {
+		w.pool.announce(d)
+	}
+}

@@ -1,0 +1,57 @@
+package actor
+
+import "time"
+
+// watch starts the guard when the last worker is woken. The guard looks for
+// turns that do not end; it goes away when a worker is parked again.
+func (p *pool) watch() {
+	if p.guards.CompareAndSwap(false, true) {
+		p.ended.Add(1)
+		go p.guard()
+	}
+}
+
+func (p *pool) guard() {
+	defer p.ended.Done()
+	seen := make([]sight, len(p.slots))
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		<-timer.C
+		timer.Reset(patience)
+		for i := range seen {
+			if p.parked.Load() == 0 && !p.halted.Load() {
+				p.look(i, &seen[i])
+			}
+		}
+		if p.parked.Load() == 0 && !p.halted.Load() {
+			continue
+		}
+		p.guards.Store(false)
+		if p.parked.Load() > 0 || p.halted.Load() || !p.guards.CompareAndSwap(false, true) {
+			return
+		}
+	}
+}
+
+// sight is what the guard saw of a slot the last time.
+type sight struct {
+	holder *worker
+	turns  uint32
+}
+
+// look gives slot i to another worker when its holder began no turn since the
+// last look, a patience ago.
+func (p *pool) look(i int, last *sight) {
+	now := sight{holder: p.slots[i].holder.Load()}
+	now.turns = now.holder.turns.Load()
+	if now == *last {
+		p.stalls.Add(1)
+		p.settle(i)
+		if p.work() {
+			p.wake()
+		}
+		now = sight{}
+	}
+	*last = now
+}

@@ -1,0 +1,258 @@
+package actor
+
+import "runtime/debug"
+
+// turn handles up to Throughput messages and reports whether the actor wants
+// another turn. It is called by one goroutine at a time.
+func (a *cell[M]) turn(w *worker) (again bool) {
+	c := a.contextFor(w)
+	returned := false
+	defer func() {
+		if !returned {
+			again = a.failed(c, recover())
+		}
+		a.kind.release(w, c)
+	}()
+	again = a.run(c)
+	returned = true
+	return again
+}
+
+// run is the loop of a turn: settle what was handled, do what was asked
+// meanwhile, take the next batch, handle it.
+func (a *cell[M]) run(c *ContextOf[M]) (again bool) {
+	for {
+		a.mu.Lock()
+		c.budget -= a.settleLocked(c)
+		most := min(c.budget, a.kind.grab)
+		if a.cold != nil {
+			if len(a.cold.signals) > 0 {
+				a.signalsAndUnlock()
+				continue
+			}
+			if pill := a.cold.pill; pill == 1 {
+				a.gate |= closing
+			} else if pill > 1 {
+				most = min(most, pill-1)
+			}
+		}
+		if !a.started {
+			a.mu.Unlock()
+			a.start(c)
+			continue
+		}
+		if most <= 0 || a.pillReachedLocked() || !a.box.Take(&c.batch, most) {
+			return a.restAndUnlock(c)
+		}
+		a.mu.Unlock()
+		a.handle(c)
+	}
+}
+
+// handle gives the batch to the receiver, message by message, until it is used
+// up or something wants attention.
+func (a *cell[M]) handle(c *ContextOf[M]) {
+	var zero M
+	chunks := a.kind.chunks
+	for part := c.batch.Next(chunks); part != nil; part = c.batch.Next(chunks) {
+		c.sample()
+		for i := range part {
+			c.at, c.current = i, &part[i]
+			a.receiver.Receive(c)
+			part[i] = zero
+			if c.count() || a.attention.Load() != 0 {
+				c.current = nil
+				c.batch.Keep(i + 1)
+				return
+			}
+		}
+		c.current = nil
+		c.batch.Spent()
+	}
+}
+
+// settleLocked takes the account of what c has handled: its room is free, what
+// is left of the batch goes back, and who waits for room is let in.
+func (a *cell[M]) settleLocked(c *ContextOf[M]) (n int32) {
+	n = c.index
+	if n > 0 {
+		a.box.Done(c.batch.Lane, n-c.kept)
+		c.turned += n
+		if a.cold != nil && a.cold.pill > 1 && c.batch.Lane == Normal {
+			a.cold.pill -= n - c.kept
+		}
+		c.index, c.kept = 0, 0
+		c.handled.Store(0)
+	}
+	a.box.Return(&c.batch, a.kind.chunks)
+	a.ctx = c
+	if c.unstash {
+		c.unstash = false
+		a.box.Prepend(a.cold.stash, a.kind.chunks)
+		a.cold.stash = nil
+	}
+	if attention := a.attention.Load(); attention != 0 {
+		a.attention.And(^urgent)
+		if attention&wantRoom != 0 {
+			a.admitLocked()
+		}
+	}
+	return n
+}
+
+// pillReachedLocked: what waits came after the pill.
+func (a *cell[M]) pillReachedLocked() bool { return a.cold != nil && a.cold.pill == 1 }
+
+// restAndUnlock ends a turn that has no message left to handle: the mailbox is
+// empty, or the budget is spent, or the actor ends here.
+func (a *cell[M]) restAndUnlock(c *ContextOf[M]) (again bool) {
+	a.ctx = nil
+	stop := a.gate&closing != 0 && (a.pillReachedLocked() || a.box.Empty())
+	again = !stop && !a.box.Empty()
+	if !again && !stop {
+		a.status = idle // from here another turn may run
+	}
+	a.mu.Unlock()
+	c.tally()
+	if stop {
+		a.finish(c, nil)
+	}
+	return again
+}
+
+func (a *cell[M]) start(c *ContextOf[M]) {
+	a.started = true
+	if s, ok := a.receiver.(Starter[M]); ok {
+		s.Started(c)
+	}
+}
+
+// failed stops an actor whose Receive, or a hook, did not return. What waited
+// is lost: the state that it was meant for is.
+func (a *cell[M]) failed(c *ContextOf[M], value any) (again bool) {
+	if a.attention.Load()&ended != 0 {
+		return false // a hook ended its goroutine after the end
+	}
+	reason := a.panicError(value)
+	a.kind.system.log.Error("actor stopped by a panic", "pid", reason.PID.String(), "panic", reason.Value, "stack", string(reason.Stack))
+	c.giveUp()
+	a.mu.Lock()
+	a.settleLocked(c)
+	a.ctx = nil
+	a.gate |= closing
+	a.mu.Unlock()
+	c.tally()
+	a.drop(dropPanic)
+	a.finish(c, reason)
+	return false
+}
+
+// panicError makes an error of what recover returned, and counts it.
+func (a *cell[M]) panicError(value any) *PanicError {
+	if value == nil {
+		value = errGoexit
+	}
+	a.kind.stats.panics.Add(1)
+	return &PanicError{PID: a.pid(), Value: value, Stack: debug.Stack()}
+}
+
+// drop empties the mailbox and the stash: what they held are dead letters.
+func (a *cell[M]) drop(why drop) {
+	a.mu.Lock()
+	a.gate |= closing
+	a.box.Drain(a.kind.chunks, func(lane Lane, msg M) { a.deadLetter(why, lane, msg) })
+	if a.cold != nil {
+		for _, msg := range a.cold.stash {
+			a.deadLetter(why, Normal, msg)
+		}
+		a.cold.stash = nil
+	}
+	a.mu.Unlock()
+}
+
+// deadLetter counts a message that was accepted and nobody will handle.
+func (a *cell[M]) deadLetter(why drop, lane Lane, msg M) { a.kind.stats.dead(why, 1) }
+
+// stop lets an actor end. An idle one is scheduled, so that it ends in a turn.
+func (a *cell[M]) stop() {
+	a.mu.Lock()
+	a.gate |= closing
+	if a.gate&inGroup != 0 { // the turn ends it after the message in hand
+		a.mu.Unlock()
+		return
+	}
+	a.wakeAndUnlock(nil)
+}
+
+// abandon ends an actor that no worker will run any more, without running any
+// of its code: the system's Stop ran out of time.
+func (a *cell[M]) abandon() {
+	a.drop(dropSystemStopped)
+	a.end(ErrSystemStopped)
+}
+
+// finish runs the Stopped hook and ends the actor.
+func (a *cell[M]) finish(c *ContextOf[M], reason error) {
+	if c.worker != nil {
+		c.worker.flush() // who waits for the end sees all counted
+	}
+	a.drop(dropStopped) // the stash, and what came after a pill
+	defer a.end(reason) // also when the hook ends its goroutine
+	a.runStopped(c, reason)
+}
+
+func (a *cell[M]) runStopped(c *ContextOf[M], reason error) {
+	s, ok := a.rootReceiver().(Stopper[M])
+	if !ok {
+		return
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			e := a.panicError(v)
+			a.kind.system.log.Error("actor panicked in Stopped", "pid", e.PID.String(), "panic", v, "stack", string(e.Stack))
+		}
+	}()
+	s.Stopped(c, reason)
+}
+
+// end is the last step of every actor: its ID is free again, whoever waited
+// for it goes on, watchers are told.
+func (a *cell[M]) end(reason error) {
+	engine := a.kind.system.engine
+	engine.forget(a)
+	a.kind.stats.actors.Add(-1)
+	a.mu.Lock()
+	a.status = dead
+	a.attention.Or(ended)
+	a.receiver = nil // a Ref may be kept for long, what it refers to need not
+	old := a.cold
+	if old != nil || reason != nil {
+		a.cold = &cold[M]{reason: reason}
+	}
+	var left []asked
+	if old != nil {
+		a.cold.done = old.done
+		left = old.questions.take()
+	}
+	a.mu.Unlock()
+	for _, l := range left {
+		l.question.abandon(l.serial, ErrStopped)
+	}
+	if old != nil {
+		old.release(a.pid(), reason)
+	}
+	engine.leave(a.kind.group == nil)
+}
+
+// release tells everybody who waits for something of an actor that it ended.
+func (c *cold[M]) release(pid PID, reason error) {
+	for _, w := range c.waiters {
+		w.done <- ErrStopped
+	}
+	if c.done != nil {
+		close(c.done)
+	}
+	for _, w := range c.watchers {
+		w.notify(Terminated{PID: pid, Reason: reason})
+	}
+}
