@@ -69,6 +69,8 @@ func rows() []row {
 		{title: "  p99", workload: "ask-1", figure: load.P99, unit: "us", per: 1, less: true, bounded: true, bound: 1.5},
 		{title: "Ask, 64 askers", workload: "ask-64", figure: load.PerSecond, unit: "M/s", per: million, peer: ask64, ofPeer: 2.5},
 		{title: "  p99", workload: "ask-64", figure: load.P99, unit: "us", per: 1, less: true, bounded: true, bound: 4},
+		{title: "Ask, caller runs, 1 asker", workload: "ask-1", ours: "atrium-inline", limit: "swap-inline", figure: load.PerSecond, unit: "M/s", per: million, peer: ask1, ofPeer: 5, ofLimit: 0.50},
+		{title: "Ask, caller runs, 64 askers", workload: "ask-64", ours: "atrium-inline", limit: "swap-inline", figure: load.PerSecond, unit: "M/s", per: million, peer: ask64, ofPeer: 5, ofLimit: 0.50},
 		{title: "broadcast to 1,000", workload: "broadcast", figure: load.PerSecond, unit: "M/s", per: million, peer: broadcast, ofPeer: 2, ofLimit: 0.60},
 		{title: "  last delivery p50", workload: "last-delivery", figure: load.P50, unit: "us", per: 1, less: true},
 		{title: "  last delivery p99", workload: "last-delivery", figure: load.P99, unit: "us", per: 1, less: true, peer: last99, bounded: true, bound: 200},

@@ -13,22 +13,22 @@ import (
 	"github.com/atrium-iot/atrium/tests/bench/actors/load"
 )
 
-// Runtimes are the ways in which the runtime is measured.
+// Runtimes are the ways in which the runtime is measured: questions wait in
+// the mailbox, or askers run an idle actor themselves.
 func Runtimes() map[string]func() load.Peer {
 	return map[string]func() load.Peer{
-		"atrium": func() load.Peer { return newPeer() },
+		"atrium":        func() load.Peer { return newPeer(false) },
+		"atrium-inline": func() load.Peer { return newPeer(true) },
 	}
 }
 
-// wide is the dispatcher of the workloads in which senders outrun actors: the
-// runtimes beside it have no bound, so this one must not refuse either.
+// dispatcher is that of all actors here. The runtimes beside have no bound in
+// the workloads in which senders outrun actors, so this one must not refuse
+// either.
 const (
-	wide     = "wide"
-	wideSize = 1 << 30
+	dispatcher = "bench"
+	noBound    = 1 << 30
 )
-
-// narrow is the dispatcher of the slow actor.
-const narrow = "narrow"
 
 // question is what an echo gets. It is answered with the message.
 type question struct {
@@ -38,6 +38,7 @@ type question struct {
 
 type peer struct {
 	system  *actor.ActorSystem
+	inline  bool
 	spawned int
 
 	sinks  []actor.Ref[*load.Msg]
@@ -47,16 +48,13 @@ type peer struct {
 	slow   actor.Ref[*load.Msg]
 }
 
-func newPeer() *peer {
-	p := &peer{system: actor.NewActorSystem(actor.Config{Address: "127.0.0.1", Port: 1, ClusterName: "bench"}, nil)}
-	p.dispatcher(wide, wideSize)
-	return p
-}
-
-func (p *peer) dispatcher(name string, size int) {
-	must(p.system.RegisterDispatcher(name, actor.DispatcherConfig{
-		Throughput: 100, MailboxSize: size, MaxConcurrency: runtime.GOMAXPROCS(0),
+func newPeer(inline bool) *peer {
+	p := &peer{inline: inline}
+	p.system = actor.NewActorSystem(actor.Config{Address: "127.0.0.1", Port: 1, ClusterName: "bench"}, nil)
+	must(p.system.RegisterDispatcher(dispatcher, actor.DispatcherConfig{
+		Throughput: 100, MailboxSize: noBound, MaxConcurrency: runtime.GOMAXPROCS(0),
 	}))
+	return p
 }
 
 // must ends a workload that the runtime refuses: its figure would be wrong.
@@ -66,12 +64,26 @@ func must(err error) {
 	}
 }
 
-func spawn[M any](p *peer, dispatcher string, r actor.ReceiverOf[M]) actor.Ref[M] {
+func props[M any](r actor.ReceiverOf[M]) *actor.PropsTyped[M] {
+	return actor.PropsOf(func() actor.ReceiverOf[M] { return r }).WithDispatcher(dispatcher)
+}
+
+func spawn[M any](p *peer, props *actor.PropsTyped[M]) actor.Ref[M] {
 	p.spawned++
-	props := actor.PropsOf(func() actor.ReceiverOf[M] { return r }).WithDispatcher(dispatcher)
 	ref, err := actor.Spawn(p.system.Engine(), props, strconv.Itoa(p.spawned))
 	must(err)
 	return ref
+}
+
+// spawnSinks makes n actors of the same props, as a program does.
+func spawnSinks(p *peer, n int, want int64, done, each func()) []actor.Ref[*load.Msg] {
+	props := actor.PropsOf(func() actor.ReceiverOf[*load.Msg] { return sink{load.NewSink(want, done, each)} })
+	props = props.WithDispatcher(dispatcher)
+	refs := make([]actor.Ref[*load.Msg], n)
+	for i := range refs {
+		refs[i] = spawn(p, props)
+	}
+	return refs
 }
 
 type sink struct{ *load.Sink }
@@ -105,10 +117,7 @@ type slow struct{ load.Slow }
 func (s *slow) Receive(*actor.ContextOf[*load.Msg]) { s.Handle() }
 
 func (p *peer) Sinks(n int, per int64, done func()) {
-	p.sinks = make([]actor.Ref[*load.Msg], n)
-	for i := range p.sinks {
-		p.sinks[i] = spawn(p, wide, sink{load.NewSink(per, done, nil)})
-	}
+	p.sinks = spawnSinks(p, n, per, done, nil)
 }
 
 func (p *peer) Tell(count, start int, m *load.Msg) {
@@ -139,8 +148,12 @@ func (p *peer) TellBatch(count, start, batch int, m *load.Msg) {
 }
 
 func (p *peer) Echoes(n int) {
+	props := props[question](echo{})
+	if p.inline {
+		props = props.WithCallerRuns()
+	}
 	for range n {
-		p.echoes = append(p.echoes, spawn(p, wide, echo{}))
+		p.echoes = append(p.echoes, spawn(p, props))
 	}
 }
 
@@ -156,19 +169,15 @@ func (p *peer) Ask(ctx context.Context, i int, m *load.Msg, took []uint32) {
 }
 
 func (p *peer) Room(members int, rounds int64, done, each func()) {
-	r := &room{}
-	for range members {
-		r.members = append(r.members, spawn(p, wide, sink{load.NewSink(rounds, done, each)}))
-	}
-	p.room = spawn(p, wide, r)
+	p.room = spawn(p, props[*load.Msg](&room{spawnSinks(p, members, rounds, done, each)}))
 }
 
 func (p *peer) Broadcast(m *load.Msg) { must(p.room.Tell(m)) }
 
 func (p *peer) Pipeline(total int64, done func()) {
-	to := spawn(p, wide, sink{load.NewSink(total, done, nil)})
+	to := spawnSinks(p, 1, total, done, nil)[0]
 	for range 2 {
-		to = spawn(p, wide, &stage{to})
+		to = spawn(p, props[*load.Msg](&stage{to}))
 	}
 	p.head = to
 }
@@ -184,13 +193,22 @@ func (p *peer) Idle(n int, done func()) { p.Sinks(n, 1, done) }
 func (p *peer) Touch(m *load.Msg) { p.Tell(len(p.sinks), 0, m) }
 
 func (p *peer) Refusing(s load.Slow) {
-	p.dispatcher(narrow, s.Size)
-	p.slow = spawn(p, narrow, &slow{s})
+	p.slow = spawn(p, props[*load.Msg](&slow{s}).WithMailbox(actor.Mailbox{Size: s.Size}))
 }
 
 func (p *peer) Offer(m *load.Msg) bool {
 	err := p.slow.Tell(m)
 	if !errors.Is(err, actor.ErrMailboxFull) {
+		must(err)
+	}
+	return err == nil
+}
+
+func (p *peer) Waiting(s load.Slow) { p.Refusing(s) }
+
+func (p *peer) Put(ctx context.Context, m *load.Msg) bool {
+	err := p.slow.TellWait(ctx, m)
+	if ctx.Err() == nil {
 		must(err)
 	}
 	return err == nil
