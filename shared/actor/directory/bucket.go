@@ -1,94 +1,54 @@
 package directory
 
-import "math/bits"
+import "slices"
 
-// width is how many entries a group has: as many as tags fit in a word.
-const width = 8
+// step is by how many entries the room of a bucket grows: the less, the less is
+// unused, and the more often it is copied.
+const step = 8
 
-// maxSpare is how many empty groups a bucket keeps after removals; one, so that
-// entries that come and go at the end of a group do not allocate each time.
-const maxSpare = 1
-
-// group is a few entries and the tags of their hashes: byte i of tags belongs
-// to slots[i], and is 0 when that is empty.
-type group[E Entry] struct {
-	tags  uint64
-	slots [width]E
+// bucket is an unordered list of entries and the hashes of their IDs, apart, so
+// that a look-up reads a few cache lines of hashes and then the entry.
+type bucket[E Entry] struct {
+	hashes  []uint32
+	entries []E
 }
 
-// bucket is an unordered list of entries. They stand without gaps: only the
-// last group has empty slots.
-type bucket[E Entry] []group[E]
-
-func (b bucket[E]) len() int {
-	if len(b) == 0 {
-		return 0
-	}
-	last := b[len(b)-1].tags
-	return (len(b)-1)*width + (bits.Len64(last)+7)/8
+// newBucket makes an empty bucket with room for some entries, and for what the
+// allocator would round up to; append alone would leave more.
+func newBucket[E Entry](room int) bucket[E] {
+	entries := slices.Grow([]E(nil), room)
+	return bucket[E]{slices.Grow([]uint32(nil), cap(entries)), entries}
 }
 
-func (b bucket[E]) at(i int) (e E, tag uint8) {
-	g := &b[i/width]
-	return g.slots[i%width], uint8(g.tags >> (i % width * 8))
-}
-
-func (b bucket[E]) set(i int, e E, tag uint8) {
-	g := &b[i/width]
-	g.slots[i%width] = e
-	shift := i % width * 8
-	g.tags = g.tags&^(0xff<<shift) | uint64(tag)<<shift
-}
-
-func (b bucket[E]) find(tag uint8, id string) (at int, ok bool) {
-	for i := range b {
-		g := &b[i]
-		for same := equalBytes(g.tags, tag); same != 0; same &= same - 1 {
-			slot := bits.TrailingZeros64(same) / 8
-			if g.slots[slot].ID() == id {
-				return i*width + slot, true
-			}
+func (b *bucket[E]) find(hash uint32, id string) (at int, ok bool) {
+	for i, h := range b.hashes {
+		if h == hash && b.entries[i].ID() == id {
+			return i, true
 		}
 	}
 	return 0, false
 }
 
-func (b *bucket[E]) add(tag uint8, e E) {
-	n := b.len()
-	if n == len(*b)*width {
-		b.resize(len(*b) + 1)
+func (b *bucket[E]) add(hash uint32, e E) {
+	if len(b.entries) == cap(b.entries) {
+		b.resize(len(b.entries) + step)
 	}
-	b.set(n, e, tag)
+	b.hashes, b.entries = append(b.hashes, hash), append(b.entries, e)
 }
 
-// remove puts the last entry in the place of the one at i.
+// remove puts the last entry in the place of the one at i. The room shrinks by
+// two steps at once, so that entries that come and go do not allocate each time.
 func (b *bucket[E]) remove(i int) {
-	last := b.len() - 1
-	e, tag := b.at(last)
-	b.set(i, e, tag)
-	var none E
-	b.set(last, none, 0)
-	if last%width == 0 {
-		b.resize(last / width)
+	last := len(b.entries) - 1
+	b.hashes[i], b.entries[i] = b.hashes[last], b.entries[last]
+	b.hashes, b.entries = b.hashes[:last], slices.Delete(b.entries, last, last+1)
+	if cap(b.entries) >= last+2*step {
+		b.resize(last)
 	}
 }
 
-// resize changes the number of groups and keeps the capacity near it.
-func (b *bucket[E]) resize(groups int) {
-	if groups <= cap(*b) && cap(*b) <= groups+maxSpare {
-		*b = (*b)[:groups]
-		return
-	}
-	// append would leave more room than the entries themselves may take.
-	next := make(bucket[E], groups)
-	copy(next, *b)
+func (b *bucket[E]) resize(room int) {
+	next := newBucket[E](room)
+	next.hashes, next.entries = append(next.hashes, b.hashes...), append(next.entries, b.entries...)
 	*b = next
-}
-
-// equalBytes sets the highest bit of each byte of tags that equals tag. Adding
-// 0x7f to seven bits never carries, so unlike the shorter ways it is exact.
-func equalBytes(tags uint64, tag uint8) uint64 {
-	const ones, low = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f
-	x := tags ^ ones*uint64(tag)
-	return ^(x&low + low | x | low)
 }

@@ -1,17 +1,16 @@
 // Package directory knows which IDs live on a node: a set of entries by string
 // ID, made for a million of them.
 //
-// It does not own what it points to: an ID is kept only in its entry, and is
-// read there when it must be compared. Beyond the entry itself it takes about
-// ten bytes of memory for a pointer, and about nineteen for an interface, at
-// any size.
+// An ID is kept only in its entry, and is read there when it must be compared.
+// Beyond the entry itself a directory takes about 14 bytes for each that is a
+// pointer and 23 for each that is an interface, however many there are.
 //
 // An entry comes in like this: the hash of its ID chooses one of a fixed number
 // of shards, each with a lock of its own; in the shard it chooses a bucket, a
-// short unordered list; a byte of the hash stays beside the entry, so that a
-// look-up reads few entries but its own. A shard grows and shrinks by one
-// bucket at a time (linear hashing, W. Litwin, VLDB 1980), so nobody waits for
-// a table of a million to be copied, and deletion leaves nothing behind.
+// short unordered list; half of the hash stays there beside the entry, so that
+// a look-up reads no entry but its own. A shard grows and shrinks by one bucket
+// at a time (linear hashing, W. Litwin, VLDB 1980), so nobody waits for a table
+// of a million to be copied, and deletion leaves nothing behind.
 package directory
 
 import (
@@ -29,7 +28,10 @@ type Entry interface {
 
 // shardCount is far above the number of cores of a node, so that two goroutines
 // seldom meet in one shard; an empty directory takes 4 KiB for them.
-const shardCount = 64
+const (
+	shardCount = 1 << shardBits
+	shardBits  = 6
+)
 
 // Directory is a set of entries, of which no two have the same ID. It is safe
 // for concurrent use. Make one with New.
@@ -41,33 +43,29 @@ type Directory[E Entry] struct {
 // New makes an empty directory. Each has its own seed, so that nobody can
 // choose IDs that meet in one bucket.
 func New[E Entry]() *Directory[E] {
-	d := &Directory[E]{seed: maphash.MakeSeed()}
-	for i := range d.shards {
-		d.shards[i].open(d.seed)
-	}
-	return d
+	return &Directory[E]{seed: maphash.MakeSeed()}
 }
 
 // Get returns the entry of an ID.
 func (d *Directory[E]) Get(id string) (e E, ok bool) {
-	h := hashOf(d.seed, id)
-	return d.shard(h).get(h, id)
+	s, hash := d.place(id)
+	return s.get(hash, id)
 }
 
 // Insert adds e unless its ID is taken, in one step: it returns e and true, or
 // the entry that has the ID and false.
 func (d *Directory[E]) Insert(e E) (existing E, inserted bool) {
 	id := e.ID()
-	h := hashOf(d.seed, id)
-	return d.shard(h).insert(h, id, e)
+	s, hash := d.place(id)
+	return s.insert(hash, id, e)
 }
 
 // Remove takes e out. It is false, and changes nothing, when e is not there,
 // also when another entry has its ID.
 func (d *Directory[E]) Remove(e E) bool {
 	id := e.ID()
-	h := hashOf(d.seed, id)
-	return d.shard(h).remove(h, id, e)
+	s, hash := d.place(id)
+	return s.remove(hash, id, e)
 }
 
 // Len counts the entries, shard by shard: it is exact when nothing changes
@@ -97,4 +95,9 @@ func (d *Directory[E]) All() iter.Seq[E] {
 	}
 }
 
-func (d *Directory[E]) shard(h hash) *shard[E] { return &d.shards[h.shard()] }
+// place is the shard of an ID, by the highest bits of its hash, and the lowest
+// bits, by which the shard knows it.
+func (d *Directory[E]) place(id string) (s *shard[E], hash uint32) {
+	h := maphash.String(d.seed, id)
+	return &d.shards[h>>(64-shardBits)], uint32(h)
+}

@@ -1,7 +1,6 @@
 package directory
 
 import (
-	"hash/maphash"
 	"math/bits"
 	"slices"
 	"sync"
@@ -9,8 +8,8 @@ import (
 
 // meanEntries is how many entries a bucket has on average once a shard has
 // grown. More make the look-up longer, fewer make the buckets' own memory
-// count: at this number it is under two bytes an entry.
-const meanEntries = 48
+// count: at this number it is two bytes an entry.
+const meanEntries = 64
 
 // shard is the entries of one part of all hashes, in buckets that are numbered
 // by linear hashing: with L buckets, of which 2^k are the largest power of two,
@@ -19,54 +18,51 @@ const meanEntries = 48
 type shard[E Entry] struct {
 	mu      sync.Mutex
 	entries int
-	buckets []bucket[E] // never empty
-	seed    maphash.Seed
+	buckets []bucket[E] // none before the first entry
 
-	_ [16]byte // keeps the locks of two shards in two cache lines
+	_ [24]byte // keeps the locks of two shards in two cache lines
 }
 
-func (s *shard[E]) open(seed maphash.Seed) {
-	s.seed = seed
-	s.buckets = make([]bucket[E], 1)
-}
-
-func (s *shard[E]) get(h hash, id string) (e E, ok bool) {
+func (s *shard[E]) get(hash uint32, id string) (e E, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := *s.bucket(h)
-	at, ok := b.find(h.tag(), id)
+	if s.entries == 0 {
+		return e, false
+	}
+	b := s.bucket(hash)
+	at, ok := b.find(hash, id)
 	if ok {
-		e, _ = b.at(at)
+		e = b.entries[at]
 	}
 	return e, ok
 }
 
-func (s *shard[E]) insert(h hash, id string, e E) (existing E, inserted bool) {
+func (s *shard[E]) insert(hash uint32, id string, e E) (existing E, inserted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.bucket(h)
-	if at, taken := b.find(h.tag(), id); taken {
-		existing, _ = b.at(at)
-		return existing, false
+	if s.entries > 0 {
+		b := s.bucket(hash)
+		if at, taken := b.find(hash, id); taken {
+			return b.entries[at], false
+		}
 	}
 	if s.entries == meanEntries*len(s.buckets) {
 		s.split()
-		b = s.bucket(h)
 	}
-	b.add(h.tag(), e)
+	s.bucket(hash).add(hash, e)
 	s.entries++
 	return e, true
 }
 
-func (s *shard[E]) remove(h hash, id string, e E) bool {
+func (s *shard[E]) remove(hash uint32, id string, e E) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := s.bucket(h)
-	at, ok := b.find(h.tag(), id)
-	if !ok {
+	if s.entries == 0 {
 		return false
 	}
-	if have, _ := b.at(at); have != e {
+	b := s.bucket(hash)
+	at, ok := b.find(hash, id)
+	if !ok || b.entries[at] != e {
 		return false
 	}
 	b.remove(at)
@@ -89,18 +85,15 @@ func (s *shard[E]) appendTo(entries []E) []E {
 	defer s.mu.Unlock()
 	entries = slices.Grow(entries, s.entries)
 	for _, b := range s.buckets {
-		for i := range b.len() {
-			e, _ := b.at(i)
-			entries = append(entries, e)
-		}
+		entries = append(entries, b.entries...)
 	}
 	return entries
 }
 
-func (s *shard[E]) bucket(h hash) *bucket[E] {
-	n := uint(len(s.buckets))
-	mask := uint(1)<<bits.Len(n-1) - 1
-	i := h.bucket() & mask
+func (s *shard[E]) bucket(hash uint32) *bucket[E] {
+	n := uint32(len(s.buckets))
+	mask := uint32(1)<<bits.Len32(n-1) - 1
+	i := hash & mask
 	if i >= n {
 		i &= mask >> 1
 	}
@@ -113,28 +106,38 @@ func origin(i int) int { return i &^ (1 << (bits.Len(uint(i)) - 1)) }
 // split adds a bucket and moves to it what belongs there.
 func (s *shard[E]) split() {
 	next := len(s.buckets)
+	if next == 0 {
+		s.buckets = make([]bucket[E], 1)
+		return
+	}
 	from := &s.buckets[origin(next)]
-	bit := uint(next - origin(next))
-	var to bucket[E]
-	for i := from.len() - 1; i >= 0; i-- {
-		e, tag := from.at(i)
-		if hashOf(s.seed, e.ID()).bucket()&bit != 0 {
-			to.add(tag, e)
-			from.remove(i)
+	bit := uint32(next - origin(next))
+	moving := 0
+	for _, h := range from.hashes {
+		if h&bit != 0 {
+			moving++
 		}
 	}
-	s.buckets = append(s.buckets, to)
+	old, stay, move := *from, newBucket[E](len(from.hashes)-moving), newBucket[E](moving)
+	for i, h := range old.hashes {
+		if h&bit != 0 {
+			move.add(h, old.entries[i])
+		} else {
+			stay.add(h, old.entries[i])
+		}
+	}
+	*from = stay
+	s.buckets = append(s.buckets, move)
 }
 
 // merge undoes the newest split.
 func (s *shard[E]) merge() {
 	last := len(s.buckets) - 1
 	from, to := s.buckets[last], &s.buckets[origin(last)]
-	for i := range from.len() {
-		e, tag := from.at(i)
-		to.add(tag, e)
+	for i, h := range from.hashes {
+		to.add(h, from.entries[i])
 	}
-	s.buckets[last] = nil
+	s.buckets[last] = bucket[E]{}
 	s.buckets = s.buckets[:last]
 	if cap(s.buckets) > 4*last {
 		s.buckets = slices.Clone(s.buckets)
