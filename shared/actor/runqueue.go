@@ -36,9 +36,13 @@ func (l *list) pop() task {
 	return t
 }
 
-// half takes the older half off, at least one.
+// stealMost bounds what is stolen at once: enough that a thief comes seldom,
+// few enough that the owner does not wait while a long list is counted off.
+const stealMost = 64
+
+// half takes the older half off, at least one and at most stealMost.
 func (l *list) half() (taken list) {
-	for range (l.n + 1) / 2 {
+	for range min((l.n+1)/2, stealMost) {
 		taken.push(l.pop())
 	}
 	return taken
