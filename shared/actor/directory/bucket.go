@@ -36,13 +36,14 @@ func (b *bucket[E]) add(hash uint32, e E) {
 	b.hashes, b.entries = append(b.hashes, hash), append(b.entries, e)
 }
 
-// remove puts the last entry in the place of the one at i. The room shrinks by
-// two steps at once, so that entries that come and go do not allocate each time.
+// remove puts the last entry in the place of the one at i. The room shrinks only
+// by more than it grows by, a quarter being more than the allocator rounds up:
+// entries that come and go do not allocate each time.
 func (b *bucket[E]) remove(i int) {
 	last := len(b.entries) - 1
 	b.hashes[i], b.entries[i] = b.hashes[last], b.entries[last]
 	b.hashes, b.entries = b.hashes[:last], slices.Delete(b.entries, last, last+1)
-	if cap(b.entries) >= last+2*step {
+	if cap(b.entries) >= last+last/4+2*step {
 		b.resize(last)
 	}
 }

@@ -1,0 +1,35 @@
+package directory
+
+import "testing"
+
+type named interface{ ID() string }
+
+type name string
+
+func (n name) ID() string { return string(n) }
+
+// TestAnEntryThatComesAndGoesDoesNotAllocate at any size of a bucket, while it
+// grows and while it shrinks.
+func TestAnEntryThatComesAndGoesDoesNotAllocate(t *testing.T) {
+	var b bucket[named]
+	comesAndGoes := func() {
+		last := len(b.entries) - 1
+		h, e := b.hashes[last], b.entries[last]
+		b.remove(last)
+		b.add(h, e)
+	}
+	check := func() {
+		t.Helper()
+		if n := testing.AllocsPerRun(1, comesAndGoes); n > 0 {
+			t.Fatalf("in a bucket of %d: %v allocations", len(b.entries), n)
+		}
+	}
+	for i := range 300 {
+		b.add(uint32(i), name("a"))
+		check()
+	}
+	for len(b.entries) > 1 {
+		b.remove(0)
+		check()
+	}
+}
