@@ -79,19 +79,21 @@ func (c compared) verdict() string {
 	return "MISSED: " + strings.Join(missed, "; ")
 }
 
-// behind names who beats us in the row, the limit apart, which nothing beats.
+// behind names who beats us in the row, as far as the table shows it; the limit
+// is left out, as being behind it is its meaning.
 func (c compared) behind() string {
 	var who []string
-	for _, name := range others {
-		if c.row.better(c.beside[name], c.ours) {
+	add := func(name string, theirs float64) {
+		if c.row.better(theirs, c.ours) && number(theirs) != number(c.ours) {
 			who = append(who, name)
 		}
 	}
-	if c.row.better(c.proto, c.ours) {
-		who = append(who, "proto.actor")
+	for _, name := range others {
+		add(name, c.beside[name])
 	}
-	if c.row.peer.name != "proto.actor" && c.row.better(c.best(), c.ours) {
-		who = append(who, c.row.peer.name)
+	add("proto.actor", c.proto)
+	if c.row.peer.name != "proto.actor" {
+		add(c.row.peer.name, c.best())
 	}
 	return strings.Join(who, ", ")
 }

@@ -64,6 +64,7 @@ func TestARowThatWeLoseSaysToWhom(t *testing.T) {
 		{compared{row: tell, ours: 10, proto: 1, limit: 20, beside: map[string]float64{"chan": 1, "mpsc": 1}}, ""},
 		{compared{row: tell, ours: 1.5, proto: 1, beside: map[string]float64{"chan": 3, "mpsc": absent}}, "chan, goakt"},
 		{compared{row: tell, ours: 0.5, proto: 1, beside: map[string]float64{"chan": 0, "mpsc": 2}}, "mpsc, proto.actor, goakt"},
+		{compared{row: row{less: true}, ours: 0.004, proto: 0.001, beside: map[string]float64{"chan": 0}}, ""},
 		{compared{row: row{less: true}, ours: 5, proto: 4, beside: map[string]float64{"chan": 3, "mpsc": 9}}, "chan, proto.actor"},
 	} {
 		if got := c.behind(); got != c.want {
