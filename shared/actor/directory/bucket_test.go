@@ -33,3 +33,20 @@ func TestAnEntryThatComesAndGoesDoesNotAllocate(t *testing.T) {
 		check()
 	}
 }
+
+// TestIDsOfOneHashAreToldApart by the IDs themselves: the hash only spares reading
+// most of the others.
+func TestIDsOfOneHashAreToldApart(t *testing.T) {
+	var b bucket[named]
+	for _, id := range []string{"a", "b", "c"} {
+		if _, ok := b.find(7, id); ok {
+			t.Errorf("%s was found before it was added", id)
+		}
+		b.add(7, name(id))
+	}
+	for i, id := range []string{"a", "b", "c"} {
+		if at, ok := b.find(7, id); !ok || at != i {
+			t.Errorf("%s was found at %d (%t), want %d", id, at, ok, i)
+		}
+	}
+}
