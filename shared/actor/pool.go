@@ -251,22 +251,30 @@ func (w *worker) park() {
 	p.resting = append(p.resting, w)
 	p.parked.Add(1)
 	p.mu.Unlock()
-	if p.work() {
+	if p.work(p.ready.Load()) {
 		p.wake() // this worker or another: they all look at the same
 	}
 	<-w.wake
 }
 
-// work reports whether a dispatcher may be served.
-func (p *pool) work() bool {
+// work reports whether one of the dispatchers with these bits may be served.
+func (p *pool) work(ready uint64) bool {
 	known := *p.known.Load()
-	for left := p.ready.Load(); left != 0; left &= left - 1 {
+	for left := ready; left != 0; left &= left - 1 {
 		d := known[bits.TrailingZeros64(left)]
 		if d.running.Load() < d.most {
 			return true
 		}
 	}
 	return false
+}
+
+// more reports whether there is work beside the task that a worker of d took.
+func (p *pool) more(d *dispatcher) bool {
+	if d.running.Load() < d.most && d.some() {
+		return true
+	}
+	return p.work(p.ready.Load() &^ (1 << d.number))
 }
 
 // serve runs tasks of one dispatcher until there are none, or others wait and
@@ -292,8 +300,8 @@ func (w *worker) serve(d *dispatcher) (holds bool) {
 			}
 			break
 		}
-		if p.parked.Load() > 0 && d.queues[w.slot%len(d.queues)].some() {
-			p.announce(d)
+		if p.parked.Load() > 0 && p.more(d) {
+			p.wake() // what was pushed while this worker was on its way woke nobody
 		}
 		running = true
 		w.turns.Add(1)

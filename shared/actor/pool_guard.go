@@ -48,7 +48,7 @@ func (p *pool) look(i int, last *sight) {
 	if now == *last {
 		p.stalls.Add(1)
 		p.settle(i)
-		if p.work() {
+		if p.work(p.ready.Load()) {
 			p.wake()
 		}
 		now = sight{}
