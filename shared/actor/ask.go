@@ -36,6 +36,7 @@ type pending[R any] struct {
 	err    error
 	signal chan struct{} // capacity 1: the answer never blocks its sender
 	stats  *stats
+	events *Events
 }
 
 // Send answers, and reports whether the asker took the answer: it may have
@@ -47,10 +48,18 @@ func (r Reply[R]) Send(answer R) bool {
 		return false
 	}
 	if !p.settle(r.serial, answer, nil) {
-		p.stats.dead(dropLateReply, 1)
+		p.late(answer)
 		return false
 	}
 	return true
+}
+
+// late reports an answer that nobody waited for.
+func (p *pending[R]) late(answer R) {
+	p.stats.dead(dropLateReply, 1)
+	if p.events.heard() {
+		p.events.publish(DeadLetter{Type: p.stats.typ, Message: answer, Reason: dropLateReply.String()})
+	}
 }
 
 // settle decides the outcome of one question; false when it was decided.
@@ -193,7 +202,7 @@ func newPending[R, M any](a *cell[M]) *pending[R] {
 		p.serial &= 1<<(32-stateBits) - 1
 		return p
 	}
-	p := &pending[R]{signal: make(chan struct{}, 1), stats: a.kind.stats}
+	p := &pending[R]{signal: make(chan struct{}, 1), stats: a.kind.stats, events: a.kind.system.Events()}
 	p.abandon = func(serial uint32, err error) {
 		var none R
 		p.settle(serial, none, err)

@@ -85,8 +85,8 @@ func (a *cell[M]) tell(w *worker, lane Lane, msg M, q *question) error {
 			return a.refuse(err, 1)
 		}
 	}
-	if !a.hasRoomLocked(lane) && !a.makeRoomLocked(lane) {
-		return a.overflowAndUnlock(lane, msg, q)
+	if !a.hasRoomLocked(lane) {
+		return a.overflowAndUnlock(w, lane, msg, q)
 	}
 	a.putLocked(lane, msg)
 	if q != nil {

@@ -128,7 +128,8 @@ type dispatcher struct {
 	pool    *pool // nil for other kinds
 	number  int   // in the pool
 	running atomic.Int32
-	queues  []runQueue // in the pool: one a slot, or fewer
+	stalls  atomic.Int64 // in the pool
+	queues  []runQueue   // in the pool: one a slot, or fewer
 
 	own queue // of a dispatcher outside the pool
 }

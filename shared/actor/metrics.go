@@ -37,11 +37,12 @@ const (
 	refusedOutside
 	refusedLimit
 	refusedReentrant
+	refusedEvent // its subscriber had no room
 	refusalReasons
 )
 
 func (r refusal) String() string {
-	return [refusalReasons]string{"mailbox_full", "stopped", "outside_group", "turn_limit", "reentrant"}[r]
+	return [refusalReasons]string{"mailbox_full", "stopped", "outside_group", "turn_limit", "reentrant", "event"}[r]
 }
 
 // sampleChunks: of so many chunks one is stamped, so that reading the clock
@@ -96,30 +97,31 @@ func (c *ContextOf[M]) sample() {
 // count under the dispatcher "group". It reads them when it is scraped, so that
 // counting costs the actors little.
 type metrics struct {
-	depths func(func(name string, actors int))
+	dispatchers func(func(*dispatcher))
 
 	mu    sync.Mutex
 	known map[[2]string]*stats
 	all   []*stats
 
-	actors, messages, panics, refusals, letters, queues *prometheus.Desc
+	actors, messages, panics, refusals, letters, queues, stalls *prometheus.Desc
 }
 
-func newMetrics(reg prometheus.Registerer, depths func(func(name string, actors int))) *metrics {
+func newMetrics(reg prometheus.Registerer, dispatchers func(func(*dispatcher))) *metrics {
 	by := []string{"dispatcher", "type"}
 	byReason := []string{"dispatcher", "type", "reason"}
 	desc := func(name, help string, labels []string) *prometheus.Desc {
 		return prometheus.NewDesc("atrium_actor_"+name, help, labels, nil)
 	}
 	m := &metrics{
-		depths:   depths,
-		known:    make(map[[2]string]*stats),
-		actors:   desc("actors", "Actors that live.", by),
-		messages: desc("messages_total", "Messages handled, the ones that panicked included.", by),
-		panics:   desc("panics_total", "Panics in receivers and their hooks.", by),
-		refusals: desc("refusals_total", "Messages refused to their sender.", byReason),
-		letters:  desc("dead_letters_total", "Messages accepted and never handled.", byReason),
-		queues:   desc("run_queue_actors", "Actors that wait for a worker.", []string{"dispatcher"}),
+		dispatchers: dispatchers,
+		known:       make(map[[2]string]*stats),
+		actors:      desc("actors", "Actors that live.", by),
+		messages:    desc("messages_total", "Messages handled, the ones that panicked included.", by),
+		panics:      desc("panics_total", "Panics in receivers and their hooks.", by),
+		refusals:    desc("refusals_total", "Messages refused to their sender.", byReason),
+		letters:     desc("dead_letters_total", "Messages accepted and never handled.", byReason),
+		queues:      desc("run_queue_actors", "Actors that wait for a worker.", []string{"dispatcher"}),
+		stalls:      desc("stalls_total", "Turns that held their worker too long, so that another took its place.", []string{"dispatcher"}),
 	}
 	if reg != nil {
 		reg.MustRegister(m)
@@ -143,7 +145,7 @@ func (m *metrics) of(dispatcher, typ string) *stats {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.actors, m.messages, m.panics, m.refusals, m.letters, m.queues} {
+	for _, d := range []*prometheus.Desc{m.actors, m.messages, m.panics, m.refusals, m.letters, m.queues, m.stalls} {
 		ch <- d
 	}
 }
@@ -167,7 +169,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 			send(m.letters, prometheus.CounterValue, float64(s.letters[d].Load()), s.dispatcher, s.typ, drop(d).String())
 		}
 	}
-	m.depths(func(name string, actors int) {
-		send(m.queues, prometheus.GaugeValue, float64(actors), name)
+	m.dispatchers(func(d *dispatcher) {
+		send(m.queues, prometheus.GaugeValue, float64(d.depth()), d.name)
+		send(m.stalls, prometheus.CounterValue, float64(d.stalls.Load()), d.name)
 	})
 }

@@ -52,31 +52,37 @@ type waiter[M any] struct {
 	done     chan error // capacity 1
 }
 
-// makeRoomLocked drops the oldest message that may go, when the kind says so.
-func (a *cell[M]) makeRoomLocked(lane Lane) bool {
-	if a.kind.overflow != DropOldest || lane == Control {
-		return false
-	}
+// makeRoomLocked takes the oldest message out that may go for one on lane.
+func (a *cell[M]) makeRoomLocked(lane Lane) (from Lane, oldest M, ok bool) {
 	for _, from := range [...]Lane{lane, Bulk, Normal} {
 		if rank(from) > rank(lane) {
 			continue
 		}
 		if msg, ok := a.box.Shift(from, a.kind.chunks); ok {
-			a.deadLetter(dropOldest, from, msg)
-			return true
+			return from, msg, true
 		}
 	}
-	return false
+	return lane, oldest, false
 }
 
 // rank orders lanes by importance.
 func rank(l Lane) int { return [...]int{Bulk: 0, Normal: 1, High: 2, Control: 3}[l] }
 
 // overflowAndUnlock deals with a message that does not fit.
-func (a *cell[M]) overflowAndUnlock(lane Lane, msg M, q *question) error {
+func (a *cell[M]) overflowAndUnlock(w *worker, lane Lane, msg M, q *question) error {
 	policy := a.kind.overflow
-	if lane == Control || q != nil {
-		policy = Refuse // control is never dropped, and an asker is told
+	if lane == Control {
+		policy = Refuse // never dropped
+	}
+	if policy == DropOldest {
+		if from, oldest, ok := a.makeRoomLocked(lane); ok {
+			a.acceptAndUnlock(w, lane, msg, q)
+			a.deadLetter(dropOldest, from, oldest)
+			return nil
+		}
+	}
+	if q != nil {
+		policy = Refuse // an asker is told
 	}
 	switch policy {
 	case Block:
@@ -102,12 +108,17 @@ func (a *cell[M]) tellWait(ctx context.Context, lane Lane, msg M, q *question) e
 	if !a.hasRoomLocked(lane) {
 		return a.waitAndUnlock(ctx, lane, msg, q)
 	}
+	a.acceptAndUnlock(nil, lane, msg, q)
+	return nil
+}
+
+// acceptAndUnlock enqueues a message that has room.
+func (a *cell[M]) acceptAndUnlock(w *worker, lane Lane, msg M, q *question) {
 	a.putLocked(lane, msg)
 	if q != nil {
 		a.coldLocked().questions.add(q)
 	}
-	a.wakeAndUnlock(nil)
-	return nil
+	a.wakeAndUnlock(w)
 }
 
 // waitAndUnlock parks the sender. Room is given in the order of arrival, by the

@@ -36,8 +36,9 @@ type pool struct {
 	waking atomic.Bool // a worker is on its way and will look everywhere
 	halted atomic.Bool
 	guards atomic.Bool // the guard runs
-	stalls atomic.Int64
 	ended  sync.WaitGroup
+
+	stalled func(*dispatcher) // told by the guard
 
 	mu          sync.Mutex
 	dispatchers []*dispatcher // by bit; appended only
@@ -58,10 +59,11 @@ type worker struct {
 	slot    int
 	wake    chan struct{} // capacity 1
 	turns   atomic.Uint32 // begun
-	awake   bool          // has a goroutine; the pool's lock
-	context any           // *ContextOf of some type, to be used again
-	most    int32         // messages a turn
-	stats   *stats        // whose messages counted counts
+	serving atomic.Pointer[dispatcher]
+	awake   bool   // has a goroutine; the pool's lock
+	context any    // *ContextOf of some type, to be used again
+	most    int32  // messages a turn
+	stats   *stats // whose messages counted counts
 	counted int32
 }
 
@@ -89,8 +91,8 @@ func (w *worker) flush() {
 func (p *pool) wait() { p.ended.Wait() }
 
 // newPool makes a pool without goroutines: they come with work.
-func newPool(slots int) *pool {
-	p := &pool{epoch: time.Now(), slots: make([]slot, slots)}
+func newPool(slots int, stalled func(*dispatcher)) *pool {
+	p := &pool{epoch: time.Now(), slots: make([]slot, slots), stalled: stalled}
 	p.known.Store(new([]*dispatcher))
 	for i := range p.slots {
 		p.settle(i)
@@ -283,6 +285,7 @@ func (w *worker) serve(d *dispatcher) (holds bool) {
 	p := w.pool
 	var since int64 // when others were first seen waiting
 	running := false
+	w.serving.Store(d)
 	defer func() {
 		if running { // a Receive ended this goroutine
 			w.leave(d, since)
@@ -341,6 +344,7 @@ func (p *pool) rest(d *dispatcher) (again bool) {
 // leave ends a worker's service for d.
 func (w *worker) leave(d *dispatcher, since int64) {
 	w.flush()
+	w.serving.Store(nil)
 	if since != 0 {
 		p := w.pool
 		p.mu.Lock()

@@ -46,10 +46,13 @@ func (p *pool) look(i int, last *sight) {
 	now := sight{holder: p.slots[i].holder.Load()}
 	now.turns = now.holder.turns.Load()
 	if now == *last {
-		p.stalls.Add(1)
 		p.settle(i)
 		if p.work(p.ready.Load()) {
 			p.wake()
+		}
+		if d := now.holder.serving.Load(); d != nil {
+			d.stalls.Add(1)
+			p.stalled(d)
 		}
 		now = sight{}
 	}

@@ -63,6 +63,7 @@ type ActorSystem struct {
 	metrics    *metrics
 	guard      *turnGuard // nil unless WithTurnGuard
 	engine     *Engine
+	events     Events
 
 	pool  *pool
 	epoch time.Time
@@ -78,10 +79,10 @@ type ActorSystem struct {
 func NewActorSystem(cfg Config, logger *slog.Logger, opts ...Option) *ActorSystem {
 	s := &ActorSystem{
 		address:     net.JoinHostPort(cfg.Address, strconv.Itoa(cfg.Port)),
-		pool:        newPool(runtime.GOMAXPROCS(0)),
 		epoch:       time.Now(),
 		dispatchers: make(map[string]*dispatcher),
 	}
+	s.pool = newPool(runtime.GOMAXPROCS(0), func(d *dispatcher) { s.publish(Stalled{Dispatcher: d.name}) })
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
@@ -90,7 +91,7 @@ func NewActorSystem(cfg Config, logger *slog.Logger, opts ...Option) *ActorSyste
 		o(s)
 	}
 	s.engine = newEngine(s)
-	s.metrics = newMetrics(s.registerer, s.depths)
+	s.metrics = newMetrics(s.registerer, s.eachDispatcher)
 	if err := s.RegisterDispatcher(DefaultDispatcherName, DefaultDispatcher()); err != nil {
 		panic("BUG: the default dispatcher is refused: " + err.Error())
 	}
@@ -189,11 +190,11 @@ func (s *ActorSystem) dispatcher(name string) (*dispatcher, error) {
 	return d, nil
 }
 
-// depths calls f with each dispatcher's name and length of run queue.
-func (s *ActorSystem) depths(f func(name string, actors int)) {
+// eachDispatcher calls f with each dispatcher.
+func (s *ActorSystem) eachDispatcher(f func(*dispatcher)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for name, d := range s.dispatchers {
-		f(name, d.depth())
+	for _, d := range s.dispatchers {
+		f(d)
 	}
 }

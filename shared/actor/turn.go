@@ -156,22 +156,34 @@ func (a *cell[M]) panicError(value any) *PanicError {
 	return &PanicError{PID: a.pid(), Value: value, Stack: debug.Stack()}
 }
 
+// panickedOutside reports the panic of one of an actor's functions that does
+// not end the actor.
+func (a *cell[M]) panickedOutside(where string, value any) {
+	e := a.panicError(value)
+	a.kind.system.log.Error("actor: a panic in "+where, "pid", e.PID.String(), "panic", value, "stack", string(e.Stack))
+}
+
 // drop empties the mailbox and the stash: what they held are dead letters.
 func (a *cell[M]) drop(why drop) {
+	type letter struct {
+		lane Lane
+		msg  M
+	}
+	var left []letter
 	a.mu.Lock()
 	a.gate |= closing
-	a.box.Drain(a.kind.chunks, func(lane Lane, msg M) { a.deadLetter(why, lane, msg) })
+	a.box.Drain(a.kind.chunks, func(lane Lane, msg M) { left = append(left, letter{lane, msg}) })
 	if a.cold != nil {
 		for _, msg := range a.cold.stash {
-			a.deadLetter(why, Normal, msg)
+			left = append(left, letter{Normal, msg})
 		}
 		a.cold.stash = nil
 	}
 	a.mu.Unlock()
+	for _, l := range left {
+		a.deadLetter(why, l.lane, l.msg)
+	}
 }
-
-// deadLetter counts a message that was accepted and nobody will handle.
-func (a *cell[M]) deadLetter(why drop, lane Lane, msg M) { a.kind.stats.dead(why, 1) }
 
 // stop lets an actor end. An idle one is scheduled, so that it ends in a turn.
 func (a *cell[M]) stop() {
@@ -208,8 +220,7 @@ func (a *cell[M]) runStopped(c *ContextOf[M], reason error) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			e := a.panicError(v)
-			a.kind.system.log.Error("actor panicked in Stopped", "pid", e.PID.String(), "panic", v, "stack", string(e.Stack))
+			a.panickedOutside("Stopped", v)
 		}
 	}()
 	s.Stopped(c, reason)
@@ -240,6 +251,9 @@ func (a *cell[M]) end(reason error) {
 	}
 	if old != nil {
 		old.release(a.pid(), reason)
+	}
+	if system := a.kind.system; system.events.heard() {
+		system.publish(Terminated{PID: a.pid(), Reason: reason})
 	}
 	engine.leave(a.kind.group == nil)
 }

@@ -47,8 +47,7 @@ func Watch[M, T any](ctx *ContextOf[M], target Ref[T], wrap func(Terminated) M) 
 func (a *cell[M]) notice(n Terminated, wrap func(Terminated) M) {
 	defer func() {
 		if v := recover(); v != nil {
-			e := a.panicError(v)
-			a.kind.system.log.Error("actor: wrap of a watch panicked", "pid", e.PID.String(), "panic", v, "stack", string(e.Stack))
+			a.panickedOutside("wrap of a watch", v)
 		}
 	}()
 	if g := a.kind.group; g == nil {
