@@ -138,7 +138,9 @@ func (l *questions) take() (all []asked) {
 // answer. It ends with ctx, with ErrStopped when the actor stops before an
 // answer came, or with what Tell refuses with. The question waits in the
 // mailbox like any other message; an idle actor whose props say WithCallerRuns
-// handles it at once in the asker's goroutine.
+// handles it at once in the asker's goroutine, and when that makes it fail the
+// error is the failure. A question that made an actor fail in its own turn, and
+// be restarted, is not answered.
 //
 // An actor that asks holds one of its dispatcher's workers meanwhile. It passes
 // its ContextOf.Context, so that a circle of askers is refused with
@@ -160,12 +162,15 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 	p := newPending[R](a)
 	if a.kind.callerRuns && calls.depth() < maxInlineDepth && a.claim() {
 		p.state.Store(p.serial<<stateBits | inline)
-		a.callerRun(calls, build(Reply[R]{p, p.serial}))
+		failure := a.callerRun(calls, build(Reply[R]{p, p.serial}))
 		if done, v, err := p.inlineOutcome(); done {
 			free(a.kind, p)
 			return v, wrapAsk(to, err)
 		}
 		a.list(&p.question)
+		if failure != nil {
+			p.abandon(p.serial, failure)
+		}
 	} else {
 		p.state.Store(p.serial<<stateBits | waiting)
 		if err := a.ask(ctx, to.lane, build(Reply[R]{p, p.serial}), &p.question); err != nil {

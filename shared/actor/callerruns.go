@@ -90,14 +90,16 @@ func (a *cell[M]) claim() bool {
 }
 
 // callerRun handles one message in the goroutine that asks, and gives the turn
-// back: to the dispatcher when messages came meanwhile.
-func (a *cell[M]) callerRun(outer *calls, msg M) {
+// back: to the dispatcher when messages came meanwhile. It returns the reason
+// when the message made the actor fail.
+func (a *cell[M]) callerRun(outer *calls, msg M) (failure error) {
 	c := a.kind.newContext()
 	c.cell, c.outer = a, outer
 	returned := false
 	defer func() {
 		if !returned {
-			if a.failed(c, recover()) {
+			var again bool
+			if failure, again = a.failed(c, recover()); again {
 				a.requeue()
 			}
 		}
@@ -110,30 +112,32 @@ func (a *cell[M]) callerRun(outer *calls, msg M) {
 	c.current = nil
 	var zero M
 	c.alone = zero
-	again := a.rest(c)
+	failure, again := a.rest(c)
 	returned = true
 	if again {
 		a.requeue()
 	}
+	return failure
 }
 
 // rest ends the turn of a caller, and reports whether there is work for the
 // dispatcher.
-func (a *cell[M]) rest(c *ContextOf[M]) (again bool) {
+func (a *cell[M]) rest(c *ContextOf[M]) (failure error, again bool) {
 	c.endCalls()
+	c.keepAlone()
 	a.mu.Lock()
-	if c.stashed {
-		a.box.Hold(1)
-	}
 	a.settleLocked(c)
 	a.ctx = nil
-	again = a.gate != 0 || !a.box.Empty() || a.cold != nil && (len(a.cold.signals) > 0 || a.cold.pill != 0)
+	again = a.gate != 0 || !a.box.Empty() || a.cold.due()
+	if a.cold != nil && a.cold.family != nil {
+		failure = a.cold.family.failure
+	}
 	if !again {
 		a.status = idle
 	}
 	a.mu.Unlock()
 	a.kind.stats.handled(1)
-	return again
+	return failure, again
 }
 
 // requeue gives a claimed actor to its dispatcher.

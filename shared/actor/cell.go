@@ -71,6 +71,8 @@ func (a *cell[M]) ID() string { return a.id }
 
 func (a *cell[M]) member() bool { return a.kind.group != nil }
 
+func (a *cell[M]) typeName() string { return a.kind.stats.typ }
+
 func (a *cell[M]) pid() PID { return PID{Address: a.kind.system.address, ID: a.id} }
 
 func (a *cell[M]) queued() *link { return &a.link }

@@ -14,6 +14,8 @@ type cold[M any] struct {
 	signals   []func() // run by the turn, before messages
 	pill      int32    // messages of the normal lane before the pill, plus one; 0 is none
 
+	family *family[M] // nil unless supervised, a parent, or failed
+
 	stash      []M             // the turn's
 	behaviours []ReceiverOf[M] // the turn's: what Unbecome returns to
 }
@@ -36,21 +38,33 @@ func (a *cell[M]) post(f func()) bool {
 	cold := a.coldLocked()
 	cold.signals = append(cold.signals, f)
 	a.attention.Or(urgent)
+	a.rouseAndUnlock()
+	return true
+}
+
+// rouseAndUnlock schedules an actor that does nothing, also a suspended one.
+func (a *cell[M]) rouseAndUnlock() {
 	if a.status == suspended {
 		a.status = idle
 	}
 	a.wakeAndUnlock(nil)
-	return true
 }
 
-// signalsAndUnlock runs what was posted, in order.
-func (a *cell[M]) signalsAndUnlock() {
-	signals := a.cold.signals
-	a.cold.signals = nil
-	a.mu.Unlock()
-	for _, f := range signals {
-		f()
+// signalAndUnlock runs the oldest of what was posted. One that panics leaves
+// the others to the turn after the restart.
+func (a *cell[M]) signalAndUnlock() {
+	first := a.cold.signals[0]
+	a.cold.signals[0] = nil
+	if a.cold.signals = a.cold.signals[1:]; len(a.cold.signals) == 0 {
+		a.cold.signals = nil
 	}
+	a.mu.Unlock()
+	first()
+}
+
+// due reports whether a turn has something to do beside messages.
+func (c *cold[M]) due() bool {
+	return c != nil && (len(c.signals) > 0 || c.pill != 0 || c.family.disturbed())
 }
 
 // poison lets the actor end once it has handled the messages of the normal lane

@@ -24,6 +24,7 @@ type ContextOf[M any] struct {
 	at      int          // the message in hand, within the batch's part
 	stashed bool         // the message in hand was put aside
 	unstash bool         // what was put aside comes next
+	final   bool         // in the last call of a receiver
 }
 
 // Context is the context of an untyped receiver.
@@ -119,9 +120,24 @@ func (c *ContextOf[M]) giveUp() {
 	var zero M
 	*c.current = zero
 	c.current = nil
+	if c.worker == nil { // a caller's message is in no batch
+		c.endCalls()
+		c.turned++
+		c.keepAlone()
+		return
+	}
 	c.count()
-	if c.worker != nil { // a caller's message is in no batch
-		c.batch.Keep(c.at + 1)
+	c.batch.Keep(c.at + 1)
+}
+
+// keepAlone gives a message that a caller brought, and that was put aside, its
+// room in the mailbox.
+func (c *ContextOf[M]) keepAlone() {
+	if c.stashed {
+		c.stashed = false
+		c.cell.mu.Lock()
+		c.cell.box.Hold(1)
+		c.cell.mu.Unlock()
 	}
 }
 

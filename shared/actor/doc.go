@@ -13,9 +13,12 @@
 // goroutine that calls Turn, in one deterministic order, and reach nothing
 // outside the group. A site is one.
 //
-// What it does not do: it does not restart, persist or move actors, it sends
-// nothing to other nodes, and it has no clock. An actor that panics stops; its
-// watchers learn why.
+// Actors may have children. Who fails is suspended, and its parent's strategy
+// says what follows: it goes on, begins anew, ends, or its parent fails too.
+// Without a parent or a guardian it ends; its watchers learn why.
+//
+// What it does not do: it does not persist or move actors, and it sends nothing
+// to other nodes.
 //
 // DESIGN.md has the state machine and the rules of groups. Every refusal is an
 // error for the sender and a counter; a message that was accepted and never

@@ -1,7 +1,6 @@
 package actor
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"sync"
@@ -30,6 +29,7 @@ type Engine struct {
 type entry interface {
 	ID() string
 	stop()
+	abandonSuspended()
 	member() bool
 }
 
@@ -74,9 +74,17 @@ func (e *Engine) Spawn(props *Props, id string) (Ref[any], error) {
 
 // Spawn makes an actor that takes messages of type M, as Engine.Spawn does.
 func Spawn[M any](e *Engine, props *PropsTyped[M], id string) (Ref[M], error) {
+	return spawn(e, props, id, nil)
+}
+
+// spawn makes an actor, which is a child where b is not nil.
+func spawn[M any](e *Engine, props *PropsTyped[M], id string, b *bond) (Ref[M], error) {
 	a, err := newActor(props, id)
 	if err == nil {
 		a.kind, err = kindOf(e, props, a.receiver)
+	}
+	if err == nil && (b != nil || props.supervisor != nil || props.guardian != nil) {
+		err = a.raise(props, b)
 	}
 	if err != nil {
 		return Ref[M]{}, fmt.Errorf("actor: spawn %q: %w", id, err)
@@ -108,7 +116,7 @@ func newActor[M any](props *PropsTyped[M], id string) (*cell[M], error) {
 	}
 	receiver := props.produce()
 	if receiver == nil {
-		return nil, errors.New("the producer returned a nil receiver")
+		return nil, errNilReceiver
 	}
 	return &cell[M]{receiver: receiver, id: id}, nil
 }
@@ -155,6 +163,14 @@ func (e *Engine) close() <-chan struct{} {
 		e.quiet.Do(func() { close(e.closed) })
 	}
 	return e.closed
+}
+
+// abandonSuspended abandons the actors that stand in no queue, since they wait
+// for others that will not end.
+func (e *Engine) abandonSuspended() {
+	for a := range e.actors.All() {
+		a.abandonSuspended()
+	}
 }
 
 // kindOf returns what actors of these props share.

@@ -31,7 +31,7 @@ var (
 // errGoexit is the value of a PanicError when Receive ended its goroutine.
 var errGoexit = errors.New("runtime.Goexit called in Receive")
 
-// PanicError is the reason of an actor that panicked in Receive or in a hook.
+// PanicError is the failure of an actor that panicked in Receive or in a hook.
 type PanicError struct {
 	PID   PID
 	Value any    // what panic was called with

@@ -42,7 +42,14 @@ func (a *cell[M]) handleOne() {
 	a.mu.Lock()
 	a.box.Return(&c.batch, a.kind.chunks)
 	closed := a.gate&closing != 0
+	var failure error
+	if a.cold != nil && a.cold.family != nil {
+		failure = a.cold.family.failure
+	}
 	a.mu.Unlock()
+	if failure != nil {
+		panic(failure)
+	}
 	if closed && a.box.Empty() {
 		a.endMember(true)
 	}

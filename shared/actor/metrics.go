@@ -58,6 +58,8 @@ type stats struct {
 	panics   atomic.Uint64
 	refusals [refusalReasons]atomic.Uint64
 	letters  [drops]atomic.Uint64
+
+	restarts, escalations atomic.Uint64
 }
 
 func (s *stats) handled(n int) {
@@ -103,7 +105,7 @@ type metrics struct {
 	known map[[2]string]*stats
 	all   []*stats
 
-	actors, messages, panics, refusals, letters, queues, stalls *prometheus.Desc
+	actors, messages, panics, refusals, letters, restarts, escalations, queues, stalls *prometheus.Desc
 }
 
 func newMetrics(reg prometheus.Registerer, dispatchers func(func(*dispatcher))) *metrics {
@@ -120,6 +122,8 @@ func newMetrics(reg prometheus.Registerer, dispatchers func(func(*dispatcher))) 
 		panics:      desc("panics_total", "Panics in receivers and their hooks.", by),
 		refusals:    desc("refusals_total", "Messages refused to their sender.", byReason),
 		letters:     desc("dead_letters_total", "Messages accepted and never handled.", byReason),
+		restarts:    desc("restarts_total", "Actors that were given a new receiver after a failure.", by),
+		escalations: desc("escalations_total", "Failures that became the parent's own.", by),
 		queues:      desc("run_queue_actors", "Actors that wait for a worker.", []string{"dispatcher"}),
 		stalls:      desc("stalls_total", "Turns that held their worker too long, so that another took its place.", []string{"dispatcher"}),
 	}
@@ -145,7 +149,7 @@ func (m *metrics) of(dispatcher, typ string) *stats {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.actors, m.messages, m.panics, m.refusals, m.letters, m.queues, m.stalls} {
+	for _, d := range []*prometheus.Desc{m.actors, m.messages, m.panics, m.refusals, m.letters, m.restarts, m.escalations, m.queues, m.stalls} {
 		ch <- d
 	}
 }
@@ -162,6 +166,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		send(m.actors, prometheus.GaugeValue, float64(s.actors.Load()), s.dispatcher, s.typ)
 		send(m.messages, prometheus.CounterValue, float64(s.messages.Load()), s.dispatcher, s.typ)
 		send(m.panics, prometheus.CounterValue, float64(s.panics.Load()), s.dispatcher, s.typ)
+		send(m.restarts, prometheus.CounterValue, float64(s.restarts.Load()), s.dispatcher, s.typ)
+		send(m.escalations, prometheus.CounterValue, float64(s.escalations.Load()), s.dispatcher, s.typ)
 		for r := range s.refusals {
 			send(m.refusals, prometheus.CounterValue, float64(s.refusals[r].Load()), s.dispatcher, s.typ, refusal(r).String())
 		}

@@ -1,11 +1,17 @@
 package actor
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/atrium-iot/atrium/shared/actor/supervise"
+)
 
 // PropsTyped says how to make an actor: its receiver, and where and how it
 // runs. It is immutable and may make any number of actors.
 type PropsTyped[M any] struct {
-	produce func() ReceiverOf[M]
+	produce    func() ReceiverOf[M]
+	supervisor *supervise.Strategy // of its children; nil stops those that fail
+	guardian   *supervise.Strategy // of the actor without a parent; nil stops it
 	settings
 }
 
@@ -42,7 +48,7 @@ func (m Mailbox) Check() error {
 type Props = PropsTyped[any]
 
 // PropsFromProducer makes props of untyped actors. The producer is called once
-// per Spawn, in the spawner's goroutine.
+// per Spawn, in the spawner's goroutine, and once per restart, in the actor's turn.
 func PropsFromProducer(produce func() Receiver) *Props { return PropsOf(produce) }
 
 // PropsOf makes props of actors that take messages of type M. The producer is

@@ -4,8 +4,9 @@ package actor
 // never called twice at the same time for one actor, and each call sees what
 // the calls before it wrote, so that a receiver needs no locks of its own.
 //
-// A panic in Receive stops the actor and nothing else. A Receive that blocks
-// holds one of its dispatcher's MaxConcurrency workers.
+// A panic in Receive is the actor's failure and nobody else's: it stops, unless
+// it has a supervisor that decides otherwise (WithSupervisor, WithGuardian). A
+// Receive that blocks holds one of its dispatcher's MaxConcurrency workers.
 type ReceiverOf[M any] interface {
 	Receive(ctx *ContextOf[M])
 }
@@ -14,15 +15,16 @@ type ReceiverOf[M any] interface {
 type Receiver = ReceiverOf[any]
 
 // Starter is implemented by receivers that act before their first message.
-// Started is called once, as Receive is: by a worker soon after Spawn, and in
+// Started is called once a receiver, as Receive is: by a worker soon after Spawn, and in
 // a group within the turn that brings the member its first message.
 type Starter[M any] interface {
 	Started(ctx *ContextOf[M])
 }
 
-// Stopper is implemented by receivers that act after their last message. The
-// reason is nil after Stop and a *PanicError after a panic. Nothing that
-// Stopped sends to its own actor is accepted.
+// Stopper is implemented by receivers that act after their last message, when
+// the actor's children have ended. The reason is nil after Stop and a
+// *PanicError after a panic. Nothing that Stopped sends to its own actor is
+// accepted, unless it is called in place of Restarting (see Restarter).
 type Stopper[M any] interface {
 	Stopped(ctx *ContextOf[M], reason error)
 }

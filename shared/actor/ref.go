@@ -87,8 +87,10 @@ func (r Ref[M]) Waiting() int {
 }
 
 // Stop tells the actor to end: what was accepted before is handled, what comes
-// after is refused with ErrStopped, then the receiver's Stopped runs. It does
-// not wait; Stopped does. Stopping twice is allowed. A member of a group is
+// after is refused with ErrStopped, then its children end in the same way, then
+// the receiver's Stopped runs. An actor that waits for its supervisor or for a
+// restart ends at once, and what it accepted are dead letters. Stop does not
+// wait; Stopped does. Stopping twice is allowed. A member of a group is
 // stopped by its own context or with its group: for it, Stop returns
 // ErrOutsideGroup.
 func (r Ref[M]) Stop() error {

@@ -9,9 +9,12 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/atrium-iot/atrium/shared/actor/wheel"
 )
 
 // Config names this node.
@@ -67,6 +70,9 @@ type ActorSystem struct {
 
 	pool  *pool
 	epoch time.Time
+	clock *wheel.Clock
+
+	abandons atomic.Bool // what waits for others is abandoned: Stop ran out of time
 
 	mu          sync.Mutex
 	dispatchers map[string]*dispatcher
@@ -74,12 +80,13 @@ type ActorSystem struct {
 }
 
 // NewActorSystem makes a system with the default dispatcher. A nil logger
-// discards. It logs only what stops an actor. Stop must be called for its
+// discards. It logs only failures of actors. Stop must be called for its
 // goroutines to end.
 func NewActorSystem(cfg Config, logger *slog.Logger, opts ...Option) *ActorSystem {
 	s := &ActorSystem{
 		address:     net.JoinHostPort(cfg.Address, strconv.Itoa(cfg.Port)),
 		epoch:       time.Now(),
+		clock:       wheel.NewClock(),
 		dispatchers: make(map[string]*dispatcher),
 	}
 	s.pool = newPool(runtime.GOMAXPROCS(0), func(d *dispatcher) { s.publish(Stalled{Dispatcher: d.name}) })
@@ -138,14 +145,16 @@ func (s *ActorSystem) now() int64 { return int64(time.Since(s.epoch)) }
 // Engine spawns the system's actors.
 func (s *ActorSystem) Engine() *Engine { return s.engine }
 
-// Stop ends all actors as Ref.Stop does, in no order, and then the workers:
+// Stop ends all actors as Ref.Stop does, children before their parents and else
+// in no order, and then the workers:
 // nothing can be spawned any more, what was accepted is handled, what actors
 // send to one another meanwhile is refused and counted. Stop in an order of
 // your own first where that matters.
 //
 // When ctx ends before that, the rest is abandoned: no turn begins any more,
 // messages become dead letters, Stopped hooks do not run. A worker that is
-// inside a turn finishes it, up to Throughput messages, and ends. The error then says how many actors were left.
+// inside a turn finishes it, up to Throughput messages, and ends. The error
+// then says how many actors were left.
 // Groups belong to their callers and are not touched. Calling Stop again waits
 // again. An actor must not call it: it would wait for itself.
 func (s *ActorSystem) Stop(ctx context.Context) error {
@@ -171,7 +180,10 @@ func (s *ActorSystem) Stop(ctx context.Context) error {
 	for _, e := range executors {
 		e.halt()
 	}
+	s.clock.Stop()
 	if err != nil {
+		s.abandons.Store(true)
+		s.engine.abandonSuspended()
 		return err
 	}
 	for _, e := range executors {

@@ -9,7 +9,11 @@ func (a *cell[M]) turn(w *worker) (again bool) {
 	returned := false
 	defer func() {
 		if !returned {
-			again = a.failed(c, recover())
+			value := recover()
+			if _, again = a.failed(c, value); again && value == nil {
+				again = false // w's goroutine ends and takes nothing back
+				a.requeue()
+			}
 		}
 		a.kind.release(w, c)
 	}()
@@ -27,8 +31,18 @@ func (a *cell[M]) run(c *ContextOf[M]) (again bool) {
 		most := min(c.budget, a.kind.grab)
 		if a.cold != nil {
 			if len(a.cold.signals) > 0 {
-				a.signalsAndUnlock()
+				a.signalAndUnlock()
 				continue
+			}
+			if a.cold.family.disturbed() {
+				switch a.recoverAndUnlock(c) {
+				case onward:
+					continue
+				case later:
+					return true
+				case done:
+					return false
+				}
 			}
 			if pill := a.cold.pill; pill == 1 {
 				a.gate |= closing
@@ -115,7 +129,7 @@ func (a *cell[M]) restAndUnlock(c *ContextOf[M]) (again bool) {
 	a.mu.Unlock()
 	c.tally()
 	if stop {
-		a.finish(c, nil)
+		return a.leave(c, nil) == later
 	}
 	return again
 }
@@ -127,24 +141,16 @@ func (a *cell[M]) start(c *ContextOf[M]) {
 	}
 }
 
-// failed stops an actor whose Receive, or a hook, did not return. What waited
-// is lost: the state that it was meant for is.
-func (a *cell[M]) failed(c *ContextOf[M], value any) (again bool) {
+// failed is called when Receive, or a hook, did not return, with what recover
+// returned.
+func (a *cell[M]) failed(c *ContextOf[M], value any) (reason error, again bool) {
 	if a.attention.Load()&ended != 0 {
-		return false // a hook ended its goroutine after the end
+		return nil, false // a hook ended its goroutine after the end
 	}
-	reason := a.panicError(value)
-	a.kind.system.log.Error("actor stopped by a panic", "pid", reason.PID.String(), "panic", reason.Value, "stack", string(reason.Stack))
+	e := a.panicError(value)
+	a.kind.system.log.Error("actor panicked", "pid", e.PID.String(), "panic", e.Value, "stack", string(e.Stack))
 	c.giveUp()
-	a.mu.Lock()
-	a.settleLocked(c)
-	a.ctx = nil
-	a.gate |= closing
-	a.mu.Unlock()
-	c.tally()
-	a.drop(dropPanic)
-	a.finish(c, reason)
-	return false
+	return e, a.fall(c, e) == later
 }
 
 // panicError makes an error of what recover returned, and counts it.
@@ -193,7 +199,7 @@ func (a *cell[M]) stop() {
 		a.mu.Unlock()
 		return
 	}
-	a.wakeAndUnlock(nil)
+	a.rouseAndUnlock()
 }
 
 // abandon ends an actor that no worker will run any more, without running any
@@ -203,6 +209,19 @@ func (a *cell[M]) abandon() {
 	a.end(ErrSystemStopped)
 }
 
+// abandonSuspended abandons an actor that waits, once no turn begins any more.
+func (a *cell[M]) abandonSuspended() {
+	a.mu.Lock()
+	waits := a.status == suspended
+	if waits {
+		a.status = scheduled // it is this call's
+	}
+	a.mu.Unlock()
+	if waits {
+		a.abandon()
+	}
+}
+
 // finish runs the Stopped hook and ends the actor.
 func (a *cell[M]) finish(c *ContextOf[M], reason error) {
 	if c.worker != nil {
@@ -210,20 +229,27 @@ func (a *cell[M]) finish(c *ContextOf[M], reason error) {
 	}
 	a.drop(dropStopped) // the stash, and what came after a pill
 	defer a.end(reason) // also when the hook ends its goroutine
-	a.runStopped(c, reason)
+	if f := a.family(); f == nil || !f.replaced {
+		a.runStopped(c, reason)
+	}
 }
 
 func (a *cell[M]) runStopped(c *ContextOf[M], reason error) {
-	s, ok := a.rootReceiver().(Stopper[M])
-	if !ok {
-		return
+	if s, ok := a.rootReceiver().(Stopper[M]); ok {
+		a.lastCall(c, "Stopped", func() { s.Stopped(c, reason) })
 	}
+}
+
+// lastCall runs the hook that is the last call of a receiver.
+func (a *cell[M]) lastCall(c *ContextOf[M], name string, hook func()) {
+	c.final = true
 	defer func() {
+		c.final = false
 		if v := recover(); v != nil {
-			a.panickedOutside("Stopped", v)
+			a.panickedOutside(name, v)
 		}
 	}()
-	s.Stopped(c, reason)
+	hook()
 }
 
 // end is the last step of every actor: its ID is free again, whoever waited
@@ -260,6 +286,7 @@ func (a *cell[M]) end(reason error) {
 
 // release tells everybody who waits for something of an actor that it ended.
 func (c *cold[M]) release(pid PID, reason error) {
+	c.family.release()
 	for _, w := range c.waiters {
 		w.done <- ErrStopped
 	}

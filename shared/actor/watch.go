@@ -1,7 +1,7 @@
 package actor
 
 // Terminated says that a watched actor has stopped. Reason is nil after Stop,
-// a *PanicError after a panic, ErrSystemStopped when the system's Stop ran out
+// a *PanicError after a panic, what Fail was called with, ErrSystemStopped when the system's Stop ran out
 // of time.
 type Terminated struct {
 	PID    PID
