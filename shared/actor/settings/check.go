@@ -97,13 +97,14 @@ func (s *Settings) checkType(path string, t Type) error {
 		return wrong(path+".dispatcher", "want one of %s, got %q", strings.Join(known, ", "), t.Dispatcher)
 	}
 	err := counts(path,
-		count{"mailbox.size", t.Mailbox.Size},
 		count{"passivation.messages", t.Passivation.Messages},
 		count{"passivation.limit", t.Passivation.Limit},
 		count{"limit", t.Limit})
 	switch {
 	case err != nil:
 		return err
+	case t.Mailbox != nil && (t.Mailbox.Size < 1 || t.Mailbox.Size > maxCount):
+		return wrong(path+".mailbox.size", "want 1 to %d, got %d", maxCount, t.Mailbox.Size)
 	case t.Passivation.Idle < 0:
 		return wrong(path+".passivation.idle", "want 0 (never) or more, got %v", t.Passivation.Idle)
 	case t.Supervision != nil:

@@ -53,26 +53,27 @@ type Dispatcher struct {
 	Weight         int  `yaml:"weight"`          // part of the pool's time beside the others
 }
 
-// Type configures the actors of a type; a zero field leaves what their props
-// say.
+// Type configures the actors of a type. A field that is zero leaves what their
+// props say.
 type Type struct {
 	// Dispatcher is one of the file's, or actor.DefaultDispatcherName.
 	Dispatcher  string       `yaml:"dispatcher"`
-	Mailbox     Mailbox      `yaml:"mailbox"`
+	Mailbox     *Mailbox     `yaml:"mailbox"`
 	Passivation Passivation  `yaml:"passivation"`
 	Supervision *Supervision `yaml:"supervision"` // of the type's children
 	// Limit is how many actors of the type may be there at once.
 	Limit int `yaml:"limit"`
 }
 
-// Mailbox bounds what waits for one actor.
+// Mailbox bounds what waits for one actor. It takes the place of the whole
+// mailbox of the props.
 type Mailbox struct {
-	Size     int      `yaml:"size"`     // messages
-	Overflow Overflow `yaml:"overflow"` // what becomes of one more
+	Size     int      `yaml:"size,required"` // messages
+	Overflow Overflow `yaml:"overflow"`      // what becomes of one more
 }
 
 // Passivation says when an actor leaves memory until its next message. Whatever
-// comes first counts; a zero field never does.
+// comes first counts. Where its state is kept the props say.
 type Passivation struct {
 	Idle     time.Duration `yaml:"idle"`     // without a message
 	Messages int           `yaml:"messages"` // handled since it was activated

@@ -24,13 +24,13 @@ func TestAFileIsReadWhole(t *testing.T) {
 			Types: map[string]Type{
 				"device": {
 					Dispatcher: "bus",
-					Mailbox:    Mailbox{Size: 16, Overflow: Overflow(actor.DropOldest)},
+					Mailbox:    &Mailbox{Size: 16, Overflow: Overflow(actor.DropOldest)},
 					Supervision: &Supervision{
 						OnFailure: supervise.Restart, MaxRestarts: 5, Within: 10 * time.Minute, Exceeded: supervise.Escalate,
 						Backoff: Backoff{Min: time.Second, Max: time.Minute},
 					},
 				},
-				"uplink": {Dispatcher: "default", Mailbox: Mailbox{Overflow: Overflow(actor.Block)}},
+				"uplink": {Dispatcher: "default", Mailbox: &Mailbox{Size: 64, Overflow: Overflow(actor.Block)}},
 			},
 		},
 		"cloud.yaml": {
@@ -42,7 +42,7 @@ func TestAFileIsReadWhole(t *testing.T) {
 			Types: map[string]Type{
 				"device": {
 					Dispatcher:  "device-dispatcher",
-					Mailbox:     Mailbox{Size: 500, Overflow: Overflow(actor.DropOldest)},
+					Mailbox:     &Mailbox{Size: 500, Overflow: Overflow(actor.DropOldest)},
 					Passivation: Passivation{Idle: 10 * time.Minute, Limit: 10_000},
 					Supervision: &Supervision{
 						OnFailure: supervise.Restart, MaxRestarts: 10, Within: time.Minute,
