@@ -76,31 +76,32 @@ func (r *Router[M]) Tell(msg M) error {
 	if r.policy == nil {
 		return r.toAll(send)
 	}
-	return r.toOne(msg, r.anyone, send)
+	return r.toOne(msg, send)
 }
 
 // TellWait sends to the routee that the policy picks, and parks there while it
 // is full, whatever its props say: where some are slower than others
-// LeastLoaded parks least. A Broadcast parks at one after the other. When ctx
-// ends first the error wraps the context's. ErrNoRoutees.
+// LeastLoaded parks least. When ctx ends, the message goes to one that has room,
+// as with Tell, or else the error wraps the context's. A Broadcast parks at one
+// routee after the other. ErrNoRoutees.
 func (r *Router[M]) TellWait(ctx context.Context, msg M) error {
 	send := func(to actor.Ref[M]) error { return to.TellWait(ctx, msg) }
 	if r.policy == nil {
 		return r.toAll(send)
 	}
-	return r.toOne(msg, false, send)
+	return r.toOne(msg, send)
 }
 
 // toOne sends to the routee that was picked and, where anyone will do, to those
 // after it until one accepts.
-func (r *Router[M]) toOne(msg M, anyone bool, send func(actor.Ref[M]) error) error {
+func (r *Router[M]) toOne(msg M, send func(actor.Ref[M]) error) error {
 	for {
 		all := *r.routees.Load()
 		if len(all) == 0 {
 			return ErrNoRoutees
 		}
 		tries := 1
-		if anyone {
+		if r.anyone {
 			tries = len(all)
 		}
 		var refused error

@@ -288,16 +288,21 @@ func TestTellWaitParksUntilThereIsRoom(t *testing.T) {
 
 func TestTellWaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrew(t, newSystem(t), 1)
+		c := newCrew(t, newSystem(t), 1, 2)
 		r := router.RoundRobin(c.refs...)
 		tell(t, r, 1)
+		tell(t, r, 2)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if err := r.TellWait(ctx, message{n: 2}); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v", err)
+		start := time.Now()
+		if err := r.TellWait(ctx, message{n: 3}); err != nil || time.Since(start) != time.Hour {
+			t.Errorf("after %v: %v; at the end of the context the other one has room", time.Since(start), err)
+		}
+		if err := r.TellWait(ctx, message{n: 4}); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, actor.ErrMailboxFull) {
+			t.Errorf("nobody has room: %v", err)
 		}
 		c.stop(t)
-		if got := c.got(); got[0] != 1 {
+		if got := c.got(); !slices.Equal(got, []int{1, 2}) {
 			t.Errorf("got %v", got)
 		}
 	})
