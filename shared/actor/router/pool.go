@@ -11,9 +11,8 @@ import (
 	"github.com/atrium-iot/atrium/shared/actor"
 )
 
-// MaxSize bounds a pool. Its routees are copied at each change and a Broadcast
-// goes through them one by one: beyond some thousand, group them in pools of
-// pools.
+// MaxSize bounds a pool: its routees are copied at each change, and a Broadcast
+// goes through them one by one.
 const MaxSize = 4096
 
 // Pool is a number of equal actors, named "name/0", "name/1" and so on, behind
@@ -31,8 +30,8 @@ type Pool[M any] struct {
 }
 
 // NewPool spawns size actors, 1 to MaxSize, and routes over them as route says:
-// RoundRobin[M], or any function that makes a Router. An error leaves no actor
-// behind. Stop ends the pool.
+// RoundRobin[M], or any function that makes a Router. After an error those that
+// were spawned stop. Stop ends the pool.
 func NewPool[M any](e *actor.Engine, props *actor.PropsTyped[M], name string, size int, route func(...actor.Ref[M]) *Router[M]) (*Pool[M], error) {
 	p := &Pool[M]{
 		engine: e, props: props, name: name, router: route(),
