@@ -67,7 +67,11 @@ func (c compared) verdict() string {
 		}
 		aim(c.ours == r.bound || r.better(c.ours, r.bound+slack), "aim %s %s", number(r.bound), r.unit)
 	}
-	if r.ofPeer != 0 {
+	switch {
+	case r.ofPeer == 0:
+	case math.IsNaN(c.proto):
+		aim(false, "%s's is not known without proto.actor", r.peer.name)
+	default:
 		aim(c.ofPeer() >= r.ofPeer, "%.2f of %s's, aim %g", c.ofPeer(), r.peer.name, r.ofPeer)
 	}
 	if r.ofLimit != 0 {

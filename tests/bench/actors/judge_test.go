@@ -39,7 +39,7 @@ func TestAVerdictNamesEachAimThatIsMissed(t *testing.T) {
 		{"limit", compared{row: tell, ours: 8, proto: 1, limit: 20}, "MISSED: 0.40 of swap's, aim 0.5"},
 		{"both", compared{row: tell, ours: 4, proto: 1, limit: 20}, "MISSED: 2.00 of goakt's, aim 4; 0.20 of swap's, aim 0.5"},
 		{"ours absent", compared{row: tell, ours: absent, proto: 1, limit: 20}, "MISSED: not measured"},
-		{"proto absent", compared{row: tell, ours: 8, proto: absent, limit: 16}, "MISSED: NaN of goakt's, aim 4"},
+		{"proto absent", compared{row: tell, ours: 8, proto: absent, limit: 16}, "MISSED: goakt's is not known without proto.actor"},
 		{"bound kept", compared{row: heap, ours: 256, limit: 200}, "met"},
 		{"bound broken", compared{row: heap, ours: 257, limit: 200}, "MISSED: aim 256 B"},
 		{"times the limit", compared{row: heap, ours: 200, limit: 100}, "MISSED: 2.00 of swap's, aim 1.35"},

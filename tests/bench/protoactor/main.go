@@ -1,6 +1,10 @@
 // Command protoactor runs one of the workloads by which actor runtimes are
 // compared on proto.actor and prints its figures; tests/bench/actors starts it.
 // It is a module of its own, so that what it needs never enters the product's.
+//
+// The folder load is a link to the workloads in tests/bench/actors. They need
+// nothing but the standard library; with a replace directive for the product's
+// module instead, its requirements would choose proto.actor's versions.
 package main
 
 import (

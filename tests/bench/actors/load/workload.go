@@ -53,7 +53,7 @@ func Check(start func() Peer) error {
 
 // Scale is how much of each workload is run.
 type Scale struct {
-	Messages int           // of a tell workload, each stage of a pipeline, and a fourth of them broadcast
+	Messages int           // of a tell workload; slower ones take a part of it
 	Asks     int           // of one asker; 64 together ask twice as often
 	Actors   int           // at most in a tell workload
 	Members  int           // of a room
