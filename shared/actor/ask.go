@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 )
 
@@ -31,7 +32,6 @@ const (
 // kind.
 type pending[R any] struct {
 	question
-	state  atomic.Uint32
 	answer R
 	err    error
 	signal chan struct{} // capacity 1: the answer never blocks its sender
@@ -81,57 +81,37 @@ func (p *pending[R]) settle(serial uint32, answer R, err error) bool {
 	return true
 }
 
-// question is a pending of any type, in the list of the actor that was asked.
+// question is a pending of any type.
 type question struct {
-	next, prev *question
-	listed     bool
-	serial     uint32
-	abandon    func(serial uint32, err error) // made once a pending
+	state   atomic.Uint32
+	serial  uint32
+	abandon func(serial uint32, err error) // made once a pending
 }
 
-// questions are those that an actor accepted and that still wait.
-type questions struct{ first *question }
-
-func (l *questions) add(q *question) {
-	q.next, q.prev, q.listed = l.first, nil, true
-	if l.first != nil {
-		l.first.prev = q
-	}
-	l.first = q
-}
-
-func (l *questions) remove(q *question) {
-	if !q.listed {
-		return
-	}
-	if q.prev == nil {
-		l.first = q.next
-	} else {
-		q.prev.next = q.next
-	}
-	if q.next != nil {
-		q.next.prev = q.prev
-	}
-	q.next, q.prev, q.listed = nil, nil, false
-}
-
-// asked is a question at the moment when its actor ended.
+// asked is a question as its actor accepted it. The pending may have served
+// others since.
 type asked struct {
 	question *question
 	serial   uint32
 }
 
-// take empties the list. Serials are noted, since from now on a question may
-// end and its pending serve another.
-func (l *questions) take() (all []asked) {
-	for q := l.first; q != nil; {
-		all = append(all, asked{q, q.serial})
-		next := q.next
-		q.next, q.prev, q.listed = nil, nil, false
-		q = next
+// open reports whether the question still waits.
+func (q asked) open() bool {
+	how := q.question.state.Load()
+	return how == q.serial<<stateBits|waiting
+}
+
+// questions are those that an actor accepted, and some that are over: they are
+// removed when the list would grow, so that an answer needs no look at it.
+type questions []asked
+
+func (l *questions) add(q *question) {
+	if *l == nil {
+		*l = make(questions, 0, 8) // an asker now and then needs no more
+	} else if len(*l) == cap(*l) {
+		*l = slices.DeleteFunc(*l, func(q asked) bool { return !q.open() })
 	}
-	l.first = nil
-	return all
+	*l = append(*l, asked{q, q.serial})
 }
 
 // Ask sends the message that build makes around a Reply and waits for the
@@ -180,7 +160,6 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 		}
 	}
 	v, err := p.wait(ctx)
-	a.unlist(&p.question)
 	free(a.kind, p)
 	return v, wrapAsk(to, err)
 }
@@ -212,7 +191,6 @@ func newPending[R, M any](a *cell[M]) *pending[R] {
 		var none R
 		p.settle(serial, none, err)
 	}
-	p.state.Store(over)
 	return p
 }
 
@@ -220,7 +198,6 @@ func newPending[R, M any](a *cell[M]) *pending[R] {
 func free[R, M any](k *kind[M], p *pending[R]) {
 	var none R
 	p.answer, p.err = none, nil
-	p.state.Store(p.serial<<stateBits | over)
 	k.questions.Put(p)
 }
 
@@ -275,12 +252,4 @@ func (a *cell[M]) list(q *question) {
 	}
 	a.mu.Unlock()
 	q.abandon(q.serial, ErrStopped)
-}
-
-func (a *cell[M]) unlist(q *question) {
-	a.mu.Lock()
-	if a.cold != nil {
-		a.cold.questions.remove(q)
-	}
-	a.mu.Unlock()
 }

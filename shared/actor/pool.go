@@ -2,6 +2,7 @@ package actor
 
 import (
 	"math/bits"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -237,6 +238,10 @@ func (w *worker) run() {
 			if !w.serve(d) {
 				return
 			}
+		}
+		runtime.Gosched()
+		if p.work() {
+			continue
 		}
 		w.park()
 	}

@@ -71,12 +71,9 @@ func (p *part) push(t task) bool {
 }
 
 func (p *part) pop() task {
-	if !p.some.Load() {
-		return nil
-	}
 	p.mu.Lock()
 	t := p.tasks.pop()
-	if p.tasks.n == 0 {
+	if p.tasks.n == 0 && t != nil {
 		p.some.Store(false)
 	}
 	p.mu.Unlock()
@@ -85,9 +82,6 @@ func (p *part) pop() task {
 
 // take takes all tasks, or the older half.
 func (p *part) take(all bool) (taken list) {
-	if !p.some.Load() {
-		return taken
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if all {
@@ -95,7 +89,7 @@ func (p *part) take(all bool) (taken list) {
 	} else {
 		taken = p.tasks.half()
 	}
-	if p.tasks.n == 0 {
+	if p.tasks.n == 0 && taken.n > 0 {
 		p.some.Store(false)
 	}
 	return taken
@@ -169,35 +163,47 @@ func (d *dispatcher) next(slot, nth int) task {
 	i := slot % len(d.queues)
 	own := &d.queues[i]
 	if nth%localRuns == localRuns-1 {
-		d.keep(i, own.inbox.take(true))
-		victim := &d.queues[(i+1+nth/localRuns)%len(d.queues)]
-		if victim != own {
-			d.keep(i, victim.inbox.take(false))
-			d.keep(i, victim.local.take(false))
+		d.lookFurther(i, nth/localRuns)
+	}
+	if own.local.some.Load() {
+		if t := own.local.pop(); t != nil {
+			return t
 		}
 	}
-	if t := own.local.pop(); t != nil {
-		return t
-	}
-	if t := d.first(i, own.inbox.take(true)); t != nil {
-		return t
+	if own.inbox.some.Load() {
+		if t := d.first(i, own.inbox.take(true)); t != nil {
+			return t
+		}
 	}
 	for k := 1; k < len(d.queues); k++ {
 		victim := &d.queues[(i+k)%len(d.queues)]
-		if t := d.first(i, victim.local.take(false)); t != nil {
-			return t
-		}
-		if t := d.first(i, victim.inbox.take(false)); t != nil {
-			return t
+		for _, p := range [...]*part{&victim.local, &victim.inbox} {
+			if !p.some.Load() {
+				continue
+			}
+			if t := d.first(i, p.take(false)); t != nil {
+				return t
+			}
 		}
 	}
 	return nil
 }
 
+// lookFurther puts what waits elsewhere behind what the worker took already.
+func (d *dispatcher) lookFurther(i, round int) {
+	d.keep(i, d.queues[i].inbox.take(true))
+	if other := (i + 1 + round) % len(d.queues); other != i {
+		d.keep(i, d.queues[other].inbox.take(false))
+		d.keep(i, d.queues[other].local.take(false))
+	}
+}
+
 // first takes the first task of what was found; the others go to queue i.
 func (d *dispatcher) first(i int, found list) task {
 	t := found.pop()
-	d.keep(i, found)
+	if found.n > 0 {
+		d.keep(i, found)
+	}
 	return t
 }
 

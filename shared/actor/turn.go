@@ -269,7 +269,7 @@ func (a *cell[M]) end(reason error) {
 	var left []asked
 	if old != nil {
 		a.cold.done = old.done
-		left = old.questions.take()
+		left = old.questions
 	}
 	a.mu.Unlock()
 	for _, l := range left {
