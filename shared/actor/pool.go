@@ -239,11 +239,10 @@ func (w *worker) run() {
 				return
 			}
 		}
-		runtime.Gosched()
-		if p.work() {
-			continue
+		runtime.Gosched() // an asker whose answer this was may be back with more
+		if !p.work(p.ready.Load()) {
+			w.park()
 		}
-		w.park()
 	}
 }
 
