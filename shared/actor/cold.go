@@ -15,6 +15,7 @@ type cold[M any] struct {
 	pill      int32    // messages of the normal lane before the pill, plus one; 0 is none
 
 	family *family[M] // nil unless supervised, a parent, or failed
+	timers *timers[M] // nil before the first
 
 	stash      []M             // the turn's
 	behaviours []ReceiverOf[M] // the turn's: what Unbecome returns to
@@ -64,7 +65,7 @@ func (a *cell[M]) signalAndUnlock() {
 
 // due reports whether a turn has something to do beside messages.
 func (c *cold[M]) due() bool {
-	return c != nil && (len(c.signals) > 0 || c.pill != 0 || c.family.disturbed())
+	return c != nil && (len(c.signals) > 0 || c.pill != 0 || c.timers.waiting() || c.family.disturbed())
 }
 
 // poison lets the actor end once it has handled the messages of the normal lane

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/atrium-iot/atrium/shared/actor/wheel"
 )
 
 // drop is why an accepted message was never handled.
@@ -100,15 +102,16 @@ func (c *ContextOf[M]) sample() {
 // counting costs the actors little.
 type metrics struct {
 	dispatchers func(func(*dispatcher))
+	clock       *wheel.Clock
 
 	mu    sync.Mutex
 	known map[[2]string]*stats
 	all   []*stats
 
-	actors, messages, panics, refusals, letters, restarts, escalations, queues, stalls *prometheus.Desc
+	actors, messages, panics, refusals, letters, restarts, escalations, queues, stalls, alarms *prometheus.Desc
 }
 
-func newMetrics(reg prometheus.Registerer, dispatchers func(func(*dispatcher))) *metrics {
+func newMetrics(reg prometheus.Registerer, dispatchers func(func(*dispatcher)), clock *wheel.Clock) *metrics {
 	by := []string{"dispatcher", "type"}
 	byReason := []string{"dispatcher", "type", "reason"}
 	desc := func(name, help string, labels []string) *prometheus.Desc {
@@ -116,6 +119,7 @@ func newMetrics(reg prometheus.Registerer, dispatchers func(func(*dispatcher))) 
 	}
 	m := &metrics{
 		dispatchers: dispatchers,
+		clock:       clock,
 		known:       make(map[[2]string]*stats),
 		actors:      desc("actors", "Actors that live.", by),
 		messages:    desc("messages_total", "Messages handled, the ones that panicked included.", by),
@@ -126,6 +130,7 @@ func newMetrics(reg prometheus.Registerer, dispatchers func(func(*dispatcher))) 
 		escalations: desc("escalations_total", "Failures that became the parent's own.", by),
 		queues:      desc("run_queue_actors", "Actors that wait for a worker.", []string{"dispatcher"}),
 		stalls:      desc("stalls_total", "Turns that held their worker too long, so that another took its place.", []string{"dispatcher"}),
+		alarms:      desc("alarms", "Timers of actors, and restarts and sweeps that wait for their time.", nil),
 	}
 	if reg != nil {
 		reg.MustRegister(m)
@@ -149,7 +154,7 @@ func (m *metrics) of(dispatcher, typ string) *stats {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.actors, m.messages, m.panics, m.refusals, m.letters, m.restarts, m.escalations, m.queues, m.stalls} {
+	for _, d := range []*prometheus.Desc{m.actors, m.messages, m.panics, m.refusals, m.letters, m.restarts, m.escalations, m.queues, m.stalls, m.alarms} {
 		ch <- d
 	}
 }
@@ -175,6 +180,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 			send(m.letters, prometheus.CounterValue, float64(s.letters[d].Load()), s.dispatcher, s.typ, drop(d).String())
 		}
 	}
+	send(m.alarms, prometheus.GaugeValue, float64(m.clock.Len()))
 	m.dispatchers(func(d *dispatcher) {
 		send(m.queues, prometheus.GaugeValue, float64(d.depth()), d.name)
 		send(m.stalls, prometheus.CounterValue, float64(d.stalls.Load()), d.name)

@@ -256,6 +256,7 @@ func (a *cell[M]) replace(c *ContextOf[M], f *family[M]) {
 	if last {
 		a.runRestarting(c, f.reason)
 	}
+	a.cold.timers.stop()
 	a.mu.Lock()
 	a.receiver, a.cold.behaviours = nil, nil
 	a.mu.Unlock()

@@ -98,7 +98,7 @@ func NewActorSystem(cfg Config, logger *slog.Logger, opts ...Option) *ActorSyste
 		o(s)
 	}
 	s.engine = newEngine(s)
-	s.metrics = newMetrics(s.registerer, s.eachDispatcher)
+	s.metrics = newMetrics(s.registerer, s.eachDispatcher, s.clock)
 	if err := s.RegisterDispatcher(DefaultDispatcherName, DefaultDispatcher()); err != nil {
 		panic("BUG: the default dispatcher is refused: " + err.Error())
 	}

@@ -55,7 +55,7 @@ func (a *cell[M]) run(c *ContextOf[M]) (again bool) {
 			a.start(c)
 			continue
 		}
-		if most <= 0 || a.pillReachedLocked() || !a.box.Take(&c.batch, most) {
+		if most <= 0 || a.pillReachedLocked() || !a.takeLocked(c, most) {
 			return a.restAndUnlock(c)
 		}
 		a.mu.Unlock()
@@ -122,7 +122,7 @@ func (a *cell[M]) pillReachedLocked() bool { return a.cold != nil && a.cold.pill
 func (a *cell[M]) restAndUnlock(c *ContextOf[M]) (again bool) {
 	a.ctx = nil
 	stop := a.gate&closing != 0 && (a.pillReachedLocked() || a.box.Empty())
-	again = !stop && !a.box.Empty()
+	again = !stop && (!a.box.Empty() || a.cold != nil && a.cold.timers.waiting())
 	if !again && !stop {
 		a.status = idle // from here another turn may run
 	}
@@ -276,6 +276,7 @@ func (a *cell[M]) end(reason error) {
 		l.question.abandon(l.serial, ErrStopped)
 	}
 	if old != nil {
+		old.timers.stop()
 		old.release(a.pid(), reason)
 	}
 	if system := a.kind.system; system.events.heard() {

@@ -134,6 +134,17 @@ func (b *Box[M]) Take(t *Batch[M], most int32) bool {
 	return true
 }
 
+// Bring makes t a batch of one message that did not come by Put, as if it were
+// the oldest of the normal lane. It counts in Size until Done, beyond any bound
+// that Put's caller keeps.
+func (b *Box[M]) Bring(t *Batch[M], msg M) {
+	b.size++
+	t.Lane = Normal
+	t.inline[0] = msg
+	t.part, t.fresh, t.slots = t.inline[:1], true, true
+	t.left = 0
+}
+
 func (b *Box[M]) takeNormal(t *Batch[M], most int32) {
 	t.left = most
 	if b.inline > 0 {
