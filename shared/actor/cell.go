@@ -211,9 +211,9 @@ func (a *cell[M]) wakeAndUnlock(w *worker) {
 	}
 }
 
-// refuse counts n refused messages and returns their reason.
+// refuse counts n refused messages and returns their reason, which may be nil.
 func (a *cell[M]) refuse(err error, n int) error {
-	if n > 0 {
+	if err != nil && n > 0 {
 		a.kind.stats.refused(err, n)
 	}
 	return err

@@ -135,7 +135,7 @@ func (a *cell[M]) waitAndUnlock(ctx context.Context, lane Lane, msg M, q *questi
 	a.mu.Unlock()
 	select {
 	case err := <-w.done:
-		return err
+		return a.refuse(err, 1)
 	case <-ctx.Done():
 	}
 	a.mu.Lock()
@@ -147,15 +147,31 @@ func (a *cell[M]) waitAndUnlock(ctx context.Context, lane Lane, msg M, q *questi
 		}
 	}
 	a.mu.Unlock()
-	return <-w.done // it was let in, or refused, at the same moment
+	return a.refuse(<-w.done, 1) // it was let in, or refused, at the same moment
 }
 
 // maxWaiters bounds the senders parked at one actor; each is a goroutine.
 const maxWaiters = 10_000
 
+// turnAwayLocked refuses the waiting senders of an actor that was told to stop.
+func (a *cell[M]) turnAwayLocked() {
+	a.attention.And(^wantRoom)
+	if a.cold == nil {
+		return
+	}
+	for _, w := range a.cold.waiters {
+		w.done <- ErrStopped
+	}
+	a.cold.waiters = nil
+}
+
 // admitLocked lets waiting senders in while there is room.
 func (a *cell[M]) admitLocked() {
 	cold := a.cold
+	if a.gate&closing != 0 {
+		a.turnAwayLocked()
+		return
+	}
 	if cold == nil || len(cold.waiters) == 0 {
 		a.attention.And(^wantRoom)
 		return

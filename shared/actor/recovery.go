@@ -110,13 +110,16 @@ func (a *cell[M]) raise(props *PropsTyped[M], b *bond) error {
 // waits. One that nobody supervises, or that was told to stop, ends.
 func (a *cell[M]) fall(c *ContextOf[M], reason error) step {
 	a.mu.Lock()
-	a.settleLocked(c)
-	a.ctx = nil
 	var f *family[M]
 	if a.cold != nil {
 		f = a.cold.family
 	}
 	ends := f == nil || f.bond == nil || a.gate&closing != 0
+	if ends {
+		a.gate |= closing // before room is given to senders that wait for it
+	}
+	a.settleLocked(c)
+	a.ctx = nil
 	tell := !ends && !f.ordered
 	if !ends {
 		f.phase, f.reason, f.failure = failed, reason, nil

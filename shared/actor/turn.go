@@ -178,6 +178,7 @@ func (a *cell[M]) drop(why drop) {
 	var left []letter
 	a.mu.Lock()
 	a.gate |= closing
+	a.turnAwayLocked()
 	a.box.Drain(a.kind.chunks, func(lane Lane, msg M) { left = append(left, letter{lane, msg}) })
 	if a.cold != nil {
 		for _, msg := range a.cold.stash {
@@ -195,6 +196,7 @@ func (a *cell[M]) drop(why drop) {
 func (a *cell[M]) stop() {
 	a.mu.Lock()
 	a.gate |= closing
+	a.turnAwayLocked()
 	if a.gate&inGroup != 0 { // the turn ends it after the message in hand
 		a.mu.Unlock()
 		return
