@@ -118,8 +118,7 @@ func (s Supervision) check(path string) error {
 	if err := s.strategy().Check(); errors.As(err, &f) {
 		return wrong(path+"."+key(f.Field), "%s", f.Text)
 	}
-	restart := Supervision{Scope: s.Scope, OnFailure: s.OnFailure}
-	if s.OnFailure != supervise.Restart && s != restart {
+	if s.OnFailure != supervise.Restart && s != (Supervision{OnFailure: s.OnFailure}) {
 		return wrong(path+".on_failure", "want restart, because the rest is about restarts, got %s", s.OnFailure)
 	}
 	return nil

@@ -15,11 +15,10 @@
 //	    mailbox: {size: 500, overflow: drop_oldest}            # refuse, block, drop_oldest or drop_newest
 //	    passivation: {idle: 10m, messages: 50000, limit: 10000}
 //	    supervision:
-//	      scope: one_for_one                                   # or all_for_one
-//	      on_failure: restart                                  # stop, resume, restart or escalate
+//	      on_failure: restart                                  # stop, resume or restart
 //	      max_restarts: 10
 //	      within: 5m
-//	      exceeded: stop                                       # or escalate
+//	      exceeded: stop
 //	      backoff: {min: 100ms, max: 30s, factor: 2, jitter: 0.2, reset: 1m}
 //	    limit: 100000
 //	sites: {actors: 20000, messages: 200000}
@@ -60,7 +59,7 @@ type Type struct {
 	Dispatcher  string       `yaml:"dispatcher"`
 	Mailbox     *Mailbox     `yaml:"mailbox"`
 	Passivation Passivation  `yaml:"passivation"`
-	Supervision *Supervision `yaml:"supervision"` // of the type's children
+	Supervision *Supervision `yaml:"supervision"`
 	// Limit is how many actors of the type may be there at once.
 	Limit int `yaml:"limit"`
 }
@@ -82,9 +81,10 @@ type Passivation struct {
 	Limit int `yaml:"limit"`
 }
 
-// Supervision is a supervise.Strategy.
+// Supervision is a supervise.Strategy: what follows when an actor of the type
+// fails that has no parent; nobody is above it, so to escalate is to stop. Of a
+// child its parent decides, as the parent's props say.
 type Supervision struct {
-	Scope       supervise.Scope     `yaml:"scope"`
 	OnFailure   supervise.Directive `yaml:"on_failure,required"`
 	MaxRestarts int                 `yaml:"max_restarts"`
 	Within      time.Duration       `yaml:"within"`
@@ -129,7 +129,7 @@ func Parse(file string, data []byte) (*Settings, error) {
 
 func (s Supervision) strategy() supervise.Strategy {
 	return supervise.Strategy{
-		Scope: s.Scope, OnFailure: s.OnFailure,
+		OnFailure:   s.OnFailure,
 		MaxRestarts: s.MaxRestarts, Within: s.Within, Exceeded: s.Exceeded,
 		Backoff: supervise.Backoff(s.Backoff),
 	}

@@ -52,7 +52,7 @@ func TestAFileIsReadWhole(t *testing.T) {
 				},
 				"room": {
 					Dispatcher:  "room-dispatcher",
-					Supervision: &Supervision{Scope: supervise.AllForOne, OnFailure: supervise.Escalate},
+					Supervision: &Supervision{OnFailure: supervise.Resume},
 				},
 			},
 			Sites: Sites{Actors: 20_000, Messages: 200_000},
@@ -148,7 +148,7 @@ func TestCheckNamesThePathOfAValueThatNoFileHolds(t *testing.T) {
 // have the place of its parent.
 func TestSupervisionIsWrittenAsItsFieldsAreNamed(t *testing.T) {
 	for field, want := range map[string]string{
-		"Scope": "scope", "OnFailure": "on_failure", "MaxRestarts": "max_restarts", "Within": "within", "Exceeded": "exceeded",
+		"OnFailure": "on_failure", "MaxRestarts": "max_restarts", "Within": "within", "Exceeded": "exceeded",
 		"Backoff.Min": "backoff.min", "Backoff.Max": "backoff.max", "Backoff.Factor": "backoff.factor",
 		"Backoff.Jitter": "backoff.jitter", "Backoff.Reset": "backoff.reset",
 	} {

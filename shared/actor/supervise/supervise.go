@@ -43,7 +43,14 @@ var directives = []string{Stop: "stop", Resume: "resume", Restart: "restart", Es
 func (d Directive) String() string { return name(directives, d) }
 
 // UnmarshalText reads what String writes.
-func (d *Directive) UnmarshalText(text []byte) error { return parse(directives, text, d) }
+func (d *Directive) UnmarshalText(text []byte) error {
+	i := slices.Index(directives, string(text))
+	if i < 0 {
+		return fmt.Errorf("want one of %s, got %q", strings.Join(directives, ", "), text)
+	}
+	*d = Directive(i)
+	return nil
+}
 
 // Scope is whom a Restart concerns.
 type Scope uint8
@@ -55,26 +62,14 @@ const (
 
 var scopes = []string{OneForOne: "one_for_one", AllForOne: "all_for_one"}
 
-// String returns the scope as it is written in a configuration.
+// String returns the scope's name.
 func (s Scope) String() string { return name(scopes, s) }
-
-// UnmarshalText reads what String writes.
-func (s *Scope) UnmarshalText(text []byte) error { return parse(scopes, text, s) }
 
 func name[T ~uint8](names []string, v T) string {
 	if int(v) < len(names) {
 		return names[v]
 	}
 	return fmt.Sprintf("unknown (%d)", uint8(v))
-}
-
-func parse[T ~uint8](names []string, text []byte, into *T) error {
-	i := slices.Index(names, string(text))
-	if i < 0 {
-		return fmt.Errorf("want one of %s, got %q", strings.Join(names, ", "), text)
-	}
-	*into = T(i)
-	return nil
 }
 
 // Strategy says what a parent does about failures of its children. The zero

@@ -3,6 +3,7 @@ package supervise
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -110,15 +111,12 @@ func parseStrategy(t *testing.T, args []datadriven.CmdArg) (s Strategy) {
 }
 
 // named reads a name, or the number of one that does not exist.
-func named[T ~uint8](t *testing.T, names []string, text string) (v T) {
+func named[T ~uint8](t *testing.T, names []string, text string) T {
 	t.Helper()
-	if n, err := strconv.Atoi(text); err == nil {
-		return T(n)
+	if i := slices.Index(names, text); i >= 0 {
+		return T(i)
 	}
-	if err := parse(names, []byte(text), &v); err != nil {
-		t.Fatal(err)
-	}
-	return v
+	return T(float(t, text))
 }
 
 func duration(t *testing.T, s string) time.Duration {
