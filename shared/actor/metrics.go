@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/atrium-iot/atrium/shared/actor/wheel"
 )
 
 // drop is why an accepted message was never handled.
@@ -39,12 +37,13 @@ const (
 	refusedOutside
 	refusedLimit
 	refusedReentrant
+	refusedPipes
 	refusedEvent // its subscriber had no room
 	refusalReasons
 )
 
 func (r refusal) String() string {
-	return [refusalReasons]string{"mailbox_full", "stopped", "outside_group", "turn_limit", "reentrant", "event"}[r]
+	return [refusalReasons]string{"mailbox_full", "stopped", "outside_group", "turn_limit", "reentrant", "pipes_full", "event"}[r]
 }
 
 // sampleChunks: of so many chunks one is stamped, so that reading the clock
@@ -79,10 +78,12 @@ func (s *stats) refused(err error, n int) {
 	switch {
 	case errors.Is(err, ErrMailboxFull):
 		why = refusedFull
-	case errors.Is(err, ErrStopped):
+	case errors.Is(err, ErrStopped), errors.Is(err, ErrSystemStopped):
 		why = refusedStopped
 	case errors.Is(err, ErrTurnLimit):
 		why = refusedLimit
+	case errors.Is(err, ErrPipesFull):
+		why = refusedPipes
 	case errors.Is(err, ErrReentrant):
 		why = refusedReentrant
 	}
@@ -101,25 +102,23 @@ func (c *ContextOf[M]) sample() {
 // count under the dispatcher "group". It reads them when it is scraped, so that
 // counting costs the actors little.
 type metrics struct {
-	dispatchers func(func(*dispatcher))
-	clock       *wheel.Clock
+	system *ActorSystem
 
 	mu    sync.Mutex
 	known map[[2]string]*stats
 	all   []*stats
 
-	actors, messages, panics, refusals, letters, restarts, escalations, queues, stalls, alarms *prometheus.Desc
+	actors, messages, panics, refusals, letters, restarts, escalations, queues, stalls, alarms, piped *prometheus.Desc
 }
 
-func newMetrics(reg prometheus.Registerer, dispatchers func(func(*dispatcher)), clock *wheel.Clock) *metrics {
+func newMetrics(s *ActorSystem) *metrics {
 	by := []string{"dispatcher", "type"}
 	byReason := []string{"dispatcher", "type", "reason"}
 	desc := func(name, help string, labels []string) *prometheus.Desc {
 		return prometheus.NewDesc("atrium_actor_"+name, help, labels, nil)
 	}
 	m := &metrics{
-		dispatchers: dispatchers,
-		clock:       clock,
+		system:      s,
 		known:       make(map[[2]string]*stats),
 		actors:      desc("actors", "Actors that live.", by),
 		messages:    desc("messages_total", "Messages handled, the ones that panicked included.", by),
@@ -131,9 +130,10 @@ func newMetrics(reg prometheus.Registerer, dispatchers func(func(*dispatcher)), 
 		queues:      desc("run_queue_actors", "Actors that wait for a worker.", []string{"dispatcher"}),
 		stalls:      desc("stalls_total", "Turns that held their worker too long, so that another took its place.", []string{"dispatcher"}),
 		alarms:      desc("alarms", "Timers of actors, and restarts and sweeps that wait for their time.", nil),
+		piped:       desc("pipes", "Functions of PipeTo that are under way.", nil),
 	}
-	if reg != nil {
-		reg.MustRegister(m)
+	if s.registerer != nil {
+		s.registerer.MustRegister(m)
 	}
 	return m
 }
@@ -154,7 +154,7 @@ func (m *metrics) of(dispatcher, typ string) *stats {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.actors, m.messages, m.panics, m.refusals, m.letters, m.restarts, m.escalations, m.queues, m.stalls, m.alarms} {
+	for _, d := range []*prometheus.Desc{m.actors, m.messages, m.panics, m.refusals, m.letters, m.restarts, m.escalations, m.queues, m.stalls, m.alarms, m.piped} {
 		ch <- d
 	}
 }
@@ -180,8 +180,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 			send(m.letters, prometheus.CounterValue, float64(s.letters[d].Load()), s.dispatcher, s.typ, drop(d).String())
 		}
 	}
-	send(m.alarms, prometheus.GaugeValue, float64(m.clock.Len()))
-	m.dispatchers(func(d *dispatcher) {
+	send(m.alarms, prometheus.GaugeValue, float64(m.system.clock.Len()))
+	send(m.piped, prometheus.GaugeValue, float64(m.system.pipes.running()))
+	m.system.eachDispatcher(func(d *dispatcher) {
 		send(m.queues, prometheus.GaugeValue, float64(d.depth()), d.name)
 		send(m.stalls, prometheus.CounterValue, float64(d.stalls.Load()), d.name)
 	})

@@ -67,6 +67,7 @@ type ActorSystem struct {
 	guard      *turnGuard // nil unless WithTurnGuard
 	engine     *Engine
 	events     Events
+	pipes      pipes
 
 	pool  *pool
 	epoch time.Time
@@ -98,7 +99,7 @@ func NewActorSystem(cfg Config, logger *slog.Logger, opts ...Option) *ActorSyste
 		o(s)
 	}
 	s.engine = newEngine(s)
-	s.metrics = newMetrics(s.registerer, s.eachDispatcher, s.clock)
+	s.metrics = newMetrics(s)
 	if err := s.RegisterDispatcher(DefaultDispatcherName, DefaultDispatcher()); err != nil {
 		panic("BUG: the default dispatcher is refused: " + err.Error())
 	}
@@ -146,10 +147,10 @@ func (s *ActorSystem) now() int64 { return int64(time.Since(s.epoch)) }
 func (s *ActorSystem) Engine() *Engine { return s.engine }
 
 // Stop ends all actors as Ref.Stop does, children before their parents and else
-// in no order, and then the workers:
-// nothing can be spawned any more, what was accepted is handled, what actors
-// send to one another meanwhile is refused and counted. Stop in an order of
-// your own first where that matters.
+// in no order, and then the workers: nothing can be spawned any more, what was
+// accepted is handled, what actors send to one another meanwhile is refused and
+// counted. Stop in an order of your own first where that matters. The contexts
+// of PipeTo's functions end at once, and Stop waits for the functions.
 //
 // When ctx ends before that, the rest is abandoned: no turn begins any more,
 // messages become dead letters, Stopped hooks do not run. A worker that is
@@ -158,6 +159,7 @@ func (s *ActorSystem) Engine() *Engine { return s.engine }
 // Groups belong to their callers and are not touched. Calling Stop again waits
 // again. An actor must not call it: it would wait for itself.
 func (s *ActorSystem) Stop(ctx context.Context) error {
+	piped := s.pipes.close()
 	var err error
 	select {
 	case <-s.engine.close():
@@ -189,7 +191,12 @@ func (s *ActorSystem) Stop(ctx context.Context) error {
 	for _, e := range executors {
 		e.wait()
 	}
-	return nil
+	select {
+	case <-piped:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("actor: stop: %d functions of PipeTo had not ended: %w", s.pipes.running(), ctx.Err())
+	}
 }
 
 func (s *ActorSystem) dispatcher(name string) (*dispatcher, error) {
