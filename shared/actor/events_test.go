@@ -144,7 +144,7 @@ func TestTheEndOfAnyActorIsAnEvent(t *testing.T) {
 		if err := calm.Stop(); err != nil {
 			t.Fatal(err)
 		}
-		<-calm.Stopped()
+		synctest.Wait()
 		tell(t, bad, 1)
 		events := got()
 		if len(events) != 2 || events[0] != (actor.Terminated{PID: calm.PID()}) {
