@@ -12,7 +12,8 @@ type compared struct {
 	row    row
 	ours   float64
 	limit  float64
-	typed  float64 // the limit with message values
+	cpu    [2]float64 // nanoseconds of all cores a message, ours and the limit's
+	typed  float64    // the limit with message values
 	proto  float64
 	beside map[string]float64 // the other references, by runtime
 }

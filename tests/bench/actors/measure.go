@@ -144,6 +144,10 @@ func (r *report) compare(one row) compared {
 		row: one, ours: in(one.program()), limit: in(one.limitProgram()), typed: math.NaN(), proto: math.NaN(),
 		beside: map[string]float64{},
 	}
+	c.cpu = [2]float64{math.NaN(), math.NaN()}
+	if one.figure == load.PerSecond {
+		c.cpu = [2]float64{r.median(one.program(), load.CPUNanos), r.median(one.limitProgram(), load.CPUNanos)}
+	}
 	if one.typed {
 		c.typed = in(one.typedProgram())
 	}
