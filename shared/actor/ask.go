@@ -19,10 +19,11 @@ type Reply[R any] struct {
 // the questions that the pending has served, so that an answer to an earlier
 // one is not taken for this one's.
 const (
-	waiting   uint32 = iota // for the channel
+	waiting   uint32 = iota // for an outcome by the channel
 	inline                  // the asker runs the actor and looks at state
-	answering               // somebody writes the answer
-	answered                // for inline: it is there
+	answering               // inline: somebody writes the answer
+	answered                // inline: it is there
+	sent                    // the outcome comes by the channel
 	over                    // nobody waits
 	stateBits = 3
 )
@@ -65,20 +66,24 @@ func (p *pending[R]) late(answer R) {
 // settle decides the outcome of one question; false when it was decided.
 func (p *pending[R]) settle(serial uint32, answer R, err error) bool {
 	base := serial << stateBits
-	how := waiting
-	if !p.state.CompareAndSwap(base|waiting, base|answering) {
-		how = inline
-		if !p.state.CompareAndSwap(base|inline, base|answering) {
+	for {
+		switch p.state.Load() {
+		case base | inline:
+			if p.state.CompareAndSwap(base|inline, base|answering) {
+				p.answer, p.err = answer, err
+				p.state.Store(base | answered)
+				return true
+			}
+		case base | waiting:
+			if p.state.CompareAndSwap(base|waiting, base|sent) {
+				p.answer, p.err = answer, err
+				p.signal <- struct{}{}
+				return true
+			}
+		default:
 			return false
 		}
 	}
-	p.answer, p.err = answer, err
-	if how == inline {
-		p.state.Store(base | answered)
-	} else {
-		p.signal <- struct{}{}
-	}
-	return true
 }
 
 // question is a pending of any type.
@@ -86,6 +91,7 @@ type question struct {
 	state   atomic.Uint32
 	serial  uint32
 	abandon func(serial uint32, err error) // made once a pending
+	context any                            // *ContextOf of a turn that the asker runs
 }
 
 // asked is a question as its actor accepted it. The pending may have served
@@ -140,10 +146,14 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 		return none, fmt.Errorf("actor: ask %s: %w", to, a.refuse(err, 1))
 	}
 	p := newPending[R](a)
+	base := p.serial << stateBits
+	p.state.Store(base | waiting)
+	msg := build(Reply[R]{p, p.serial})
 	if a.kind.callerRuns && calls.depth() < maxInlineDepth && a.claim() {
-		p.state.Store(p.serial<<stateBits | inline)
-		failure := a.callerRun(calls, build(Reply[R]{p, p.serial}))
-		if done, v, err := p.inlineOutcome(); done {
+		p.state.CompareAndSwap(base|waiting, base|inline) // unless build handed the Reply on
+		failure := a.callerRun(contextOf(a.kind, &p.question), calls, msg)
+		if p.inlineDone() {
+			v, err := p.answer, p.err
 			free(a.kind, p)
 			return v, wrapAsk(to, err)
 		}
@@ -151,13 +161,10 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 		if failure != nil {
 			p.abandon(p.serial, failure)
 		}
-	} else {
-		p.state.Store(p.serial<<stateBits | waiting)
-		if err := a.ask(ctx, to.lane, build(Reply[R]{p, p.serial}), &p.question); err != nil {
-			p.close() // build may have handed the Reply on
-			free(a.kind, p)
-			return none, fmt.Errorf("actor: ask %s: %w", to, err)
-		}
+	} else if err := a.ask(ctx, to.lane, msg, &p.question); err != nil {
+		p.close()
+		free(a.kind, p)
+		return none, fmt.Errorf("actor: ask %s: %w", to, err)
 	}
 	v, err := p.wait(ctx)
 	free(a.kind, p)
@@ -209,16 +216,24 @@ func (p *pending[R]) close() {
 	}
 }
 
-// inlineOutcome is asked for after the actor ran in this goroutine.
-func (p *pending[R]) inlineOutcome() (done bool, v R, err error) {
+// inlineDone is called after the actor ran in this goroutine: whether the
+// answer is there. If not, it comes by the channel.
+func (p *pending[R]) inlineDone() bool {
 	base := p.serial << stateBits
-	if p.state.CompareAndSwap(base|inline, base|waiting) {
-		return false, v, nil // handed on: its answer comes by the channel
+	for {
+		switch p.state.Load() {
+		case base | answered:
+			return true
+		case base | answering:
+			runtime.Gosched() // another goroutine writes the answer this very moment
+		case base | inline:
+			if p.state.CompareAndSwap(base|inline, base|waiting) {
+				return false
+			}
+		default:
+			return false
+		}
 	}
-	for p.state.Load() != base|answered {
-		runtime.Gosched() // another goroutine writes the answer this very moment
-	}
-	return true, p.answer, p.err
 }
 
 // wait parks the asker until its outcome is decided.

@@ -104,9 +104,16 @@ func benchTellBatch(b *testing.B, actors int) {
 func BenchmarkTellBatch1(b *testing.B)      { benchTellBatch(b, 1) }
 func BenchmarkTellBatch100000(b *testing.B) { benchTellBatch(b, 100_000) }
 
-func BenchmarkAsk(b *testing.B) {
+func BenchmarkAsk(b *testing.B)           { benchAsk(b, false) }
+func BenchmarkAskCallerRuns(b *testing.B) { benchAsk(b, true) }
+
+func benchAsk(b *testing.B, callerRuns bool) {
 	s, _ := newSystem(b)
-	ref := spawn(b, s, on(func(ctx *actor.ContextOf[actor.Reply[int]]) { ctx.Message().Send(1) }), "echo")
+	p := on(func(ctx *actor.ContextOf[actor.Reply[int]]) { ctx.Message().Send(1) })
+	if callerRuns {
+		p = p.WithCallerRuns()
+	}
+	ref := spawn(b, s, p, "echo")
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {

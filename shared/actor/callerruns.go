@@ -89,11 +89,21 @@ func (a *cell[M]) claim() bool {
 	return true
 }
 
+// contextOf returns the context for a turn that the asker of q runs. It stays
+// with q: an asker makes both its own with one look into a pool.
+func contextOf[M any](k *kind[M], q *question) *ContextOf[M] {
+	c, ok := q.context.(*ContextOf[M])
+	if !ok {
+		c = k.newContext()
+		q.context = c
+	}
+	return c
+}
+
 // callerRun handles one message in the goroutine that asks, and gives the turn
 // back: to the dispatcher when messages came meanwhile. It returns the reason
 // when the message made the actor fail.
-func (a *cell[M]) callerRun(outer *calls, msg M) (failure error) {
-	c := a.kind.newContext()
+func (a *cell[M]) callerRun(c *ContextOf[M], outer *calls, msg M) (failure error) {
 	c.cell, c.outer = a, outer
 	returned := false
 	defer func() {
@@ -102,9 +112,9 @@ func (a *cell[M]) callerRun(outer *calls, msg M) (failure error) {
 			if failure, again = a.failed(c, recover()); again {
 				a.requeue()
 			}
+			c.reset()
 		}
-		c.outer = nil
-		a.kind.release(nil, c)
+		c.cell, c.outer = nil, nil
 	}()
 	c.alone = msg
 	c.current = &c.alone
@@ -126,8 +136,10 @@ func (a *cell[M]) rest(c *ContextOf[M]) (failure error, again bool) {
 	c.endCalls()
 	c.keepAlone()
 	a.mu.Lock()
-	a.settleLocked(c)
-	a.ctx = nil
+	if c.unstash || a.attention.Load() != 0 {
+		a.settleLocked(c)
+		a.ctx = nil
+	}
 	again = a.gate != 0 || !a.box.Empty() || a.cold.due()
 	if a.cold != nil && a.cold.family != nil {
 		failure = a.cold.family.failure

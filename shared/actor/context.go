@@ -77,15 +77,21 @@ func (k *kind[M]) newContext() *ContextOf[M] {
 
 // release gives the context of a turn back.
 func (k *kind[M]) release(w *worker, c *ContextOf[M]) {
-	c.cell, c.current, c.worker = nil, nil, nil
-	c.index, c.kept, c.turned = 0, 0, 0
-	c.stashed, c.unstash = false, false
-	c.handled.Store(0)
+	c.cell, c.worker = nil, nil
+	c.reset()
 	if w != nil && w.context == nil {
 		w.context = c
 		return
 	}
 	k.contexts.Put(c)
+}
+
+// reset forgets a turn, which may have ended anyhow.
+func (c *ContextOf[M]) reset() {
+	c.current = nil
+	c.index, c.kept, c.turned = 0, 0, 0
+	c.stashed, c.unstash = false, false
+	c.handled.Store(0)
 }
 
 // count takes the account of one message and reports whether it was put aside,
