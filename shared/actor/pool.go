@@ -2,7 +2,6 @@ package actor
 
 import (
 	"math/bits"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,7 +33,6 @@ type pool struct {
 	slots  []slot
 	ready  atomic.Uint64 // bit i: dispatcher i may have tasks
 	parked atomic.Int32
-	waking atomic.Bool // a worker is on its way and will look everywhere
 	halted atomic.Bool
 	guards atomic.Bool // the guard runs
 	ended  sync.WaitGroup
@@ -136,21 +134,17 @@ func (p *pool) announce(d *dispatcher) {
 	if p.ready.Load()&bit == 0 {
 		p.ready.Or(bit)
 	}
-	if p.parked.Load() > 0 && !p.waking.Load() && d.running.Load() < d.most {
+	if p.parked.Load() > 0 && d.running.Load() < d.most {
 		p.wake()
 	}
 }
 
-// wake brings one parked worker, and no second one while it is on its way.
+// wake brings one parked worker.
 func (p *pool) wake() {
-	if !p.waking.CompareAndSwap(false, true) {
-		return
-	}
 	p.mu.Lock()
 	n := len(p.resting)
 	if n == 0 {
 		p.mu.Unlock()
-		p.waking.Store(false)
 		return
 	}
 	w := p.resting[n-1]
@@ -200,8 +194,9 @@ func (p *pool) halt() {
 	p.resting = nil
 }
 
-// choose returns the dispatcher that is served next, entered, or nil.
-func (p *pool) choose() *dispatcher {
+// choose returns the dispatcher that is served next, entered, or nil; and when
+// others wait too, the time from which the service is charged.
+func (p *pool) choose() (d *dispatcher, since int64) {
 	known := *p.known.Load()
 	for {
 		var open uint64
@@ -212,16 +207,17 @@ func (p *pool) choose() *dispatcher {
 			}
 		}
 		if open == 0 {
-			return nil
+			return nil, 0
 		}
 		i := bits.TrailingZeros64(open)
 		if open&(open-1) != 0 {
+			since = p.now()
 			p.mu.Lock()
 			i = p.fair.Pick(open)
 			p.mu.Unlock()
 		}
 		if d := known[i]; d.running.Add(1) <= d.most {
-			return d
+			return d, since
 		}
 		known[i].running.Add(-1)
 	}
@@ -233,15 +229,10 @@ func (w *worker) run() {
 	p := w.pool
 	defer p.ended.Done()
 	for !p.halted.Load() {
-		p.waking.Store(false)
-		for d := p.choose(); d != nil && !p.halted.Load(); d = p.choose() {
-			if !w.serve(d) {
-				return
-			}
-		}
-		runtime.Gosched() // an asker whose answer this was may be back with more
-		if !p.work(p.ready.Load()) {
+		if d, since := p.choose(); d == nil {
 			w.park()
+		} else if !w.serve(d, since) {
+			return
 		}
 	}
 }
@@ -284,12 +275,14 @@ func (p *pool) more(d *dispatcher) bool {
 }
 
 // serve runs tasks of one dispatcher until there are none, or others wait and
-// the slice is over. It reports whether the worker still holds its slot.
-func (w *worker) serve(d *dispatcher) (holds bool) {
+// the slice is over, which began when others were first seen waiting. It
+// reports whether the worker still holds its slot.
+func (w *worker) serve(d *dispatcher, since int64) (holds bool) {
 	p := w.pool
-	var since int64 // when others were first seen waiting
 	running := false
-	w.serving.Store(d)
+	if w.serving.Load() != d {
+		w.serving.Store(d)
+	}
 	defer func() {
 		if running { // a Receive ended this goroutine
 			w.leave(d, since)
@@ -315,14 +308,14 @@ func (w *worker) serve(d *dispatcher) (holds bool) {
 		again := t.turn(w)
 		running = false
 		if p.slots[w.slot].holder.Load() != w {
-			w.retire(d, t, again)
+			w.retire(d, since, t, again)
 			return false
 		}
 		if again && !d.queues[w.slot%len(d.queues)].inbox.push(t) { // behind those that wait
 			t.abandon()
 		}
 		if others := p.ready.Load() &^ (1 << d.number); others != 0 {
-			now := int64(time.Since(p.epoch))
+			now := p.now()
 			if since == 0 {
 				since = now
 			} else if now-since >= int64(slice) {
@@ -333,6 +326,8 @@ func (w *worker) serve(d *dispatcher) (holds bool) {
 	w.leave(d, since)
 	return true
 }
+
+func (p *pool) now() int64 { return int64(time.Since(p.epoch)) }
 
 // rest clears d's bit when it has no task; true when one came meanwhile.
 func (p *pool) rest(d *dispatcher) (again bool) {
@@ -348,20 +343,18 @@ func (p *pool) rest(d *dispatcher) (again bool) {
 // leave ends a worker's service for d.
 func (w *worker) leave(d *dispatcher, since int64) {
 	w.flush()
-	w.serving.Store(nil)
 	if since != 0 {
 		p := w.pool
 		p.mu.Lock()
-		p.fair.Charge(d.number, int64(time.Since(p.epoch))-since)
+		p.fair.Charge(d.number, p.now()-since)
 		p.mu.Unlock()
 	}
 	d.running.Add(-1)
 }
 
 // retire ends a worker that lost its slot while its turn ran.
-func (w *worker) retire(d *dispatcher, t task, again bool) {
-	w.flush()
-	d.running.Add(-1)
+func (w *worker) retire(d *dispatcher, since int64, t task, again bool) {
+	w.leave(d, since)
 	if again && !w.pool.push(d, nil, t, uint8(w.slot)) {
 		t.abandon()
 		return
