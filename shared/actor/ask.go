@@ -141,6 +141,10 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 	if a == nil {
 		return none, fmt.Errorf("actor: ask %s: %w", to, ErrStopped)
 	}
+	if a.kind.remote {
+		answer, err := askAway(ctx, to, build)
+		return answer, wrapAsk(to, err)
+	}
 	calls, err := callsFor(ctx, a)
 	if err != nil {
 		return none, fmt.Errorf("actor: ask %s: %w", to, a.refuse(err, 1))

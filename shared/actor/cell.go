@@ -23,9 +23,10 @@ const (
 type gate uint8
 
 const (
-	closing gate = 1 << iota // told to stop: accepts nothing more
-	inGroup                  // a member: reached only within a turn of its group
-	guarded                  // WithTurnGuard: the caller must be checked
+	closing   gate = 1 << iota // told to stop: accepts nothing more
+	inGroup                    // a member: reached only within a turn of its group
+	guarded                    // WithTurnGuard: the caller must be checked
+	elsewhere                  // lives on another node; never changes
 )
 
 // What a running turn looks at between two messages, and one bit for others.
@@ -73,7 +74,12 @@ func (a *cell[M]) member() bool { return a.kind.group != nil }
 
 func (a *cell[M]) typeName() string { return a.kind.stats.typ }
 
-func (a *cell[M]) pid() PID { return PID{Address: a.kind.system.address, ID: a.id} }
+func (a *cell[M]) pid() PID {
+	if a.kind.remote {
+		return PID{Address: a.kind.system.courier.addressOf(a.cold.place), ID: a.id}
+	}
+	return PID{Address: a.kind.system.address, ID: a.id}
+}
 
 func (a *cell[M]) queued() *link { return &a.link }
 
@@ -85,6 +91,10 @@ func (a *cell[M]) tell(w *worker, lane Lane, msg M, q *question) error {
 		if err := a.passLocked(); err != nil {
 			a.mu.Unlock()
 			return a.refuse(err, 1)
+		}
+		if a.gate&elsewhere != 0 {
+			a.mu.Unlock()
+			return a.tellAway(lane, msg)
 		}
 	}
 	if !a.hasRoomLocked(lane) {
@@ -138,6 +148,10 @@ func (a *cell[M]) tellBatch(lane Lane, msgs []M) (n int, err error) {
 		if err := a.passLocked(); err != nil {
 			a.mu.Unlock()
 			return 0, a.refuse(err, len(msgs))
+		}
+		if a.gate&elsewhere != 0 {
+			a.mu.Unlock()
+			return a.tellBatchAway(lane, msgs)
 		}
 	}
 	n = min(len(msgs), int(a.roomLocked(lane, len(msgs))))

@@ -13,6 +13,7 @@ type cold[M any] struct {
 	questions questions
 	signals   []func() // run by the turn, before messages
 	pill      int32    // messages of the normal lane before the pill, plus one; 0 is none
+	place     *place   // of an actor on another node; set when the cell is made
 
 	family *family[M] // nil unless supervised, a parent, or failed
 	timers *timers[M] // nil before the first

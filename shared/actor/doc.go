@@ -17,8 +17,11 @@
 // says what follows: it goes on, begins anew, ends, or its parent fails too.
 // Without a parent or a guardian it ends; its watchers learn why.
 //
-// What it does not do: it does not persist or move actors, and it sends nothing
-// to other nodes.
+// With a Transport, a Ref may refer to an actor of another node: RefAt says what
+// sending then means. What is sent goes as bytes, by the actor's Codec.
+//
+// What it does not do: it does not persist or move actors, it does not decide
+// which node has which, and it opens no connection.
 //
 // DESIGN.md has the state machine and the rules of groups. Every refusal is an
 // error for the sender and a counter; a message that was accepted and never

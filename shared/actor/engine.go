@@ -1,12 +1,14 @@
 package actor
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"sync"
 	"sync/atomic"
 
 	"github.com/atrium-iot/atrium/shared/actor/directory"
+	"github.com/atrium-iot/atrium/shared/actor/envelope"
 	"github.com/atrium-iot/atrium/shared/actor/mailbox"
 )
 
@@ -31,6 +33,7 @@ type entry interface {
 	stop()
 	abandonSuspended()
 	member() bool
+	arrive(ctx context.Context, mode envelope.Mode, messages []envelope.Message, receipts []envelope.Receipt)
 }
 
 // kind is what actors with equal settings and types in the same place share.
@@ -42,6 +45,8 @@ type kind[M any] struct {
 	grab       int32       // messages that a turn may take at once
 	overflow   Overflow
 	callerRuns bool
+	remote     bool      // of references to another node
+	codec      *Codec[M] // nil for actors that are not open to other nodes
 	stats      *stats
 	chunks     *mailbox.Pool[M]
 	contexts   sync.Pool     // *ContextOf[M]
@@ -189,6 +194,12 @@ func kindOf[M any](e *Engine, props *PropsTyped[M], receiver ReceiverOf[M]) (*ki
 	if err := props.mailbox.Check(); err != nil {
 		return nil, err
 	}
+	codec, open := props.codec.(*Codec[M])
+	if open {
+		if err := codec.Check(); err != nil {
+			return nil, err
+		}
+	}
 	k = &kind[M]{
 		system:     e.system,
 		dispatcher: d,
@@ -196,6 +207,7 @@ func kindOf[M any](e *Engine, props *PropsTyped[M], receiver ReceiverOf[M]) (*ki
 		grab:       maxSetting,
 		overflow:   props.mailbox.Overflow,
 		callerRuns: props.callerRuns,
+		codec:      codec,
 		stats:      e.system.metrics.of(d.name, key.typeName()),
 		chunks:     chunksOf[M](e),
 	}

@@ -20,7 +20,7 @@ type DeadLetter struct {
 	Type string
 	Lane Lane
 	// Message is shared by all subscribers, who must not change what it points
-	// to.
+	// to. One that was on its way to another node is encoded, a []byte.
 	Message any
 	// Reason is the label in atrium_actor_dead_letters_total.
 	Reason string
@@ -62,7 +62,7 @@ func (s *ActorSystem) Events() *Events { return &s.events }
 // An event never waits and drops nothing that is in the mailbox: where it finds
 // no room, it is lost to this subscriber and counted in
 // atrium_actor_refusals_total by the reason "event". Members of groups get
-// ErrOutsideGroup.
+// ErrOutsideGroup, references to other nodes ErrElsewhere.
 func Subscribe[E Event, M any](events *Events, to Ref[M], wrap func(E) (msg M, want bool)) (*Subscription, error) {
 	a := to.cell
 	switch {
@@ -70,6 +70,8 @@ func Subscribe[E Event, M any](events *Events, to Ref[M], wrap func(E) (msg M, w
 		return nil, ErrStopped
 	case a.member():
 		return nil, ErrOutsideGroup
+	case a.kind.remote:
+		return nil, ErrElsewhere
 	}
 	s := &Subscription{events: events, gone: a.hasEnded}
 	s.deliver = func(e Event) (alive bool) {

@@ -20,12 +20,33 @@ const (
 	dropSystemStopped             // the system's Stop ran out of time
 	dropGroupStopped              // its group stopped
 	dropLateReply                 // an answer that nobody waited for
+	dropUnlocated                 // nobody knew which node has its actor
+	dropStale                     // its actor was not where it was looked for, twice
+	dropUnconfirmed               // the other node did not say what became of it
+	dropFarFull                   // at the other node, its actor had no room
+	dropFarStopped                // at the other node, its actor was stopping
+	dropFarRefused                // the other node refused it
 	drops
 )
 
 // String is the reason as metrics show it.
 func (d drop) String() string {
-	return [drops]string{"panic", "stopped", "overflow_oldest", "overflow_newest", "turn", "system_stopped", "group_stopped", "late_reply"}[d]
+	return [drops]string{
+		dropPanic:         "panic",
+		dropStopped:       "stopped",
+		dropOldest:        "overflow_oldest",
+		dropNewest:        "overflow_newest",
+		dropTurn:          "turn",
+		dropSystemStopped: "system_stopped",
+		dropGroupStopped:  "group_stopped",
+		dropLateReply:     "late_reply",
+		dropUnlocated:     "unlocated",
+		dropStale:         "stale",
+		dropUnconfirmed:   "unconfirmed",
+		dropFarFull:       "far_full",
+		dropFarStopped:    "far_stopped",
+		dropFarRefused:    "far_refused",
+	}[d]
 }
 
 // refusal is why a message was given back to its sender.
@@ -38,12 +59,24 @@ const (
 	refusedLimit
 	refusedReentrant
 	refusedPipes
-	refusedEvent // its subscriber had no room
+	refusedEvent       // its subscriber had no room
+	refusedCodec       // it can't travel to another node
+	refusedUnreachable // no node took it
 	refusalReasons
 )
 
 func (r refusal) String() string {
-	return [refusalReasons]string{"mailbox_full", "stopped", "outside_group", "turn_limit", "reentrant", "pipes_full", "event"}[r]
+	return [refusalReasons]string{
+		refusedFull:        "mailbox_full",
+		refusedStopped:     "stopped",
+		refusedOutside:     "outside_group",
+		refusedLimit:       "turn_limit",
+		refusedReentrant:   "reentrant",
+		refusedPipes:       "pipes_full",
+		refusedEvent:       "event",
+		refusedCodec:       "codec",
+		refusedUnreachable: "unreachable",
+	}[r]
 }
 
 // sampleChunks: of so many chunks one is stamped, so that reading the clock
@@ -74,18 +107,22 @@ func (s *stats) dead(why drop, n int) { s.letters[why].Add(uint64(n)) }
 
 // refused counts n messages that their sender got back with err.
 func (s *stats) refused(err error, n int) {
-	why := refusedOutside
+	why := refusedUnreachable
 	switch {
 	case errors.Is(err, ErrMailboxFull):
 		why = refusedFull
 	case errors.Is(err, ErrStopped), errors.Is(err, ErrSystemStopped):
 		why = refusedStopped
+	case errors.Is(err, ErrOutsideGroup):
+		why = refusedOutside
 	case errors.Is(err, ErrTurnLimit):
 		why = refusedLimit
 	case errors.Is(err, ErrPipesFull):
 		why = refusedPipes
 	case errors.Is(err, ErrReentrant):
 		why = refusedReentrant
+	case errors.Is(err, ErrCodec), errors.Is(err, ErrNotOpen):
+		why = refusedCodec
 	}
 	s.refusals[why].Add(uint64(n))
 }

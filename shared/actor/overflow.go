@@ -104,6 +104,10 @@ func (a *cell[M]) tellWait(ctx context.Context, lane Lane, msg M, q *question) e
 			a.mu.Unlock()
 			return a.refuse(err, 1)
 		}
+		if a.gate&elsewhere != 0 {
+			a.mu.Unlock()
+			return a.tellWaitAway(ctx, lane, msg)
+		}
 	}
 	if !a.hasRoomLocked(lane) {
 		return a.waitAndUnlock(ctx, lane, msg, q)

@@ -22,6 +22,7 @@ type settings struct {
 	typ        string // "" is the receiver's Go type
 	mailbox    Mailbox
 	callerRuns bool
+	codec      any // *Codec of the message type, or nil
 }
 
 // Mailbox says how many messages an actor holds and what a full one does.

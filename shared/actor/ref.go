@@ -23,7 +23,8 @@ const (
 // Ref is a reference to an actor that takes messages of type M. It is a small
 // value, comparable, safe for concurrent use, and stays valid after the actor
 // stopped: it then refuses. The zero Ref refers to no actor and behaves like
-// one that has stopped.
+// one that has stopped. The actor may live on another node: RefAt says what
+// its methods then mean.
 type Ref[M any] struct {
 	cell *cell[M]
 	lane Lane
@@ -83,6 +84,9 @@ func (r Ref[M]) Waiting() int {
 	if r.cell == nil {
 		return 0
 	}
+	if r.cell.kind.remote {
+		return r.cell.kind.system.courier.waiting(r.cell.cold.place)
+	}
 	return r.cell.waiting()
 }
 
@@ -100,6 +104,9 @@ func (r Ref[M]) Stop() error {
 	if r.cell.kind.group != nil {
 		return ErrOutsideGroup
 	}
+	if r.cell.kind.remote {
+		return ErrElsewhere
+	}
 	r.cell.stop()
 	return nil
 }
@@ -115,6 +122,9 @@ func (r Ref[M]) Poison() error {
 	if r.cell.kind.group != nil {
 		return ErrOutsideGroup
 	}
+	if r.cell.kind.remote {
+		return ErrElsewhere
+	}
 	r.cell.poison()
 	return nil
 }
@@ -126,6 +136,9 @@ func (r Ref[M]) Stopped() <-chan struct{} {
 		closed := make(chan struct{})
 		close(closed)
 		return closed
+	}
+	if r.cell.kind.remote {
+		return nil
 	}
 	return r.cell.stopped()
 }

@@ -65,7 +65,9 @@ type ActorSystem struct {
 	registerer prometheus.Registerer
 	metrics    *metrics
 	guard      *turnGuard // nil unless WithTurnGuard
+	transport  Transport  // nil unless WithTransport
 	engine     *Engine
+	courier    *courier // nil without a transport
 	events     Events
 	pipes      pipes
 
@@ -99,6 +101,9 @@ func NewActorSystem(cfg Config, logger *slog.Logger, opts ...Option) *ActorSyste
 		o(s)
 	}
 	s.engine = newEngine(s)
+	if s.transport != nil {
+		s.courier = newCourier(s.engine, s.transport)
+	}
 	s.metrics = newMetrics(s)
 	if err := s.RegisterDispatcher(DefaultDispatcherName, DefaultDispatcher()); err != nil {
 		panic("BUG: the default dispatcher is refused: " + err.Error())
@@ -165,6 +170,11 @@ func (s *ActorSystem) Stop(ctx context.Context) error {
 	case <-s.engine.close():
 	case <-ctx.Done():
 		err = fmt.Errorf("actor: stop: %d actors had not ended: %w", s.engine.live.Load(), ctx.Err())
+	}
+	if s.courier != nil {
+		if left := s.courier.stop(ctx); left != nil && err == nil {
+			err = fmt.Errorf("actor: stop: %w", left)
+		}
 	}
 	s.mu.Lock()
 	s.halted = true

@@ -21,7 +21,8 @@ const minSweep = 8
 // notice one of its own messages. A target that has already stopped is told at
 // once. Each call brings one notice, accepted beyond MailboxSize so that it
 // cannot be refused; a watcher that has stopped itself gets none. Watching
-// across the border of a group returns ErrOutsideGroup.
+// across the border of a group returns ErrOutsideGroup, an actor of another
+// node ErrElsewhere.
 func Watch[M, T any](ctx *ContextOf[M], target Ref[T], wrap func(Terminated) M) error {
 	self := ctx.cell
 	t := target.cell
@@ -35,6 +36,9 @@ func Watch[M, T any](ctx *ContextOf[M], target Ref[T], wrap func(Terminated) M) 
 	}
 	if t.kind.group != self.kind.group {
 		return ErrOutsideGroup
+	}
+	if t.kind.remote {
+		return ErrElsewhere
 	}
 	if reason, ended := t.watch(w); ended {
 		w.notify(Terminated{PID: t.pid(), Reason: reason})
