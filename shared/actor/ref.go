@@ -11,7 +11,8 @@ type Lane = mailbox.Lane
 
 // The lanes of a mailbox. Control goes before all others and has room of its
 // own beyond MailboxSize. The others share the actor by weight: of 13 messages
-// at most 8 are High, 4 Normal and 1 Bulk while all have some, so none starves.
+// 8 are High, 4 Normal and 1 Bulk while all have some. None starves: a message
+// at the head of Bulk has at most 12 others before it.
 // Messages of one sender on one lane arrive in order.
 const (
 	Normal  = mailbox.Normal

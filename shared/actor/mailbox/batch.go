@@ -7,9 +7,11 @@ type Batch[M any] struct {
 	Lane   Lane
 	part   []M // handed out by Next, in inline or in current's buffer
 	rest   queue[M]
-	left   int32     // how many more messages may be handed out
+	most   int32     // how many messages may be handed out
+	left   int32     // and how many more
 	slots  bool      // part lies in inline
 	fresh  bool      // and was not handed out yet
+	shared bool      // the lane's part of the round pays for it
 	spent  *chunk[M] // the chunk of part, when part is the last of it
 	since  int64
 	inline [inlineSlots]M
@@ -19,6 +21,7 @@ type Batch[M any] struct {
 // batch. They lie in the mailbox's memory: the caller clears each when it is
 // handled, and reads none after the next call.
 func (t *Batch[M]) Next(pool *Pool[M]) []M {
+	t.since = 0
 	if t.fresh {
 		t.fresh = false
 		return t.part
