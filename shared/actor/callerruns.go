@@ -133,8 +133,7 @@ func (a *cell[M]) callerRun(c *ContextOf[M], outer *calls, msg M) (failure error
 // rest ends the turn of a caller, and reports whether there is work for the
 // dispatcher.
 func (a *cell[M]) rest(c *ContextOf[M]) (failure error, again bool) {
-	c.endCalls()
-	c.keepAlone()
+	c.countAlone()
 	a.mu.Lock()
 	if c.unstash || a.attention.Load() != 0 {
 		a.settleLocked(c)
@@ -148,7 +147,7 @@ func (a *cell[M]) rest(c *ContextOf[M]) (failure error, again bool) {
 		a.status = idle
 	}
 	a.mu.Unlock()
-	a.kind.stats.handled(1)
+	c.tally()
 	return failure, again
 }
 

@@ -127,24 +127,25 @@ func (c *ContextOf[M]) giveUp() {
 	*c.current = zero
 	c.current = nil
 	if c.worker == nil { // a caller's message is in no batch
-		c.endCalls()
-		c.turned++
-		c.keepAlone()
+		c.countAlone()
 		return
 	}
 	c.count()
 	c.batch.Keep(c.at + 1)
 }
 
-// keepAlone gives a message that a caller brought, and that was put aside, its
-// room in the mailbox.
-func (c *ContextOf[M]) keepAlone() {
-	if c.stashed {
-		c.stashed = false
-		c.cell.mu.Lock()
-		c.cell.box.Hold(1)
-		c.cell.mu.Unlock()
+// countAlone takes the account of a message that a caller brought: one that was
+// put aside needs room in the mailbox from now on.
+func (c *ContextOf[M]) countAlone() {
+	c.endCalls()
+	if !c.stashed {
+		c.turned++
+		return
 	}
+	c.stashed = false
+	c.cell.mu.Lock()
+	c.cell.box.Hold(1)
+	c.cell.mu.Unlock()
 }
 
 // tally adds the turn to its kind's account.

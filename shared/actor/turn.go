@@ -91,7 +91,7 @@ func (a *cell[M]) settleLocked(c *ContextOf[M]) (n int32) {
 	n = c.index
 	if n > 0 {
 		a.box.Done(c.batch.Lane, n-c.kept)
-		c.turned += n
+		c.turned += n - c.kept
 		if a.cold != nil && a.cold.pill > 1 && c.batch.Lane == Normal {
 			a.cold.pill -= n - c.kept
 		}
