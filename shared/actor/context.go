@@ -18,6 +18,7 @@ type ContextOf[M any] struct {
 	kept    int32        // of these: put aside
 	turned  int32        // messages of the turn's batches before it
 	budget  int32        // messages that the turn may still handle
+	since   int64        // when the actor was queued, if that is sampled
 	outer   *calls       // who waits for this turn in its goroutine
 	chain   *calls       // outer and this actor; nil until asked for
 	alone   M            // the message of a turn that a caller runs
@@ -64,6 +65,7 @@ func (a *cell[M]) contextFor(w *worker) *ContextOf[M] {
 		c = a.kind.newContext()
 	}
 	c.cell, c.worker = a, w
+	c.since, a.since = a.since, 0
 	c.budget = min(a.kind.dispatcher.throughput, w.most)
 	return c
 }

@@ -14,12 +14,14 @@ import (
 // keeps a burst of pushes from signalling more than one worker at a time; the
 // woken one wakes the next.
 type crew struct {
+	now    func() int64
 	most   int
 	pinned bool // each worker keeps its operating system thread
 
 	mu      sync.Mutex
 	ready   sync.Cond
 	tasks   list
+	pushes  uint32
 	workers int
 	parked  int
 	waking  bool
@@ -27,8 +29,8 @@ type crew struct {
 	ended   sync.WaitGroup // workers
 }
 
-func newCrew(most int, pinned bool) *crew {
-	c := &crew{most: most, pinned: pinned}
+func newCrew(now func() int64, most int, pinned bool) *crew {
+	c := &crew{now: now, most: most, pinned: pinned}
 	c.ready.L = &c.mu
 	return c
 }
@@ -38,6 +40,9 @@ func (c *crew) push(t task) bool {
 	defer c.mu.Unlock()
 	if c.halted {
 		return false
+	}
+	if c.pushes++; c.pushes%samplePushes == 1 {
+		t.queued().since = c.now()
 	}
 	c.tasks.push(t)
 	c.wakeLocked()

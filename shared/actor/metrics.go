@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/atrium-iot/atrium/shared/actor/mailbox"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -94,6 +95,23 @@ type stats struct {
 	letters  [drops]atomic.Uint64
 
 	restarts, escalations atomic.Uint64
+
+	latency [mailbox.Lanes]histogram // sampled, microseconds
+	depth   histogram                // sampled, messages
+	high    atomic.Int32             // most messages that waited in one mailbox
+}
+
+// deep notes how many messages a turn found, and among the samples if it is
+// one.
+func (s *stats) deep(n int32, sampled bool) {
+	for high := s.high.Load(); n > high; high = s.high.Load() {
+		if s.high.CompareAndSwap(high, n) {
+			break
+		}
+	}
+	if sampled {
+		s.depth.observe(uint64(n))
+	}
 }
 
 func (s *stats) handled(n int) {
@@ -127,12 +145,19 @@ func (s *stats) refused(err error, n int) {
 	s.refusals[why].Add(uint64(n))
 }
 
-// sample notes how long the first message of a batch's part waited, when that
-// was recorded.
+// sample notes how long the next message waited, where that was recorded: when
+// its actor was queued for it, or when it began a chunk of the mailbox.
 func (c *ContextOf[M]) sample() {
-	if since := c.batch.Since(); since != 0 {
-		_ = since
+	since := c.batch.Since()
+	if since == 0 {
+		since = c.since
 	}
+	if since == 0 {
+		return
+	}
+	c.since = 0
+	k := c.cell.kind
+	k.stats.latency[c.batch.Lane].observe(uint64(max(0, k.system.now()-since)) / 1000)
 }
 
 // metrics are the accounts of one system, by dispatcher and by type. Groups
@@ -145,7 +170,7 @@ type metrics struct {
 	known map[[2]string]*stats
 	all   []*stats
 
-	actors, messages, panics, refusals, letters, restarts, escalations, queues, stalls, alarms, piped *prometheus.Desc
+	actors, messages, panics, refusals, letters, restarts, escalations, queues, stalls, alarms, piped, latency, depth, high *prometheus.Desc
 }
 
 func newMetrics(s *ActorSystem) *metrics {
@@ -164,6 +189,9 @@ func newMetrics(s *ActorSystem) *metrics {
 		letters:     desc("dead_letters_total", "Messages accepted and never handled.", byReason),
 		restarts:    desc("restarts_total", "Actors that were given a new receiver after a failure.", by),
 		escalations: desc("escalations_total", "Failures that became the parent's own.", by),
+		latency:     desc("latency_seconds", "From a message's acceptance to the beginning of its Receive, sampled.", []string{"dispatcher", "type", "lane"}),
+		depth:       desc("mailbox_messages", "Messages that a turn found in its actor's mailbox, sampled.", by),
+		high:        desc("mailbox_high_messages", "The most messages that a turn has found in one mailbox.", by),
 		queues:      desc("run_queue_actors", "Actors that wait for a worker.", []string{"dispatcher"}),
 		stalls:      desc("stalls_total", "Turns that held their worker too long, so that another took its place.", []string{"dispatcher"}),
 		alarms:      desc("alarms", "Timers of actors, and restarts and sweeps that wait for their time.", nil),
@@ -191,7 +219,7 @@ func (m *metrics) of(dispatcher, typ string) *stats {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.actors, m.messages, m.panics, m.refusals, m.letters, m.restarts, m.escalations, m.queues, m.stalls, m.alarms, m.piped} {
+	for _, d := range []*prometheus.Desc{m.actors, m.messages, m.panics, m.refusals, m.letters, m.restarts, m.escalations, m.queues, m.stalls, m.alarms, m.piped, m.latency, m.depth, m.high} {
 		ch <- d
 	}
 }
@@ -210,6 +238,15 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		send(m.panics, prometheus.CounterValue, float64(s.panics.Load()), s.dispatcher, s.typ)
 		send(m.restarts, prometheus.CounterValue, float64(s.restarts.Load()), s.dispatcher, s.typ)
 		send(m.escalations, prometheus.CounterValue, float64(s.escalations.Load()), s.dispatcher, s.typ)
+		send(m.high, prometheus.GaugeValue, float64(s.high.Load()), s.dispatcher, s.typ)
+		if h, some := s.depth.metric(m.depth, 1, s.dispatcher, s.typ); some {
+			ch <- h
+		}
+		for lane := range s.latency {
+			if h, some := s.latency[lane].metric(m.latency, 1e-6, s.dispatcher, s.typ, Lane(lane).String()); some {
+				ch <- h
+			}
+		}
 		for r := range s.refusals {
 			send(m.refusals, prometheus.CounterValue, float64(s.refusals[r].Load()), s.dispatcher, s.typ, refusal(r).String())
 		}

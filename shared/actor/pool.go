@@ -29,7 +29,7 @@ const (
 // bit in ready and then looks for parked workers; a worker first enters itself
 // among the parked and then looks at ready again.
 type pool struct {
-	epoch  time.Time
+	now    func() int64 // monotonic, in nanoseconds
 	slots  []slot
 	ready  atomic.Uint64 // bit i: dispatcher i may have tasks
 	parked atomic.Int32
@@ -90,8 +90,8 @@ func (w *worker) flush() {
 func (p *pool) wait() { p.ended.Wait() }
 
 // newPool makes a pool without goroutines: they come with work.
-func newPool(slots int, stalled func(*dispatcher)) *pool {
-	p := &pool{epoch: time.Now(), slots: make([]slot, slots), stalled: stalled}
+func newPool(slots int, now func() int64, stalled func(*dispatcher)) *pool {
+	p := &pool{now: now, slots: make([]slot, slots), stalled: stalled}
 	p.known.Store(new([]*dispatcher))
 	for i := range p.slots {
 		p.settle(i)
@@ -118,10 +118,10 @@ func (p *pool) add(d *dispatcher, weight int) error {
 // push queues a task; false when no worker will ever run it.
 func (p *pool) push(d *dispatcher, w *worker, t task, home uint8) bool {
 	if w != nil && w.pool == p {
-		if !d.queues[w.slot%len(d.queues)].local.push(t) {
+		if !d.queues[w.slot%len(d.queues)].local.push(t, p.now) {
 			return false
 		}
-	} else if !d.queues[int(home)%len(d.queues)].inbox.push(t) {
+	} else if !d.queues[int(home)%len(d.queues)].inbox.push(t, p.now) {
 		return false
 	}
 	p.announce(d)
@@ -311,7 +311,7 @@ func (w *worker) serve(d *dispatcher, since int64) (holds bool) {
 			w.retire(d, since, t, again)
 			return false
 		}
-		if again && !d.queues[w.slot%len(d.queues)].inbox.push(t) { // behind those that wait
+		if again && !d.queues[w.slot%len(d.queues)].inbox.push(t, nil) { // behind those that wait
 			t.abandon()
 		}
 		if others := p.ready.Load() &^ (1 << d.number); others != 0 {
@@ -326,8 +326,6 @@ func (w *worker) serve(d *dispatcher, since int64) (holds bool) {
 	w.leave(d, since)
 	return true
 }
-
-func (p *pool) now() int64 { return int64(time.Since(p.epoch)) }
 
 // rest clears d's bit when it has no task; true when one came meanwhile.
 func (p *pool) rest(d *dispatcher) (again bool) {

@@ -53,14 +53,24 @@ type part struct {
 	mu     sync.Mutex
 	some   atomic.Bool // whether tasks is not empty
 	tasks  list
+	pushes uint32
 	closed bool
 }
 
-func (p *part) push(t task) bool {
+// samplePushes: of so many tasks that are pushed one is stamped, for its
+// latency.
+const samplePushes = 64
+
+// push appends a task; false when the part is closed. Some are stamped, unless
+// now is nil.
+func (p *part) push(t task, now func() int64) bool {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
 		return false
+	}
+	if p.pushes++; p.pushes%samplePushes == 1 && now != nil {
+		t.queued().since = now()
 	}
 	p.tasks.push(t)
 	if p.tasks.n == 1 {

@@ -92,7 +92,7 @@ func NewActorSystem(cfg Config, logger *slog.Logger, opts ...Option) *ActorSyste
 		clock:       wheel.NewClock(),
 		dispatchers: make(map[string]*dispatcher),
 	}
-	s.pool = newPool(runtime.GOMAXPROCS(0), func(d *dispatcher) { s.publish(Stalled{Dispatcher: d.name}) })
+	s.pool = newPool(runtime.GOMAXPROCS(0), s.now, func(d *dispatcher) { s.publish(Stalled{Dispatcher: d.name}) })
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
@@ -139,14 +139,15 @@ func (s *ActorSystem) RegisterDispatcher(name string, cfg DispatcherConfig) erro
 			return fmt.Errorf("actor: register dispatcher %q: %w", name, err)
 		}
 	} else {
-		d.own = newCrew(cfg.MaxConcurrency, cfg.Kind == Pinned)
+		d.own = newCrew(s.now, cfg.MaxConcurrency, cfg.Kind == Pinned)
 	}
 	s.dispatchers[name] = d
 	return nil
 }
 
-// now is the monotonic time since the system was made, in nanoseconds.
-func (s *ActorSystem) now() int64 { return int64(time.Since(s.epoch)) }
+// now is the monotonic time since the system was made, in nanoseconds, and
+// never 0, which says that a time was not recorded.
+func (s *ActorSystem) now() int64 { return int64(time.Since(s.epoch)) + 1 }
 
 // Engine spawns the system's actors.
 func (s *ActorSystem) Engine() *Engine { return s.engine }

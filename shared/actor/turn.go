@@ -46,6 +46,7 @@ func (a *cell[M]) run(c *ContextOf[M]) (again bool) {
 			}
 			if pill := a.cold.pill; pill == 1 {
 				a.gate |= closing
+				a.turnAwayLocked()
 			} else if pill > 1 {
 				most = min(most, pill-1)
 			}
@@ -97,6 +98,8 @@ func (a *cell[M]) settleLocked(c *ContextOf[M]) (n int32) {
 		}
 		c.index, c.kept = 0, 0
 		c.handled.Store(0)
+	} else if c.turned == 0 {
+		a.kind.stats.deep(a.box.Size()+a.box.ControlSize(), c.since != 0)
 	}
 	a.box.Return(&c.batch, a.kind.chunks)
 	a.ctx = c
