@@ -1,0 +1,89 @@
+package actor_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/atrium-iot/atrium/shared/actor"
+	"github.com/atrium-iot/atrium/shared/actor/supervise"
+)
+
+func TestFailInAGroupEndsTheTurn(t *testing.T) {
+	s, _ := newSystem(t)
+	g := newGroup(t, s, 0)
+	cause := errors.New("broken")
+	ref := spawnIn(t, g, on(func(ctx *actor.ContextOf[int]) {
+		if _, err := actor.SpawnChild(ctx, on(func(*actor.ContextOf[int]) {}), "child"); !errors.Is(err, actor.ErrOutsideGroup) {
+			t.Errorf("SpawnChild in a group = %v", err)
+		}
+		ctx.Fail(nil)
+		if ctx.Message() == 2 {
+			ctx.Fail(cause)
+		}
+	}), "a")
+	if err := actor.Turn(g, ref, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := actor.Turn(g, ref, 2); !errors.Is(err, cause) {
+		t.Fatalf("a turn in which a member failed = %v", err)
+	}
+	if err := actor.Turn(g, ref, 3); !errors.Is(err, actor.ErrGroupFailed) {
+		t.Fatalf("the turn after it = %v", err)
+	}
+}
+
+func TestSpawnRefusesAStrategyThatCannotBeFollowed(t *testing.T) {
+	s, _ := newSystem(t)
+	bad := supervise.Strategy{MaxRestarts: -1}
+	idle := on(func(*actor.ContextOf[int]) {})
+	for _, p := range []*actor.PropsTyped[int]{idle.WithSupervisor(bad), idle.WithGuardian(bad)} {
+		_, err := actor.Spawn(s.Engine(), p, "a")
+		if field := (*supervise.FieldError)(nil); !errors.As(err, &field) || field.Field != "MaxRestarts" {
+			t.Errorf("Spawn = %v", err)
+		}
+	}
+	spawn(t, s, idle, "a")
+}
+
+func TestRestartsAndEscalationsAreEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newSystem(t)
+		var got []string
+		listener := spawn(t, s, on(func(ctx *actor.ContextOf[string]) { got = append(got, ctx.Message()) }), "listener")
+		if _, err := actor.Subscribe(s.Events(), listener, func(e actor.Event) (string, bool) {
+			switch e := e.(type) {
+			case actor.Restarted:
+				return "restarted " + e.PID.ID + ": " + short(e.Reason), true
+			case actor.Escalated:
+				return "escalated " + e.PID.ID + ": " + short(e.Reason), true
+			}
+			return "", false
+		}); err != nil {
+			t.Fatal(err)
+		}
+		var child actor.Ref[int]
+		spawn(t, s, props(funcOf[int]{
+			receive: func(*actor.ContextOf[int]) {},
+			started: func(ctx *actor.ContextOf[int]) {
+				var err error
+				child, err = actor.SpawnChild(ctx, on(func(ctx *actor.ContextOf[int]) { ctx.Fail(errors.New("broken")) }), "child")
+				if err != nil {
+					t.Error(err)
+				}
+			},
+		}).WithSupervisor(supervise.Strategy{OnFailure: supervise.Escalate}).
+			WithGuardian(supervise.Strategy{OnFailure: supervise.Restart}), "p")
+		synctest.Wait()
+		if err := child.Tell(1); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		want := []string{"escalated p/child: broken", "restarted p: broken"}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s, want %s", strings.Join(got, "; "), strings.Join(want, "; "))
+		}
+	})
+}
