@@ -60,7 +60,9 @@ func (n *network) join(t tb, name string) (*actor.ActorSystem, *prometheus.Regis
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		_ = s.Stop(ctx) // what it leaves, goleak and the bubble find
+		if err := s.Stop(ctx); err != nil {
+			t.Errorf("stop: %v", err)
+		}
 	})
 	return s, reg
 }
@@ -141,7 +143,7 @@ func (l *link) Exchange(ctx context.Context, address string, request []byte) ([]
 func weather(seed uint64) func() fault {
 	random := rand.New(rand.NewPCG(seed, 1))
 	return func() (f fault) {
-		switch random.IntN(8) {
+		switch random.IntN(16) {
 		case 0:
 			f.lost = true
 		case 1:

