@@ -16,7 +16,7 @@ func (p *pool) guard() {
 	seen := make([]sight, len(p.slots))
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	for {
+	for !p.halted.Load() { // else it began too late for Stop to wait for it
 		<-timer.C
 		timer.Reset(patience)
 		for i := range seen {
