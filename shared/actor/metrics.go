@@ -13,7 +13,7 @@ import (
 type drop uint8
 
 const (
-	dropPanic         drop = iota // its actor panicked before
+	dropPanic         drop = iota // its actor had failed, by a panic or by Fail
 	dropStopped                   // it was put aside, or came after a pill, and its actor ended
 	dropOldest                    // a newer one took its room
 	dropNewest                    // there was no room
