@@ -54,7 +54,7 @@ func (e *Engine) distribute(ctx context.Context, r *envelope.Request, receipts [
 		for to = from + 1; to < len(receipts) && sameWay(first, &r.Messages[to]); to++ {
 		}
 		part := receipts[from:to]
-		a, here := e.actors.Get(first.ID)
+		a, here := e.find(first.ID)
 		if !here || gone[first.ID] {
 			if gone == nil {
 				gone = make(map[string]bool)

@@ -137,14 +137,14 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 	if err := ctx.Err(); err != nil {
 		return none, fmt.Errorf("actor: ask %s: %w", to, err)
 	}
-	a := to.cell
-	if a == nil {
+	if to.cell == nil {
 		return none, fmt.Errorf("actor: ask %s: %w", to, ErrStopped)
 	}
-	if a.kind.remote {
+	if to.cell.kind.remote {
 		answer, err := askAway(ctx, to, build)
 		return answer, wrapAsk(to, err)
 	}
+	a := to.cell.here()
 	calls, err := callsFor(ctx, a)
 	if err != nil {
 		return none, fmt.Errorf("actor: ask %s: %w", to, a.refuse(err, 1))

@@ -57,7 +57,7 @@ func RefAt[M any](e *Engine, pid PID, codec *Codec[M]) (Ref[M], error) {
 }
 
 func refHere[M any](e *Engine, pid PID) (Ref[M], error) {
-	found, ok := e.actors.Get(pid.ID)
+	found, ok := e.find(pid.ID)
 	if !ok {
 		return Ref[M]{}, fmt.Errorf("actor: ref to %s: %w", pid, ErrStopped)
 	}
@@ -159,7 +159,7 @@ func (a *cell[M]) deliver(ctx context.Context, mode envelope.Mode, m envelope.Me
 func askAway[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (answer R, err error) {
 	a := to.cell
 	a.mu.Lock()
-	err = a.passLocked()
+	_, err = a.passLocked()
 	a.mu.Unlock()
 	if err != nil {
 		return answer, a.refuse(err, 1)

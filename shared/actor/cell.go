@@ -12,10 +12,11 @@ import (
 type status uint8
 
 const (
-	idle      status = iota // nothing waits, nobody runs it
-	scheduled               // in a run queue, or a worker runs it
-	suspended               // failed: waits for what its supervisor decides
-	dead                    // has stopped; Stopped has returned
+	idle       status = iota // nothing waits, nobody runs it
+	scheduled                // in a run queue, or a worker runs it
+	suspended                // failed: waits for what its supervisor decides
+	activating               // waits for its snapshot
+	dead                     // has stopped; Stopped has returned
 )
 
 // gate says why a message may not simply be put into the mailbox. Most cells
@@ -23,10 +24,12 @@ const (
 type gate uint8
 
 const (
-	closing   gate = 1 << iota // told to stop: accepts nothing more
-	inGroup                    // a member: reached only within a turn of its group
-	guarded                    // WithTurnGuard: the caller must be checked
-	elsewhere                  // lives on another node; never changes
+	closing     gate = 1 << iota // told to stop: accepts nothing more
+	inGroup                      // a member: reached only within a turn of its group
+	guarded                      // WithTurnGuard: the caller must be checked
+	elsewhere                    // lives on another node; never changes
+	passive                      // virtual, and this cell is not in memory: see activateLocked
+	passivating                  // its snapshot is on the way; what comes keeps it
 )
 
 // What a running turn looks at between two messages, and one bit for others.
@@ -88,8 +91,11 @@ func (a *cell[M]) queued() *link { return &a.link }
 func (a *cell[M]) tell(w *worker, lane Lane, msg M, q *question) error {
 	a.mu.Lock()
 	if a.gate != 0 {
-		if err := a.passLocked(); err != nil {
+		if to, err := a.passLocked(); to != a {
 			a.mu.Unlock()
+			if to != nil {
+				return to.tell(w, lane, msg, q)
+			}
 			return a.refuse(err, 1)
 		}
 		if a.gate&elsewhere != 0 {
@@ -108,17 +114,21 @@ func (a *cell[M]) tell(w *worker, lane Lane, msg M, q *question) error {
 	return nil
 }
 
-// passLocked says whether a gate refuses the message.
-func (a *cell[M]) passLocked() error {
+// passLocked opens the gates for a message, or says why they stay shut, or which
+// cell takes it in place of this one.
+func (a *cell[M]) passLocked() (to *cell[M], err error) {
 	switch {
 	case a.gate&inGroup != 0:
-		return ErrOutsideGroup
+		return nil, ErrOutsideGroup
 	case a.gate&guarded != 0 && a.kind.system.guard.inTurn():
-		return ErrOutsideGroup
+		return nil, ErrOutsideGroup
 	case a.gate&closing != 0:
-		return ErrStopped
+		return nil, ErrStopped
+	case a.gate&passive != 0:
+		return a.activateLocked()
 	}
-	return nil
+	a.stirLocked()
+	return a, nil
 }
 
 func (a *cell[M]) putLocked(lane Lane, msg M) {
@@ -145,8 +155,11 @@ func (a *cell[M]) tellBatch(lane Lane, msgs []M) (n int, err error) {
 	}
 	a.mu.Lock()
 	if a.gate != 0 {
-		if err := a.passLocked(); err != nil {
+		if to, err := a.passLocked(); to != a {
 			a.mu.Unlock()
+			if to != nil {
+				return to.tellBatch(lane, msgs)
+			}
 			return 0, a.refuse(err, len(msgs))
 		}
 		if a.gate&elsewhere != 0 {
@@ -182,10 +195,11 @@ func (a *cell[M]) tellBatch(lane Lane, msgs []M) (n int, err error) {
 // Only notices that the actor asked for come this way, one for each request.
 func (a *cell[M]) force(msg M) bool {
 	a.mu.Lock()
-	if a.gate&closing != 0 {
+	if a.gate&(closing|passive) != 0 {
 		a.mu.Unlock()
 		return false
 	}
+	a.stirLocked()
 	a.putLocked(Normal, msg)
 	a.wakeAndUnlock(nil)
 	return true

@@ -14,6 +14,7 @@ type cold[M any] struct {
 	signals   []func() // run by the turn, before messages
 	pill      int32    // messages of the normal lane before the pill, plus one; 0 is none
 	place     *place   // of an actor on another node; set when the cell is made
+	stay      *stay[M] // of a virtual actor that is in memory
 
 	family *family[M] // nil unless supervised, a parent, or failed
 	timers *timers[M] // nil before the first
@@ -33,10 +34,11 @@ func (a *cell[M]) coldLocked() *cold[M] {
 // when the actor has ended.
 func (a *cell[M]) post(f func()) bool {
 	a.mu.Lock()
-	if a.status == dead {
+	if a.status == dead || a.gate&passive != 0 {
 		a.mu.Unlock()
 		return false
 	}
+	a.stirLocked()
 	cold := a.coldLocked()
 	cold.signals = append(cold.signals, f)
 	a.attention.Or(urgent)
@@ -73,6 +75,11 @@ func (c *cold[M]) due() bool {
 // that were accepted before.
 func (a *cell[M]) poison() {
 	a.mu.Lock()
+	if a.gate&passive != 0 {
+		a.stopPassiveAndUnlock()
+		return
+	}
+	a.stirLocked()
 	if a.gate&closing == 0 && (a.cold == nil || a.cold.pill == 0) {
 		a.coldLocked().pill = a.box.NormalSize() + 1
 		a.attention.Or(urgent)

@@ -26,6 +26,7 @@ type ContextOf[M any] struct {
 	stashed bool         // the message in hand was put aside
 	unstash bool         // what was put aside comes next
 	final   bool         // in the last call of a receiver
+	ended   bool         // the actor has ended in this turn
 }
 
 // Context is the context of an untyped receiver.
@@ -92,7 +93,7 @@ func (k *kind[M]) release(w *worker, c *ContextOf[M]) {
 func (c *ContextOf[M]) reset() {
 	c.current = nil
 	c.index, c.kept, c.turned = 0, 0, 0
-	c.stashed, c.unstash = false, false
+	c.stashed, c.unstash, c.ended = false, false, false
 	c.handled.Store(0)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -23,6 +24,7 @@ type Engine struct {
 	homes   atomic.Uint32 // spreads actors over the pool's run queues
 
 	mu     sync.Mutex
+	types  map[string]registered
 	kinds  map[kindKey]any
 	chunks map[reflect.Type]any // *mailbox.Pool of a message type
 }
@@ -30,7 +32,7 @@ type Engine struct {
 // entry is an actor of any message type, seen from the engine.
 type entry interface {
 	ID() string
-	stop()
+	shut()
 	abandonSuspended()
 	member() bool
 	arrive(ctx context.Context, mode envelope.Mode, messages []envelope.Message, receipts []envelope.Receipt)
@@ -41,6 +43,7 @@ type kind[M any] struct {
 	system     *ActorSystem
 	dispatcher *dispatcher // nil for members of a group
 	group      *Group      // nil for actors of a dispatcher
+	virtual    *virtual[M] // nil unless the type is registered
 	bound      int32       // messages of a mailbox
 	grab       int32       // messages that a turn may take at once
 	overflow   Overflow
@@ -65,6 +68,7 @@ func newEngine(s *ActorSystem) *Engine {
 		system: s,
 		actors: directory.New[entry](),
 		closed: make(chan struct{}),
+		types:  make(map[string]registered),
 		kinds:  make(map[kindKey]any),
 		chunks: make(map[reflect.Type]any),
 	}
@@ -85,11 +89,16 @@ func Spawn[M any](e *Engine, props *PropsTyped[M], id string) (Ref[M], error) {
 // spawn makes an actor, which is a child where b is not nil.
 func spawn[M any](e *Engine, props *PropsTyped[M], id string, b *bond) (Ref[M], error) {
 	a, err := newActor(props, id)
+	if err == nil && props.passivation != nil {
+		err = errNeedsType
+	}
 	if err == nil {
 		a.kind, err = kindOf(e, props, a.receiver)
 	}
 	if err == nil && (b != nil || props.supervisor != nil || props.guardian != nil) {
-		err = a.raise(props, b)
+		if err = props.checkStrategies(); err == nil {
+			a.raise(props, b)
+		}
 	}
 	if err != nil {
 		return Ref[M]{}, fmt.Errorf("actor: spawn %q: %w", id, err)
@@ -109,7 +118,7 @@ func spawn[M any](e *Engine, props *PropsTyped[M], id string, b *bond) (Ref[M], 
 		a.wakeAndUnlock(nil)
 	}
 	if e.closing.Load() { // Stop may have looked before the actor was there
-		a.stop()
+		a.shut()
 	}
 	return Ref[M]{cell: a}, nil
 }
@@ -129,18 +138,46 @@ func newActor[M any](props *PropsTyped[M], id string) (*cell[M], error) {
 // admit enters an actor under its ID. The system stops those that it counts:
 // members belong to their group.
 func (e *Engine) admit(a entry, counted bool) error {
+	found, err := e.place(a, counted)
+	if err == nil && found != a {
+		return ErrIDInUse
+	}
+	return err
+}
+
+// place is admit, and returns the actor that has the ID.
+func (e *Engine) place(a entry, counted bool) (entry, error) {
 	if counted {
 		e.live.Add(1)
 	}
 	if e.closing.Load() {
 		e.leave(counted)
-		return ErrSystemStopped
+		return nil, ErrSystemStopped
 	}
-	if _, inserted := e.actors.Insert(a); !inserted {
+	found, _ := e.actors.Insert(a)
+	if found != a {
 		e.leave(counted)
-		return ErrIDInUse
 	}
-	return nil
+	return found, nil
+}
+
+// find returns the actor of an ID: one that is in memory, or one of a type that
+// is registered here.
+func (e *Engine) find(id string) (entry, bool) {
+	if a, ok := e.actors.Get(id); ok {
+		return a, true
+	}
+	typ, name, ok := strings.Cut(id, "/")
+	if !ok || name == "" {
+		return nil, false
+	}
+	e.mu.Lock()
+	t := e.types[typ]
+	e.mu.Unlock()
+	if t == nil {
+		return nil, false
+	}
+	return t.passive(id), true
 }
 
 // forget frees an ID.
@@ -161,7 +198,7 @@ func (e *Engine) close() <-chan struct{} {
 	}
 	for a := range e.actors.All() {
 		if !a.member() {
-			a.stop()
+			a.shut()
 		}
 	}
 	if e.live.Load() == 0 {
@@ -187,35 +224,9 @@ func kindOf[M any](e *Engine, props *PropsTyped[M], receiver ReceiverOf[M]) (*ki
 	if ok {
 		return k, nil
 	}
-	d, err := e.system.dispatcher(props.dispatcher)
+	k, err := newKind[M](e, key)
 	if err != nil {
 		return nil, err
-	}
-	if err := props.mailbox.Check(); err != nil {
-		return nil, err
-	}
-	codec, open := props.codec.(*Codec[M])
-	if open {
-		if err := codec.Check(); err != nil {
-			return nil, err
-		}
-	}
-	k = &kind[M]{
-		system:     e.system,
-		dispatcher: d,
-		bound:      d.mailboxSize,
-		grab:       maxSetting,
-		overflow:   props.mailbox.Overflow,
-		callerRuns: props.callerRuns,
-		codec:      codec,
-		stats:      e.system.metrics.of(d.name, key.typeName()),
-		chunks:     chunksOf[M](e),
-	}
-	if n := props.mailbox.Size; n > 0 {
-		k.bound = int32(n)
-	}
-	if k.overflow == DropOldest {
-		k.grab = 1 // what was taken can't be dropped any more
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -223,6 +234,40 @@ func kindOf[M any](e *Engine, props *PropsTyped[M], receiver ReceiverOf[M]) (*ki
 		return other, nil
 	}
 	e.kinds[key] = k
+	return k, nil
+}
+
+func newKind[M any](e *Engine, key kindKey) (*kind[M], error) {
+	d, err := e.system.dispatcher(key.dispatcher)
+	if err != nil {
+		return nil, err
+	}
+	if err := key.mailbox.Check(); err != nil {
+		return nil, err
+	}
+	codec, open := key.codec.(*Codec[M])
+	if open {
+		if err := codec.Check(); err != nil {
+			return nil, err
+		}
+	}
+	k := &kind[M]{
+		system:     e.system,
+		dispatcher: d,
+		bound:      d.mailboxSize,
+		grab:       maxSetting,
+		overflow:   key.mailbox.Overflow,
+		callerRuns: key.callerRuns,
+		codec:      codec,
+		stats:      e.system.metrics.of(d.name, key.typeName()),
+		chunks:     chunksOf[M](e),
+	}
+	if n := key.mailbox.Size; n > 0 {
+		k.bound = int32(n)
+	}
+	if k.overflow == DropOldest {
+		k.grab = 1 // what was taken can't be dropped any more
+	}
 	return k, nil
 }
 

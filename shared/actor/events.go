@@ -44,7 +44,8 @@ type Events struct {
 	all atomic.Pointer[[]*Subscription] // nil when there are none
 }
 
-// Subscription is one actor's wish for events. It ends with the actor.
+// Subscription is one actor's wish for events. It ends with the actor, and
+// when a virtual one leaves memory.
 type Subscription struct {
 	events  *Events
 	deliver func(Event) (alive bool)
@@ -64,16 +65,20 @@ func (s *ActorSystem) Events() *Events { return &s.events }
 // atrium_actor_refusals_total by the reason "event". Members of groups get
 // ErrOutsideGroup, references to other nodes ErrElsewhere.
 func Subscribe[E Event, M any](events *Events, to Ref[M], wrap func(E) (msg M, want bool)) (*Subscription, error) {
-	a := to.cell
+	if to.cell == nil {
+		return nil, ErrStopped
+	}
+	a := to.cell.here()
+	gone := a.departed()
 	switch {
-	case a == nil || a.hasEnded():
+	case gone():
 		return nil, ErrStopped
 	case a.member():
 		return nil, ErrOutsideGroup
 	case a.kind.remote:
 		return nil, ErrElsewhere
 	}
-	s := &Subscription{events: events, gone: a.hasEnded}
+	s := &Subscription{events: events, gone: gone}
 	s.deliver = func(e Event) (alive bool) {
 		happened, ok := e.(E)
 		if !ok {
@@ -143,10 +148,11 @@ func (s *ActorSystem) publish(event Event) { s.events.publish(event) }
 // mailbox. It is false when the actor takes nothing more.
 func (a *cell[M]) offer(lane Lane, msg M) (alive bool) {
 	a.mu.Lock()
-	if a.gate&closing != 0 {
+	if a.gate&(closing|passive) != 0 {
 		a.mu.Unlock()
 		return false
 	}
+	a.stirLocked()
 	if !a.hasRoomLocked(lane) {
 		a.mu.Unlock()
 		a.kind.stats.refusals[refusedEvent].Add(1)

@@ -27,6 +27,7 @@ const (
 	dropFarFull                   // at the other node, its actor had no room
 	dropFarStopped                // at the other node, its actor was stopping
 	dropFarRefused                // the other node refused it
+	dropActivation                // its actor could not be activated
 	drops
 )
 
@@ -47,6 +48,7 @@ func (d drop) String() string {
 		dropFarFull:       "far_full",
 		dropFarStopped:    "far_stopped",
 		dropFarRefused:    "far_refused",
+		dropActivation:    "activation",
 	}[d]
 }
 
@@ -63,6 +65,7 @@ const (
 	refusedEvent       // its subscriber had no room
 	refusedCodec       // it can't travel to another node
 	refusedUnreachable // no node took it
+	refusedID          // another actor has the ID
 	refusalReasons
 )
 
@@ -77,6 +80,7 @@ func (r refusal) String() string {
 		refusedEvent:       "event",
 		refusedCodec:       "codec",
 		refusedUnreachable: "unreachable",
+		refusedID:          "id_in_use",
 	}[r]
 }
 
@@ -99,6 +103,8 @@ type stats struct {
 	latency [mailbox.Lanes]histogram // sampled, microseconds
 	depth   histogram                // sampled, messages
 	high    atomic.Int32             // most messages that waited in one mailbox
+
+	stays atomic.Pointer[stayStats] // of a registered type
 }
 
 // deep notes how many messages a turn found, and among the samples if it is
@@ -141,6 +147,8 @@ func (s *stats) refused(err error, n int) {
 		why = refusedReentrant
 	case errors.Is(err, ErrCodec), errors.Is(err, ErrNotOpen):
 		why = refusedCodec
+	case errors.Is(err, ErrIDInUse):
+		why = refusedID
 	}
 	s.refusals[why].Add(uint64(n))
 }
@@ -171,6 +179,7 @@ type metrics struct {
 	all   []*stats
 
 	actors, messages, panics, refusals, letters, restarts, escalations, queues, stalls, alarms, piped, latency, depth, high *prometheus.Desc
+	stays                                                                                                                   stayDescs
 }
 
 func newMetrics(s *ActorSystem) *metrics {
@@ -196,6 +205,7 @@ func newMetrics(s *ActorSystem) *metrics {
 		stalls:      desc("stalls_total", "Turns that held their worker too long, so that another took its place.", []string{"dispatcher"}),
 		alarms:      desc("alarms", "Timers of actors, and restarts and sweeps that wait for their time.", nil),
 		piped:       desc("pipes", "Functions of PipeTo that are under way.", nil),
+		stays:       newStayDescs(),
 	}
 	if s.registerer != nil {
 		s.registerer.MustRegister(m)
@@ -222,6 +232,7 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{m.actors, m.messages, m.panics, m.refusals, m.letters, m.restarts, m.escalations, m.queues, m.stalls, m.alarms, m.piped, m.latency, m.depth, m.high} {
 		ch <- d
 	}
+	m.stays.describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -252,6 +263,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		}
 		for d := range s.letters {
 			send(m.letters, prometheus.CounterValue, float64(s.letters[d].Load()), s.dispatcher, s.typ, drop(d).String())
+		}
+		if stays := s.stays.Load(); stays != nil {
+			m.stays.collect(ch, s, stays)
 		}
 	}
 	send(m.alarms, prometheus.GaugeValue, float64(m.system.clock.Len()))

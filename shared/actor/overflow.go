@@ -100,8 +100,11 @@ func (a *cell[M]) overflowAndUnlock(w *worker, lane Lane, msg M, q *question) er
 func (a *cell[M]) tellWait(ctx context.Context, lane Lane, msg M, q *question) error {
 	a.mu.Lock()
 	if a.gate != 0 {
-		if err := a.passLocked(); err != nil {
+		if to, err := a.passLocked(); to != a {
 			a.mu.Unlock()
+			if to != nil {
+				return to.tellWait(ctx, lane, msg, q)
+			}
 			return a.refuse(err, 1)
 		}
 		if a.gate&elsewhere != 0 {

@@ -18,11 +18,12 @@ type PropsTyped[M any] struct {
 // settings are what props say beside the receiver. Actors with equal settings
 // and types share a kind.
 type settings struct {
-	dispatcher string
-	typ        string // "" is the receiver's Go type
-	mailbox    Mailbox
-	callerRuns bool
-	codec      any // *Codec of the message type, or nil
+	dispatcher  string
+	typ         string // "" is the receiver's Go type
+	mailbox     Mailbox
+	callerRuns  bool
+	codec       any // *Codec of the message type, or nil
+	passivation *Passivation
 }
 
 // Mailbox says how many messages an actor holds and what a full one does.

@@ -83,15 +83,7 @@ func (f *family[M]) disturbed() bool {
 func (f *family[M]) childless() bool { return f == nil || f.brood.empty() }
 
 // raise gives an actor what its supervision needs; most have none.
-func (a *cell[M]) raise(props *PropsTyped[M], b *bond) error {
-	for _, s := range []*supervise.Strategy{props.supervisor, props.guardian} {
-		if s == nil {
-			continue
-		}
-		if err := s.Check(); err != nil {
-			return err
-		}
-	}
+func (a *cell[M]) raise(props *PropsTyped[M], b *bond) {
 	if b == nil && props.guardian != nil {
 		b = &bond{above: &guardian{system: a.kind.system, strategy: props.guardian}}
 	}
@@ -103,7 +95,6 @@ func (a *cell[M]) raise(props *PropsTyped[M], b *bond) error {
 	if props.supervisor != nil {
 		f.brood = &brood{strategy: props.supervisor}
 	}
-	return nil
 }
 
 // fall is what follows from a failure: the supervisor is told, and the actor
@@ -304,14 +295,25 @@ func (f *family[M]) clearAlarm() {
 // renew gives the actor a new receiver. A producer that fails is a failure of
 // the actor.
 func (a *cell[M]) renew(c *ContextOf[M], f *family[M]) step {
+	if a.kind.virtual != nil {
+		return a.reload(c, f)
+	}
 	receiver := f.produce()
 	if receiver == nil {
 		f.failure = errNilReceiver
 		return onward
 	}
-	f.clearAlarm()
 	a.mu.Lock()
 	a.receiver = receiver
+	a.mu.Unlock()
+	a.begunAnew(f)
+	return onward
+}
+
+// begunAnew lets an actor run again, whose receiver will be started first.
+func (a *cell[M]) begunAnew(f *family[M]) {
+	f.clearAlarm()
+	a.mu.Lock()
 	a.started = false
 	a.box.Prepend(a.cold.stash, a.kind.chunks)
 	a.cold.stash = nil
@@ -319,5 +321,4 @@ func (a *cell[M]) renew(c *ContextOf[M], f *family[M]) step {
 	f.phase, f.replaced = running, false
 	a.kind.stats.restarts.Add(1)
 	a.kind.system.publish(Restarted{PID: a.pid(), Reason: f.reason})
-	return onward
 }

@@ -88,7 +88,7 @@ func (r Ref[M]) Waiting() int {
 	if r.cell.kind.remote {
 		return r.cell.kind.system.courier.waiting(r.cell.cold.place)
 	}
-	return r.cell.waiting()
+	return r.cell.here().waiting()
 }
 
 // Stop tells the actor to end: what was accepted before is handled, what comes

@@ -69,6 +69,19 @@ func (p *PropsTyped[M]) WithGuardian(s supervise.Strategy) *PropsTyped[M] {
 	return &q
 }
 
+// checkStrategies names the first field of a strategy that cannot be used.
+func (p *PropsTyped[M]) checkStrategies() error {
+	for _, s := range []*supervise.Strategy{p.supervisor, p.guardian} {
+		if s == nil {
+			continue
+		}
+		if err := s.Check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Fail makes the actor fail with reason once the message in hand is handled, as
 // a panic would at once; nil is no failure. Of several the first counts. In
 // Stopped and Restarting it does nothing. In a group it ends the turn.

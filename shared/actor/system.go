@@ -71,9 +71,10 @@ type ActorSystem struct {
 	events     Events
 	pipes      pipes
 
-	pool  *pool
-	epoch time.Time
-	clock *wheel.Clock
+	pool    *pool
+	storage *storage
+	epoch   time.Time
+	clock   *wheel.Clock
 
 	abandons atomic.Bool // what waits for others is abandoned: Stop ran out of time
 
@@ -93,6 +94,7 @@ func NewActorSystem(cfg Config, logger *slog.Logger, opts ...Option) *ActorSyste
 		dispatchers: make(map[string]*dispatcher),
 	}
 	s.pool = newPool(runtime.GOMAXPROCS(0), s.now, func(d *dispatcher) { s.publish(Stalled{Dispatcher: d.name}) })
+	s.storage = newStorage(s.now)
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
@@ -184,7 +186,7 @@ func (s *ActorSystem) Stop(ctx context.Context) error {
 		all = append(all, d)
 	}
 	s.mu.Unlock()
-	executors := []executor{s.pool}
+	executors := []executor{s.pool, s.storage}
 	for _, d := range all {
 		if d.own != nil {
 			executors = append(executors, d.own)

@@ -94,6 +94,10 @@ func (o *order[M]) fire() {
 		return
 	}
 	a.mu.Lock()
+	if a.gate&passive != 0 { // it has just ended
+		a.mu.Unlock()
+		return
+	}
 	a.attention.Or(urgent)
 	a.wakeAndUnlock(nil)
 }
@@ -116,6 +120,16 @@ func (t *timers[M]) take() (msg M, ok bool) {
 		t.removeLocked(o)
 	}
 	return o.msg, true
+}
+
+// set reports whether a message is due or will be.
+func (t *timers[M]) set() bool {
+	if t == nil {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.orders) > 0
 }
 
 // waiting reports whether a message is due.

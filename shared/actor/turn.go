@@ -53,6 +53,9 @@ func (a *cell[M]) run(c *ContextOf[M]) (again bool) {
 		}
 		if !a.started {
 			a.mu.Unlock()
+			if a.kind.virtual != nil && !a.awaken(c) {
+				return false
+			}
 			a.start(c)
 			continue
 		}
@@ -126,6 +129,9 @@ func (a *cell[M]) restAndUnlock(c *ContextOf[M]) (again bool) {
 	a.ctx = nil
 	stop := a.gate&closing != 0 && (a.pillReachedLocked() || a.box.Empty())
 	again = !stop && (!a.box.Empty() || a.cold != nil && a.cold.timers.waiting())
+	if !stop && a.cold != nil && a.cold.stay != nil {
+		again = a.restsLocked(c.turned, again)
+	}
 	if !again && !stop {
 		a.status = idle // from here another turn may run
 	}
@@ -147,7 +153,7 @@ func (a *cell[M]) start(c *ContextOf[M]) {
 // failed is called when Receive, or a hook, did not return, with what recover
 // returned.
 func (a *cell[M]) failed(c *ContextOf[M], value any) (reason error, again bool) {
-	if a.attention.Load()&ended != 0 {
+	if c.ended {
 		return nil, false // a hook ended its goroutine after the end
 	}
 	e := a.panicError(value)
@@ -198,10 +204,20 @@ func (a *cell[M]) drop(why drop) {
 // stop lets an actor end. An idle one is scheduled, so that it ends in a turn.
 func (a *cell[M]) stop() {
 	a.mu.Lock()
+	if a.gate&passive != 0 {
+		a.stopPassiveAndUnlock()
+		return
+	}
+	a.stirLocked()
 	a.gate |= closing
 	a.turnAwayLocked()
 	if a.gate&inGroup != 0 { // the turn ends it after the message in hand
 		a.mu.Unlock()
+		return
+	}
+	if s := a.stayingLocked(); s != nil && s.stopWaitingLocked() {
+		a.mu.Unlock()
+		a.unable(s, ErrStopped)
 		return
 	}
 	a.rouseAndUnlock()
@@ -233,7 +249,17 @@ func (a *cell[M]) finish(c *ContextOf[M], reason error) {
 		c.worker.flush() // who waits for the end sees all counted
 	}
 	a.drop(dropStopped) // the stash, and what came after a pill
+	c.ended = true
+	if a.kind.virtual != nil {
+		a.depart(c, reason)
+		return
+	}
 	defer a.end(reason) // also when the hook ends its goroutine
+	a.bidFarewell(c, reason)
+}
+
+// bidFarewell runs the Stopped hook, unless the receiver has had its last call.
+func (a *cell[M]) bidFarewell(c *ContextOf[M], reason error) {
 	if f := a.family(); f == nil || !f.replaced {
 		a.runStopped(c, reason)
 	}
@@ -260,6 +286,10 @@ func (a *cell[M]) lastCall(c *ContextOf[M], name string, hook func()) {
 // end is the last step of every actor: its ID is free again, whoever waited
 // for it goes on, watchers are told.
 func (a *cell[M]) end(reason error) {
+	if a.kind.virtual != nil {
+		a.endStay(reason)
+		return
+	}
 	engine := a.kind.system.engine
 	engine.forget(a)
 	a.kind.stats.actors.Add(-1)

@@ -26,10 +26,12 @@ const minSweep = 8
 func Watch[M, T any](ctx *ContextOf[M], target Ref[T], wrap func(Terminated) M) error {
 	self := ctx.cell
 	t := target.cell
-	w := watcher{
-		gone:   func() bool { return self.attention.Load()&ended != 0 },
-		notify: func(n Terminated) { self.notice(n, wrap) },
-	}
+	gone := self.departed()
+	w := watcher{gone: gone, notify: func(n Terminated) {
+		if !gone() {
+			self.notice(n, wrap)
+		}
+	}}
 	if t == nil {
 		w.notify(Terminated{})
 		return nil
@@ -64,6 +66,13 @@ func (a *cell[M]) notice(n Terminated, wrap func(Terminated) M) {
 // watch adds w, or reports that the actor has ended and why.
 func (a *cell[M]) watch(w watcher) (reason error, ended bool) {
 	a.mu.Lock()
+	if to := a.shellLocked(); to != a {
+		a.mu.Unlock()
+		if to == nil {
+			return nil, true
+		}
+		return to.watch(w)
+	}
 	defer a.mu.Unlock()
 	if a.status == dead {
 		if a.cold != nil {
@@ -87,8 +96,26 @@ func (a *cell[M]) watch(w watcher) (reason error, ended bool) {
 	return nil, false
 }
 
+// departed returns what tells whether the actor has ended, or a virtual one has
+// left memory since.
+func (a *cell[M]) departed() func() bool {
+	if a.kind.virtual == nil {
+		return a.hasEnded
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.stayingLocked(); s != nil {
+		return s.over.Load
+	}
+	return func() bool { return true }
+}
+
 func (a *cell[M]) stopped() <-chan struct{} {
 	a.mu.Lock()
+	if to := a.shellLocked(); to != a {
+		a.mu.Unlock()
+		return Ref[M]{cell: to}.Stopped()
+	}
 	defer a.mu.Unlock()
 	cold := a.coldLocked()
 	if cold.done == nil {
