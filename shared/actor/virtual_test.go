@@ -15,6 +15,7 @@ import (
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/actor/snapshot"
 	"github.com/atrium-iot/atrium/shared/actor/snapshot/snapshottest"
+	"github.com/atrium-iot/atrium/shared/actor/supervise"
 )
 
 // errDisk is the fault of the stores in these tests.
@@ -98,6 +99,7 @@ type bank struct {
 	memory   *snapshot.Memory
 	store    *snapshottest.Faulty
 	accounts actor.Type[deposit]
+	guardian supervise.Strategy
 	hooks    accountHooks
 }
 
@@ -123,7 +125,7 @@ func (b *bank) register(rules actor.Passivation) {
 	b.accounts, err = actor.Register(b.system.Engine(), "account", actor.PropsOf(func() actor.ReceiverOf[deposit] {
 		b.hooks.made.Add(1)
 		return &account{hooks: &b.hooks}
-	}).WithPassivation(rules))
+	}).WithPassivation(rules).WithGuardian(b.guardian))
 	if err != nil {
 		b.t.Fatal(err)
 	}
