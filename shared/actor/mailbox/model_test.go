@@ -24,7 +24,6 @@ type model struct {
 	lanes   [Lanes][]int // waiting
 	taken   []int        // of the batch: not handled
 	out     bool         // a batch is out
-	inPart  []*letter    // of the part that Next returned: not handled
 	done    int32        // of the batch: handled, put aside ones included
 	kept    int32        // of these: put aside
 	aside   []int        // put aside, in order
