@@ -130,12 +130,18 @@ func (p *pool) push(d *dispatcher, w *worker, t task, home uint8) bool {
 
 // announce sees to it that a worker looks at d.
 func (p *pool) announce(d *dispatcher) {
-	bit := uint64(1) << d.number
-	if p.ready.Load()&bit == 0 {
-		p.ready.Or(bit)
-	}
+	p.mark(d)
 	if p.parked.Load() > 0 && d.running.Load() < d.most {
 		p.wake()
+	}
+}
+
+// mark says that d has tasks. It follows each move of tasks into a queue, also
+// from another or from a turn: before it they stood in none, and a worker may
+// have found d empty.
+func (p *pool) mark(d *dispatcher) {
+	if bit := uint64(1) << d.number; p.ready.Load()&bit == 0 {
+		p.ready.Or(bit)
 	}
 }
 
@@ -292,7 +298,9 @@ func (w *worker) serve(d *dispatcher, since int64) (holds bool) {
 			p.announce(d)
 		}
 	}()
-	for nth := 0; !p.halted.Load(); nth++ {
+	own := &d.queues[w.slot%len(d.queues)]
+	nth := own.served.Load()
+	for ; !p.halted.Load(); nth++ {
 		t := d.next(w.slot, nth)
 		if t == nil {
 			if p.rest(d) {
@@ -311,8 +319,11 @@ func (w *worker) serve(d *dispatcher, since int64) (holds bool) {
 			w.retire(d, since, t, again)
 			return false
 		}
-		if again && !d.queues[w.slot%len(d.queues)].inbox.push(t, nil) { // behind those that wait
-			t.abandon()
+		if again {
+			if !own.inbox.push(t, nil) { // behind those that wait
+				t.abandon()
+			}
+			p.mark(d)
 		}
 		if others := p.ready.Load() &^ (1 << d.number); others != 0 {
 			now := p.now()
@@ -323,6 +334,7 @@ func (w *worker) serve(d *dispatcher, since int64) (holds bool) {
 			}
 		}
 	}
+	own.served.Store(nth + 1)
 	w.leave(d, since)
 	return true
 }

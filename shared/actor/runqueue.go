@@ -107,9 +107,6 @@ func (p *part) take(all bool) (taken list) {
 
 // fill puts tasks behind those that are there; false when it is closed.
 func (p *part) fill(l list) bool {
-	if l.n == 0 {
-		return true
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -141,10 +138,11 @@ func (p *part) close() list {
 // local at once, so that the two seldom want the same lock. Others steal from
 // both when they have nothing to do.
 type runQueue struct {
-	inbox part
-	_     [cacheLine]byte
-	local part
-	_     [cacheLine]byte
+	inbox  part
+	_      [cacheLine]byte
+	local  part
+	served atomic.Uint32 // tasks that the slot took in the services that ended
+	_      [cacheLine]byte
 }
 
 // cacheLine keeps what different cores write apart.
@@ -168,12 +166,12 @@ func (q *runQueue) depth() int {
 const localRuns = 64
 
 // next returns the task that a worker of slot i should run, or nil. It is the
-// nth of the worker's service.
-func (d *dispatcher) next(slot, nth int) task {
+// nth that this slot takes.
+func (d *dispatcher) next(slot int, nth uint32) task {
 	i := slot % len(d.queues)
 	own := &d.queues[i]
 	if nth%localRuns == localRuns-1 {
-		d.lookFurther(i, nth/localRuns)
+		d.lookFurther(i, int(nth/localRuns%uint32(len(d.queues))))
 	}
 	if own.local.some.Load() {
 		if t := own.local.pop(); t != nil {
@@ -211,17 +209,20 @@ func (d *dispatcher) lookFurther(i, round int) {
 // first takes the first task of what was found; the others go to queue i.
 func (d *dispatcher) first(i int, found list) task {
 	t := found.pop()
-	if found.n > 0 {
-		d.keep(i, found)
-	}
+	d.keep(i, found)
 	return t
 }
 
 // keep puts tasks behind those that queue i's worker has taken already.
 func (d *dispatcher) keep(i int, found list) {
+	if found.n == 0 {
+		return
+	}
 	if !d.queues[i].local.fill(found) {
 		abandonAll(found)
+		return
 	}
+	d.pool.mark(d)
 }
 
 func abandonAll(l list) {
