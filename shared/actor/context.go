@@ -94,12 +94,20 @@ func (c *ContextOf[M]) reset() {
 	c.current = nil
 	c.index, c.kept, c.turned = 0, 0, 0
 	c.stashed, c.unstash, c.ended = false, false, false
-	c.handled.Store(0)
+	c.clearHandled()
+}
+
+// clearHandled tells senders that the batch was settled.
+func (c *ContextOf[M]) clearHandled() {
+	if c.handled.Load() != 0 {
+		c.handled.Store(0)
+	}
 }
 
 // count takes the account of one message and reports whether it was put aside,
-// which ends the batch.
-func (c *ContextOf[M]) count() (aside bool) {
+// which ends the batch. After the last one of a batch senders need not be told:
+// it is settled next.
+func (c *ContextOf[M]) count(last bool) (aside bool) {
 	c.index++
 	if c.chain != nil {
 		c.endCalls()
@@ -109,7 +117,9 @@ func (c *ContextOf[M]) count() (aside bool) {
 		c.kept++
 		return true
 	}
-	c.handled.Store(c.index - c.kept)
+	if !last {
+		c.handled.Store(c.index - c.kept)
+	}
 	return false
 }
 
@@ -133,7 +143,7 @@ func (c *ContextOf[M]) giveUp() {
 		c.countAlone()
 		return
 	}
-	c.count()
+	c.count(true)
 	c.batch.Keep(c.at + 1)
 }
 

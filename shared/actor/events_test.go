@@ -239,6 +239,7 @@ func TestASubscriptionEnds(t *testing.T) {
 		end("2")
 		_ = stopped.Stop()
 		<-stopped.Stopped()
+		synctest.Wait()
 		end("3")
 		want := map[string]int{"cancelled": 1, "broken": 1, "stopped": 2, "picky": 4}
 		for id, n := range want {

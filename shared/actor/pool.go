@@ -18,6 +18,8 @@ const (
 	// takes over its slot: ten times longer than a turn that only computes, and
 	// what Go's own scheduler allows a goroutine before it interrupts it.
 	patience = 10 * time.Millisecond
+	// maxSlots is the bits of a word, and more cores than one node's actors use.
+	maxSlots = 64
 )
 
 // pool is the workers that all dispatchers of kind Pool share: one a core. A
@@ -26,15 +28,16 @@ const (
 // nothing from the other dispatchers.
 //
 // No wake-up is lost: whoever leaves a task in a queue sets the dispatcher's
-// bit in ready and then looks for parked workers; a worker first enters itself
-// among the parked and then looks at ready again.
+// bit in ready and then looks for parked workers; a worker first sets its bit in
+// parked and then looks at ready again.
 type pool struct {
 	now    func() int64 // monotonic, in nanoseconds
 	slots  []slot
 	ready  atomic.Uint64 // bit i: dispatcher i may have tasks
-	parked atomic.Int32
+	parked atomic.Uint64 // bit i: the worker of slot i waits; whoever clears it wakes it
 	halted atomic.Bool
-	guards atomic.Bool // the guard runs
+	quit   chan struct{} // closed with halted
+	guards atomic.Bool   // the guard runs
 	ended  sync.WaitGroup
 
 	stalled func(*dispatcher) // told by the guard
@@ -43,7 +46,6 @@ type pool struct {
 	dispatchers []*dispatcher // by bit; appended only
 	known       atomic.Pointer[[]*dispatcher]
 	fair        fair.Queues
-	resting     []*worker // parked, youngest last
 }
 
 // slot is the right to run turns.
@@ -57,9 +59,9 @@ type worker struct {
 	pool    *pool // nil in a crew
 	slot    int
 	wake    chan struct{} // capacity 1
-	turns   atomic.Uint32 // begun
+	turns   atomic.Uint32 // twice the turns done; odd in a turn; lost when the slot is another's
 	serving atomic.Pointer[dispatcher]
-	awake   bool   // has a goroutine; the pool's lock
+	awake   bool   // has a goroutine; of whoever cleared its bit in parked
 	context any    // *ContextOf of some type, to be used again
 	most    int32  // messages a turn
 	stats   *stats // whose messages counted counts
@@ -91,7 +93,7 @@ func (p *pool) wait() { p.ended.Wait() }
 
 // newPool makes a pool without goroutines: they come with work.
 func newPool(slots int, now func() int64, stalled func(*dispatcher)) *pool {
-	p := &pool{now: now, slots: make([]slot, slots), stalled: stalled}
+	p := &pool{now: now, slots: make([]slot, min(slots, maxSlots)), quit: make(chan struct{}), stalled: stalled}
 	p.known.Store(new([]*dispatcher))
 	for i := range p.slots {
 		p.settle(i)
@@ -131,7 +133,7 @@ func (p *pool) push(d *dispatcher, w *worker, t task, home uint8) bool {
 // announce sees to it that a worker looks at d.
 func (p *pool) announce(d *dispatcher) {
 	p.mark(d)
-	if p.parked.Load() > 0 && d.running.Load() < d.most {
+	if p.parked.Load() != 0 && d.running.Load() < d.most {
 		p.wake()
 	}
 }
@@ -145,59 +147,55 @@ func (p *pool) mark(d *dispatcher) {
 	}
 }
 
-// wake brings one parked worker.
-func (p *pool) wake() {
-	p.mu.Lock()
-	n := len(p.resting)
-	if n == 0 {
-		p.mu.Unlock()
-		return
+// wake brings one parked worker; false when there is none.
+func (p *pool) wake() bool {
+	for {
+		parked := p.parked.Load()
+		if parked == 0 {
+			return false
+		}
+		rest := parked & (parked - 1)
+		if !p.parked.CompareAndSwap(parked, rest) {
+			continue
+		}
+		w := p.slots[bits.TrailingZeros64(parked)].holder.Load()
+		switch {
+		case w.awake:
+			w.wake <- struct{}{}
+		case !p.halted.Load():
+			w.awake = true
+			p.ended.Add(1)
+			go w.run()
+		}
+		if rest == 0 {
+			p.watch()
+		}
+		return true
 	}
-	w := p.resting[n-1]
-	p.resting = p.resting[:n-1]
-	p.parked.Add(-1)
-	awake := w.awake
-	w.awake = true
-	p.mu.Unlock()
-	if n == 1 {
-		p.watch()
-	}
-	if awake {
-		w.wake <- struct{}{}
-		return
-	}
-	p.ended.Add(1)
-	go w.run()
 }
 
 // settle gives a slot to a new worker, which gets its goroutine when it is
 // first woken.
 func (p *pool) settle(slot int) {
-	w := &worker{pool: p, slot: slot, wake: make(chan struct{}, 1), most: maxSetting}
-	p.slots[slot].holder.Store(w)
-	p.mu.Lock()
-	p.resting = append(p.resting, w)
-	p.parked.Add(1)
-	p.mu.Unlock()
+	p.slots[slot].holder.Store(&worker{pool: p, slot: slot, wake: make(chan struct{}, 1), most: maxSetting})
+	p.parked.Or(1 << slot)
 }
 
 // halt lets every worker end after its turn and abandons what waits.
 func (p *pool) halt() {
-	p.halted.Store(true)
+	if p.halted.Swap(true) {
+		return
+	}
+	close(p.quit)
 	for _, d := range *p.known.Load() {
 		for i := range d.queues {
 			abandonAll(d.queues[i].inbox.close())
 			abandonAll(d.queues[i].local.close())
 		}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, w := range p.resting {
-		if w.awake {
-			w.wake <- struct{}{}
-		}
+	for p.wake() {
+		continue
 	}
-	p.resting = nil
 }
 
 // choose returns the dispatcher that is served next, entered, or nil; and when
@@ -246,14 +244,11 @@ func (w *worker) run() {
 // park waits for work.
 func (w *worker) park() {
 	p := w.pool
-	p.mu.Lock()
-	if p.halted.Load() {
-		p.mu.Unlock()
+	bit := uint64(1) << w.slot
+	p.parked.Or(bit)
+	if p.halted.Load() && p.parked.And(^bit)&bit != 0 {
 		return
 	}
-	p.resting = append(p.resting, w)
-	p.parked.Add(1)
-	p.mu.Unlock()
 	if p.work(p.ready.Load()) {
 		p.wake() // this worker or another: they all look at the same
 	}
@@ -292,7 +287,7 @@ func (w *worker) serve(d *dispatcher, since int64) (holds bool) {
 	defer func() {
 		if running { // a Receive ended this goroutine
 			w.leave(d, since)
-			if p.slots[w.slot].holder.Load() == w {
+			if w.endTurn() {
 				p.settle(w.slot)
 			}
 			p.announce(d)
@@ -308,14 +303,14 @@ func (w *worker) serve(d *dispatcher, since int64) (holds bool) {
 			}
 			break
 		}
-		if p.parked.Load() > 0 && p.more(d) {
+		if p.parked.Load() != 0 && p.more(d) {
 			p.wake() // what was pushed while this worker was on its way woke nobody
 		}
 		running = true
 		w.turns.Add(1)
 		again := t.turn(w)
 		running = false
-		if p.slots[w.slot].holder.Load() != w {
+		if !w.endTurn() {
 			w.retire(d, since, t, again)
 			return false
 		}
@@ -337,6 +332,15 @@ func (w *worker) serve(d *dispatcher, since int64) (holds bool) {
 	own.served.Store(nth + 1)
 	w.leave(d, since)
 	return true
+}
+
+// lost is the bit of turns that the guard sets when it takes the slot.
+const lost = 1 << 31
+
+// endTurn reports whether the worker still has its slot.
+func (w *worker) endTurn() bool {
+	turns := w.turns.Load()
+	return turns&lost == 0 && w.turns.CompareAndSwap(turns, (turns+1)&^lost)
 }
 
 // rest clears d's bit when it has no task; true when one came meanwhile.

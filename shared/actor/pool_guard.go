@@ -17,18 +17,22 @@ func (p *pool) guard() {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for !p.halted.Load() { // else it began too late for Stop to wait for it
-		<-timer.C
+		select {
+		case <-p.quit:
+			return
+		case <-timer.C:
+		}
 		timer.Reset(patience)
 		for i := range seen {
-			if p.parked.Load() == 0 && !p.halted.Load() {
+			if p.parked.Load() == 0 {
 				p.look(i, &seen[i])
 			}
 		}
-		if p.parked.Load() == 0 && !p.halted.Load() {
+		if p.parked.Load() == 0 {
 			continue
 		}
 		p.guards.Store(false)
-		if p.parked.Load() > 0 || p.halted.Load() || !p.guards.CompareAndSwap(false, true) {
+		if p.parked.Load() != 0 || p.halted.Load() || !p.guards.CompareAndSwap(false, true) {
 			return
 		}
 	}
@@ -40,21 +44,21 @@ type sight struct {
 	turns  uint32
 }
 
-// look gives slot i to another worker when its holder began no turn since the
-// last look, a patience ago.
+// look gives slot i to another worker when its holder is in the same turn as at
+// the last look, a patience ago.
 func (p *pool) look(i int, last *sight) {
 	now := sight{holder: p.slots[i].holder.Load()}
 	now.turns = now.holder.turns.Load()
-	if now == *last {
-		p.settle(i)
-		if p.work(p.ready.Load()) {
-			p.wake()
-		}
-		if d := now.holder.serving.Load(); d != nil {
-			d.stalls.Add(1)
-			p.stalled(d)
-		}
-		now = sight{}
-	}
+	stuck := now == *last && now.turns&1 == 1
 	*last = now
+	if !stuck || !now.holder.turns.CompareAndSwap(now.turns, now.turns|lost) {
+		return
+	}
+	p.settle(i)
+	if p.work(p.ready.Load()) {
+		p.wake()
+	}
+	d := now.holder.serving.Load()
+	d.stalls.Add(1)
+	p.stalled(d)
 }

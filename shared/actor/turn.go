@@ -78,7 +78,7 @@ func (a *cell[M]) handle(c *ContextOf[M]) {
 			c.at, c.current = i, &part[i]
 			a.receiver.Receive(c)
 			part[i] = zero
-			if c.count() || a.attention.Load() != 0 {
+			if c.count(i == len(part)-1 && !c.batch.More()) || a.attention.Load() != 0 {
 				c.current = nil
 				c.batch.Keep(i + 1)
 				return
@@ -100,7 +100,7 @@ func (a *cell[M]) settleLocked(c *ContextOf[M]) (n int32) {
 			a.cold.pill -= n - c.kept
 		}
 		c.index, c.kept = 0, 0
-		c.handled.Store(0)
+		c.clearHandled()
 	} else if c.turned == 0 {
 		a.kind.stats.deep(a.box.Size()+a.box.ControlSize(), c.since != 0)
 	}

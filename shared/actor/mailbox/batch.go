@@ -49,6 +49,9 @@ func (t *Batch[M]) Next(pool *Pool[M]) []M {
 	return t.part
 }
 
+// More reports whether Next has messages after the part that it returned last.
+func (t *Batch[M]) More() bool { return t.rest.head != nil && t.left > 0 }
+
 // Since is when the first message of the part that Next returned last was put,
 // in the unit of Box.Stamp; 0 when that was not recorded. It answers once.
 func (t *Batch[M]) Since() int64 {
