@@ -170,6 +170,7 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 		free(a.kind, p)
 		return none, fmt.Errorf("actor: ask %s: %w", to, err)
 	}
+	stepUntil(ctx, a.kind.system.stepper, p.signal)
 	v, err := p.wait(ctx)
 	free(a.kind, p)
 	return v, wrapAsk(to, err)

@@ -140,6 +140,7 @@ func (a *cell[M]) waitAndUnlock(ctx context.Context, lane Lane, msg M, q *questi
 	cold.waiters = append(cold.waiters, w)
 	a.attention.Or(wantRoom)
 	a.mu.Unlock()
+	stepUntil(ctx, a.kind.system.stepper, w.done)
 	select {
 	case err := <-w.done:
 		return a.refuse(err, 1)

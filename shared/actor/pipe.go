@@ -17,8 +17,8 @@ var ErrPipesFull = errors.New("actor: too many functions under way")
 
 // PipeTo runs a function that may take long in a goroutine of its own, and
 // tells its result to an actor, waiting while that has no room. The function's
-// context ends with the actor and with the system's Stop, which waits for the
-// function; a result that finds its actor stopped is refused and counted, as
+// context ends with the actor, if it is of this node, and with the system's
+// Stop, which waits for the function; a result that finds its actor stopped is refused and counted, as
 // Tell's. A panic is counted and logged, and brings no result.
 //
 // It is refused with ErrPipesFull while 10,000 are under way, and with
@@ -52,7 +52,7 @@ func (a *cell[M]) pipe(lane Lane, run func(context.Context) M, fault func(panick
 		pipes.end(p)
 		return a.refuse(ErrStopped, 1)
 	}
-	go func() {
+	a.kind.system.stepper.run(func() {
 		returned := false
 		defer func() {
 			if !returned {
@@ -63,7 +63,7 @@ func (a *cell[M]) pipe(lane Lane, run func(context.Context) M, fault func(panick
 		msg := run(ctx)
 		returned = true
 		_ = a.tellWait(ctx, lane, msg, nil) // a refusal is counted there
-	}()
+	})
 	return nil
 }
 

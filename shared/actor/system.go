@@ -68,6 +68,7 @@ type ActorSystem struct {
 	transport  Transport  // nil unless WithTransport
 	engine     *Engine
 	courier    *courier // nil without a transport
+	stepper    *Stepper // nil unless WithStepper
 	events     Events
 	pipes      pipes
 
@@ -136,15 +137,21 @@ func (s *ActorSystem) RegisterDispatcher(name string, cfg DispatcherConfig) erro
 		mailboxSize: int32(cfg.MailboxSize),
 		most:        int32(cfg.MaxConcurrency),
 	}
-	if cfg.Kind == Pool {
-		if err := s.pool.add(d, cfg.Weight); err != nil {
-			return fmt.Errorf("actor: register dispatcher %q: %w", name, err)
-		}
-	} else {
-		d.own = newCrew(s.now, cfg.MaxConcurrency, cfg.Kind == Pinned)
+	if cfg.Kind != Pool || s.stepper != nil {
+		d.own = s.newQueue(cfg.MaxConcurrency, cfg.Kind == Pinned)
+	} else if err := s.pool.add(d, cfg.Weight); err != nil {
+		return fmt.Errorf("actor: register dispatcher %q: %w", name, err)
 	}
 	s.dispatchers[name] = d
 	return nil
+}
+
+// newQueue makes what runs tasks beside the pool.
+func (s *ActorSystem) newQueue(most int, pinned bool) queue {
+	if s.stepper != nil {
+		return &row{stepper: s.stepper}
+	}
+	return newCrew(s.now, most, pinned)
 }
 
 // now is the monotonic time since the system was made, in nanoseconds, and
@@ -167,10 +174,13 @@ func (s *ActorSystem) Engine() *Engine { return s.engine }
 // Groups belong to their callers and are not touched. Calling Stop again waits
 // again. An actor must not call it: it would wait for itself.
 func (s *ActorSystem) Stop(ctx context.Context) error {
-	piped := s.pipes.close()
+	piped, ended := s.pipes.close(), s.engine.close()
+	if s.stepper != nil {
+		s.stepper.drain(ctx, ended)
+	}
 	var err error
 	select {
-	case <-s.engine.close():
+	case <-ended:
 	case <-ctx.Done():
 		err = fmt.Errorf("actor: stop: %d actors had not ended: %w", s.engine.live.Load(), ctx.Err())
 	}
