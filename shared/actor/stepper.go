@@ -114,27 +114,13 @@ func (r *row) halt() {
 func (r *row) wait() {}
 
 // run starts a function of PipeTo: as a step, or in a goroutine where nothing
-// is stepped.
+// is stepped. One whose step never comes is run all the same, since somebody
+// waits for its end; its context is over by then.
 func (s *Stepper) run(f func()) {
-	if s == nil || !(&row{stepper: s}).push(&errand{f: f}) {
+	if s == nil || !(&row{stepper: s}).push(&errand{run: f, lost: f}) {
 		go f()
 	}
 }
-
-// errand is a function as a task.
-type errand struct {
-	link
-	f func()
-}
-
-func (e *errand) turn(*worker) (again bool) {
-	e.f()
-	return false
-}
-
-func (e *errand) abandon() { e.f() } // its context has ended
-
-func (e *errand) queued() *link { return &e.link }
 
 // stepUntil steps until ch is readable or ctx ends, for a goroutine that is
 // about to wait for ch: without it nobody would bring what it waits for.

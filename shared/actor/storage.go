@@ -13,23 +13,24 @@ const storeCalls = 16
 // storage is where snapshot stores are called: goroutines of its own, so that a
 // slow disk holds no worker of the pool.
 type storage struct {
-	*crew
+	queue
 	ctx    context.Context // of all calls
 	cancel context.CancelFunc
 }
 
-func newStorage(now func() int64) *storage {
+func newStorage(s *ActorSystem) *storage {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &storage{newCrew(now, storeCalls, false), ctx, cancel}
+	return &storage{s.newQueue(storeCalls, false), ctx, cancel}
 }
 
 // halt ends the calls that are under way as well.
 func (s *storage) halt() {
 	s.cancel()
-	s.crew.halt()
+	s.queue.halt()
 }
 
-// errand is one call of a store, as a task of the crew.
+// errand is a function as a task: a call of a store, or what is piped when
+// everything is stepped.
 type errand struct {
 	link
 	run  func()

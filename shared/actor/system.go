@@ -95,7 +95,6 @@ func NewActorSystem(cfg Config, logger *slog.Logger, opts ...Option) *ActorSyste
 		dispatchers: make(map[string]*dispatcher),
 	}
 	s.pool = newPool(runtime.GOMAXPROCS(0), s.now, func(d *dispatcher) { s.publish(Stalled{Dispatcher: d.name}) })
-	s.storage = newStorage(s.now)
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
@@ -103,6 +102,7 @@ func NewActorSystem(cfg Config, logger *slog.Logger, opts ...Option) *ActorSyste
 	for _, o := range opts {
 		o(s)
 	}
+	s.storage = newStorage(s)
 	s.engine = newEngine(s)
 	if s.transport != nil {
 		s.courier = newCourier(s.engine, s.transport)
