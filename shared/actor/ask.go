@@ -161,9 +161,10 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 			free(a.kind, p)
 			return v, wrapAsk(to, err)
 		}
-		a.list(&p.question)
 		if failure != nil {
 			p.abandon(p.serial, failure)
+		} else {
+			a.list(&p.question)
 		}
 	} else if err := a.ask(ctx, to.lane, msg, &p.question); err != nil {
 		p.close()

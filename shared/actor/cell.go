@@ -207,13 +207,13 @@ func (a *cell[M]) force(msg M) bool {
 
 // roomLocked returns how many messages fit, and may say less where want fit. It
 // is exact below want: a message gives its room back when its Receive returns,
-// not when its batch ends.
+// not when its batch ends. What becomes free while senders wait is theirs.
 func (a *cell[M]) roomLocked(lane Lane, want int) int32 {
 	room := a.kind.bound - a.box.Size()
 	if lane == Control {
 		room = controlReserve - a.box.ControlSize()
 	}
-	if int(room) < want && a.ctx != nil && (a.ctx.batch.Lane == Control) == (lane == Control) {
+	if int(room) < want && a.ctx != nil && a.attention.Load()&wantRoom == 0 && (a.ctx.batch.Lane == Control) == (lane == Control) {
 		room += a.ctx.handled.Load()
 	}
 	return max(0, room)

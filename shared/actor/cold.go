@@ -12,7 +12,8 @@ type cold[M any] struct {
 	waiters   []*waiter[M]
 	questions questions
 	signals   []func() // run by the turn, before messages
-	pill      int32    // messages of the normal lane before the pill, plus one; 0 is none
+	pill      int32    // messages that wait before the pill, plus one; 0 is none
+	aside     int32    // messages in stash; the one in hand is not counted yet
 	place     *place   // of an actor on another node; set when the cell is made
 	stay      *stay[M] // of a virtual actor that is in memory
 
@@ -81,7 +82,8 @@ func (a *cell[M]) poison() {
 	}
 	a.stirLocked()
 	if a.gate&closing == 0 && (a.cold == nil || a.cold.pill == 0) {
-		a.coldLocked().pill = a.box.NormalSize() + 1
+		cold := a.coldLocked()
+		cold.pill = a.box.NormalSize() - cold.aside + 1
 		a.attention.Or(urgent)
 	}
 	a.wakeAndUnlock(nil)
@@ -125,6 +127,24 @@ func (c *ContextOf[M]) Unstash() {
 	}
 	c.unstash = true
 	a.attention.Or(urgent)
+}
+
+// setAsideLocked gives n messages that were put aside their room: whatever lane
+// brought them, they come back on the normal one. The pill does not wait for
+// them.
+func (a *cell[M]) setAsideLocked(n int32) {
+	a.box.Hold(n)
+	a.cold.aside += n
+}
+
+// bringBackLocked makes the messages that were put aside the next ones.
+func (a *cell[M]) bringBackLocked() {
+	cold := a.cold
+	if cold.pill > 0 {
+		cold.pill += cold.aside
+	}
+	a.box.Prepend(cold.stash, a.kind.chunks)
+	cold.stash, cold.aside = nil, 0
 }
 
 // Become makes receive the actor's behaviour from the next message on. The

@@ -157,7 +157,7 @@ func (c *ContextOf[M]) countAlone() {
 	}
 	c.stashed = false
 	c.cell.mu.Lock()
-	c.cell.box.Hold(1)
+	c.cell.setAsideLocked(1)
 	c.cell.mu.Unlock()
 }
 

@@ -12,11 +12,13 @@ const (
 	// Refuse gives it back to its sender with ErrMailboxFull.
 	Refuse Overflow = iota
 	// Block lets the sender wait for room, or for the end of the actor. An
-	// actor that tells itself would wait for itself: it is refused.
+	// actor that would wait for itself is refused, where it sends with Send;
+	// with Tell and TellBatch it must not.
 	Block
 	// DropOldest drops the oldest waiting message of the lane, or of a lower
 	// one, and accepts the new one. Where nothing waits that may be dropped,
-	// the new one is.
+	// the new one is. An asker whose question is dropped is not told: it waits
+	// until its context ends.
 	DropOldest
 	// DropNewest drops the new one. Its sender is not told; the counter and the
 	// dead letters are.
@@ -117,6 +119,21 @@ func (a *cell[M]) tellWait(ctx context.Context, lane Lane, msg M, q *question) e
 	}
 	a.acceptAndUnlock(nil, lane, msg, q)
 	return nil
+}
+
+// tellSelf is tell for an actor that must not wait, since it would wait for
+// itself.
+func (a *cell[M]) tellSelf(w *worker, lane Lane, msg M) error {
+	a.mu.Lock()
+	err := ErrMailboxFull
+	if a.gate&closing != 0 {
+		err = ErrStopped
+	} else if a.hasRoomLocked(lane) {
+		a.acceptAndUnlock(w, lane, msg, nil)
+		return nil
+	}
+	a.mu.Unlock()
+	return a.refuse(err, 1)
 }
 
 // acceptAndUnlock enqueues a message that has room.

@@ -315,8 +315,7 @@ func (a *cell[M]) begunAnew(f *family[M]) {
 	f.clearAlarm()
 	a.mu.Lock()
 	a.started = false
-	a.box.Prepend(a.cold.stash, a.kind.chunks)
-	a.cold.stash = nil
+	a.bringBackLocked()
 	a.mu.Unlock()
 	f.phase, f.replaced = running, false
 	a.kind.stats.restarts.Add(1)

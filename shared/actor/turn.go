@@ -94,10 +94,13 @@ func (a *cell[M]) handle(c *ContextOf[M]) {
 func (a *cell[M]) settleLocked(c *ContextOf[M]) (n int32) {
 	n = c.index
 	if n > 0 {
-		a.box.Done(c.batch.Lane, n-c.kept)
+		a.box.Done(c.batch.Lane, n)
+		if c.kept > 0 {
+			a.setAsideLocked(c.kept)
+		}
 		c.turned += n - c.kept
 		if a.cold != nil && a.cold.pill > 1 && c.batch.Lane == Normal {
-			a.cold.pill -= n - c.kept
+			a.cold.pill -= n
 		}
 		c.index, c.kept = 0, 0
 		c.clearHandled()
@@ -108,8 +111,7 @@ func (a *cell[M]) settleLocked(c *ContextOf[M]) (n int32) {
 	a.ctx = c
 	if c.unstash {
 		c.unstash = false
-		a.box.Prepend(a.cold.stash, a.kind.chunks)
-		a.cold.stash = nil
+		a.bringBackLocked()
 	}
 	if attention := a.attention.Load(); attention != 0 {
 		a.attention.And(^urgent)
