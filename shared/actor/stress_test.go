@@ -47,7 +47,7 @@ func (c *counter) Receive(ctx *actor.ContextOf[stamp]) {
 // Every accepted message is handled once and in order, or is a dead letter;
 // the system's Stop returns, so no wake-up was lost.
 func TestEachAcceptedMessageIsHandledOnceOrCounted(t *testing.T) {
-	actors := 100_000
+	actors := 20_000
 	if testing.Short() {
 		actors = 5_000
 	}
