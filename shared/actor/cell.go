@@ -30,6 +30,7 @@ const (
 	elsewhere                    // lives on another node; never changes
 	passive                      // virtual, and this cell is not in memory: see activateLocked
 	passivating                  // its snapshot is on the way; what comes keeps it
+	limited                      // its messages count in its site
 )
 
 // What a running turn looks at between two messages, and one bit for others.
@@ -102,6 +103,10 @@ func (a *cell[M]) tell(w *worker, lane Lane, msg M, q *question) error {
 			a.mu.Unlock()
 			return a.tellAway(lane, msg)
 		}
+		if a.gate&limited != 0 && a.hasRoomLocked(lane) && a.reserveLocked(1) == 0 {
+			a.mu.Unlock()
+			return a.refuse(ErrLimit, 1)
+		}
 	}
 	if !a.hasRoomLocked(lane) {
 		return a.overflowAndUnlock(w, lane, msg, q)
@@ -167,7 +172,11 @@ func (a *cell[M]) tellBatch(lane Lane, msgs []M) (n int, err error) {
 			return a.tellBatchAway(lane, msgs)
 		}
 	}
-	n = min(len(msgs), int(a.roomLocked(lane, len(msgs))))
+	room := min(len(msgs), int(a.roomLocked(lane, len(msgs))))
+	n = room
+	if a.gate&limited != 0 {
+		n = a.reserveLocked(room)
+	}
 	for i := range n {
 		a.putLocked(lane, msgs[i])
 	}
@@ -178,6 +187,9 @@ func (a *cell[M]) tellBatch(lane Lane, msgs []M) (n int, err error) {
 	}
 	if n == len(msgs) {
 		return n, nil
+	}
+	if n < room {
+		return n, a.refuse(ErrLimit, len(msgs)-n)
 	}
 	if a.kind.overflow == Refuse {
 		return n, a.refuse(ErrMailboxFull, len(msgs)-n)

@@ -16,6 +16,8 @@ type cold[M any] struct {
 	aside     int32    // messages in stash; the one in hand is not counted yet
 	place     *place   // of an actor on another node; set when the cell is made
 	stay      *stay[M] // of a virtual actor that is in memory
+	site      *site    // where sites have limits
+	counted   int32    // messages in the account of site
 
 	family *family[M] // nil unless supervised, a parent, or failed
 	timers *timers[M] // nil before the first

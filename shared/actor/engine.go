@@ -11,6 +11,7 @@ import (
 	"github.com/atrium-iot/atrium/shared/actor/directory"
 	"github.com/atrium-iot/atrium/shared/actor/envelope"
 	"github.com/atrium-iot/atrium/shared/actor/mailbox"
+	"github.com/atrium-iot/atrium/shared/actor/supervise"
 )
 
 // Engine spawns actors and knows which IDs live on this node.
@@ -24,7 +25,8 @@ type Engine struct {
 	homes   atomic.Uint32 // spreads actors over the pool's run queues
 
 	mu     sync.Mutex
-	types  map[string]registered
+	types  map[string]*species
+	sites  *sites // nil without limits
 	kinds  map[kindKey]any
 	chunks map[reflect.Type]any // *mailbox.Pool of a message type
 }
@@ -44,6 +46,8 @@ type kind[M any] struct {
 	dispatcher *dispatcher // nil for members of a group
 	group      *Group      // nil for actors of a dispatcher
 	virtual    *virtual[M] // nil unless the type is registered
+	config     TypeConfig  // over what props say
+	census     *census     // nil without a limit
 	bound      int32       // messages of a mailbox
 	grab       int32       // messages that a turn may take at once
 	overflow   Overflow
@@ -68,7 +72,7 @@ func newEngine(s *ActorSystem) *Engine {
 		system: s,
 		actors: directory.New[entry](),
 		closed: make(chan struct{}),
-		types:  make(map[string]registered),
+		types:  make(map[string]*species),
 		kinds:  make(map[kindKey]any),
 		chunks: make(map[reflect.Type]any),
 	}
@@ -95,7 +99,10 @@ func spawn[M any](e *Engine, props *PropsTyped[M], id string, b *bond) (Ref[M], 
 	if err == nil {
 		a.kind, err = kindOf(e, props, a.receiver)
 	}
-	if err == nil && (b != nil || props.supervisor != nil || props.guardian != nil) {
+	if err == nil && a.kind.config.Passivation.wanted() {
+		err = errNeedsType
+	}
+	if err == nil && (b != nil || props.supervisor != nil || a.kind.guardianOf(props) != nil) {
 		if err = props.checkStrategies(); err == nil {
 			a.raise(props, b)
 		}
@@ -109,7 +116,11 @@ func spawn[M any](e *Engine, props *PropsTyped[M], id string, b *bond) (Ref[M], 
 	if e.system.guard != nil {
 		a.gate = guarded
 	}
+	if err := a.enterLimitsLocked(); err != nil {
+		return Ref[M]{}, fmt.Errorf("actor: spawn %q: %w", id, err)
+	}
 	if err := e.admit(a, true); err != nil {
+		a.leaveLimitsLocked(a.cold)
 		return Ref[M]{}, fmt.Errorf("actor: spawn %q: %w", id, err)
 	}
 	a.kind.stats.actors.Add(1)
@@ -172,12 +183,12 @@ func (e *Engine) find(id string) (entry, bool) {
 		return nil, false
 	}
 	e.mu.Lock()
-	t := e.types[typ]
+	sp := e.types[typ]
 	e.mu.Unlock()
-	if t == nil {
+	if sp == nil || sp.made == nil {
 		return nil, false
 	}
-	return t.passive(id), true
+	return sp.made.passive(id), true
 }
 
 // forget frees an ID.
@@ -238,6 +249,8 @@ func kindOf[M any](e *Engine, props *PropsTyped[M], receiver ReceiverOf[M]) (*ki
 }
 
 func newKind[M any](e *Engine, key kindKey) (*kind[M], error) {
+	sp := e.see(key.typeName())
+	key.settings = sp.config.over(key.settings)
 	d, err := e.system.dispatcher(key.dispatcher)
 	if err != nil {
 		return nil, err
@@ -259,6 +272,8 @@ func newKind[M any](e *Engine, key kindKey) (*kind[M], error) {
 		overflow:   key.mailbox.Overflow,
 		callerRuns: key.callerRuns,
 		codec:      codec,
+		config:     sp.config,
+		census:     sp.census,
 		stats:      e.system.metrics.of(d.name, key.typeName()),
 		chunks:     chunksOf[M](e),
 	}
@@ -269,6 +284,14 @@ func newKind[M any](e *Engine, key kindKey) (*kind[M], error) {
 		k.grab = 1 // what was taken can't be dropped any more
 	}
 	return k, nil
+}
+
+// guardianOf is the strategy for an actor without a parent.
+func (k *kind[M]) guardianOf(props *PropsTyped[M]) *supervise.Strategy {
+	if k.config.Supervision != nil {
+		return k.config.Supervision
+	}
+	return props.guardian
 }
 
 // chunksOf returns the pool of all mailboxes for messages of type M.

@@ -66,6 +66,7 @@ const (
 	refusedCodec       // it can't travel to another node
 	refusedUnreachable // no node took it
 	refusedID          // another actor has the ID
+	refusedQuota       // of its type or its site
 	refusalReasons
 )
 
@@ -81,6 +82,7 @@ func (r refusal) String() string {
 		refusedCodec:       "codec",
 		refusedUnreachable: "unreachable",
 		refusedID:          "id_in_use",
+		refusedQuota:       "limit",
 	}[r]
 }
 
@@ -149,6 +151,8 @@ func (s *stats) refused(err error, n int) {
 		why = refusedCodec
 	case errors.Is(err, ErrIDInUse):
 		why = refusedID
+	case errors.Is(err, ErrLimit):
+		why = refusedQuota
 	}
 	s.refusals[why].Add(uint64(n))
 }

@@ -117,6 +117,10 @@ func (a *cell[M]) tellWait(ctx context.Context, lane Lane, msg M, q *question) e
 	if !a.hasRoomLocked(lane) {
 		return a.waitAndUnlock(ctx, lane, msg, q)
 	}
+	if a.gate&limited != 0 && a.reserveLocked(1) == 0 {
+		a.mu.Unlock()
+		return a.refuse(ErrLimit, 1)
+	}
 	a.acceptAndUnlock(nil, lane, msg, q)
 	return nil
 }

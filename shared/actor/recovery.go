@@ -84,8 +84,8 @@ func (f *family[M]) childless() bool { return f == nil || f.brood.empty() }
 
 // raise gives an actor what its supervision needs; most have none.
 func (a *cell[M]) raise(props *PropsTyped[M], b *bond) {
-	if b == nil && props.guardian != nil {
-		b = &bond{above: &guardian{system: a.kind.system, strategy: props.guardian}}
+	if s := a.kind.guardianOf(props); b == nil && s != nil {
+		b = &bond{above: &guardian{system: a.kind.system, strategy: s}}
 	}
 	if b != nil {
 		b.child = a

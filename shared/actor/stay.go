@@ -27,6 +27,7 @@ type stay[M any] struct {
 	found bool      // state was loaded
 
 	over    atomic.Bool
+	counted bool  // in its type's limit and its site's
 	awake   bool  // has had a receiver; the turn's
 	handled int32 // messages
 	kept    bool  // the system stops: save the state, don't delete it
@@ -82,6 +83,12 @@ func (a *cell[M]) activateLocked() (*cell[M], error) {
 	if to != a {
 		return to, err
 	}
+	if err := a.enterLimitsLocked(); err != nil {
+		a.retireLocked()
+		a.kind.system.engine.leave(true)
+		return nil, err
+	}
+	a.cold.stay.counted = true
 	a.status = idle // its turn makes the receiver
 	if a.kind.virtual.rules.Store == nil {
 		return a, nil
@@ -269,6 +276,9 @@ func (a *cell[M]) retireLocked() *cold[M] {
 	engine := a.kind.system.engine
 	old := a.cold
 	old.stay.over.Store(true)
+	if old.stay.counted {
+		a.leaveLimitsLocked(old)
+	}
 	a.cold, a.ctx = nil, nil
 	if old.watchedLocked() {
 		a.cold = &cold[M]{watchers: old.watchers, sweepAt: old.sweepAt, done: old.done}

@@ -113,6 +113,9 @@ func (a *cell[M]) settleLocked(c *ContextOf[M]) (n int32) {
 		c.unstash = false
 		a.bringBackLocked()
 	}
+	if a.cold != nil {
+		a.accountLocked()
+	}
 	if attention := a.attention.Load(); attention != 0 {
 		a.attention.And(^urgent)
 		if attention&wantRoom != 0 {
@@ -196,6 +199,7 @@ func (a *cell[M]) drop(why drop) {
 			left = append(left, letter{Normal, msg})
 		}
 		a.cold.stash = nil
+		a.accountLocked()
 	}
 	a.mu.Unlock()
 	for _, l := range left {
@@ -300,6 +304,7 @@ func (a *cell[M]) end(reason error) {
 	a.attention.Or(ended)
 	a.receiver = nil // a Ref may be kept for long, what it refers to need not
 	old := a.cold
+	a.leaveLimitsLocked(old)
 	if old != nil || reason != nil {
 		a.cold = &cold[M]{reason: reason}
 	}

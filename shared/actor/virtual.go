@@ -69,10 +69,11 @@ func Register[M any](e *Engine, name string, props *PropsTyped[M]) (Type[M], err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.types[name] != nil {
+	sp := e.speciesLocked(name)
+	if sp.made != nil {
 		return Type[M]{}, fmt.Errorf("actor: register %q: the name is in use", name)
 	}
-	e.types[name] = v
+	sp.made = v
 	return Type[M]{v}, nil
 }
 
@@ -84,10 +85,17 @@ func newVirtual[M any](e *Engine, name string, props *PropsTyped[M]) (*virtual[M
 	if receiver == nil {
 		return nil, errNilReceiver
 	}
-	v := &virtual[M]{name: name, props: props}
+	set := props.settings
+	set.typ, set.callerRuns, set.passivation = name, false, nil
+	k, err := newKind[M](e, kindKey{reflect.TypeFor[M](), reflect.TypeOf(receiver), set})
+	if err != nil {
+		return nil, err
+	}
+	v := &virtual[M]{name: name, props: props, kind: k}
 	if props.passivation != nil {
 		v.rules = *props.passivation
 	}
+	v.rules = k.config.Passivation.over(v.rules)
 	if err := v.rules.check(); err != nil {
 		return nil, err
 	}
@@ -97,19 +105,15 @@ func newVirtual[M any](e *Engine, name string, props *PropsTyped[M]) (*virtual[M
 	if _, ok := receiver.(Snapshotter); !ok && v.rules.Store != nil {
 		return nil, fmt.Errorf("Passivation.Store: %T is no Snapshotter", receiver)
 	}
-	set := props.settings
-	set.typ, set.callerRuns, set.passivation = name, false, nil
-	k, err := newKind[M](e, kindKey{reflect.TypeFor[M](), reflect.TypeOf(receiver), set})
-	if err != nil {
-		return nil, err
-	}
 	k.stats.stays.CompareAndSwap(nil, new(stayStats))
 	v.counts = k.stats.stays.Load()
-	k.virtual, v.kind = v, k
+	k.virtual = v
 	return v, nil
 }
 
-func (v *virtual[M]) supervised() bool { return v.props.supervisor != nil || v.props.guardian != nil }
+func (v *virtual[M]) supervised() bool {
+	return v.props.supervisor != nil || v.kind.guardianOf(v.props) != nil
+}
 
 // Ref returns a reference to the actor of a name, whether it is in memory or
 // not. It fails when the name is empty or too long, and when an actor that was
