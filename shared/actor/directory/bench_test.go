@@ -121,6 +121,19 @@ func BenchmarkInsertAndRemove(b *testing.B) {
 	})
 }
 
+// BenchmarkCollection is a full garbage collection over a million entries that
+// only a directory holds.
+func BenchmarkCollection(b *testing.B) {
+	d := directory.New[named]()
+	for _, e := range entries(million) {
+		d.Insert(e)
+	}
+	for b.Loop() {
+		runtime.GC()
+	}
+	runtime.KeepAlive(d)
+}
+
 // inTwo calls f with 0 to n-1 from two goroutines.
 func inTwo(n int, f func(i int)) {
 	var both sync.WaitGroup

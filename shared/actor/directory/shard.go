@@ -1,38 +1,27 @@
 package directory
 
 import (
-	"math/bits"
+	"hash/maphash"
 	"slices"
 	"sync"
 )
 
-// meanEntries is how many entries a bucket has on average once a shard has
-// grown. More make the look-up longer, fewer make the buckets' own memory
-// count: at this number it is two bytes an entry.
-const meanEntries = 64
-
-// shard is the entries of one part of all hashes, in buckets that are numbered
-// by linear hashing: with L buckets, of which 2^k are the largest power of two,
-// an entry is in the bucket that the lower k+1 bits of its hash name, or, while
-// that one does not exist, k bits.
+// shard is the entries of one part of all hashes, side by side in the order in
+// which they came, and the table that finds them.
 type shard[E Entry] struct {
 	mu      sync.Mutex
-	entries int
-	buckets []bucket[E] // none before the first entry
+	entries []E
+	table   table // none before the first entry
 
-	_ [24]byte // keeps the locks of two shards in two cache lines
+	_ [8]byte // keeps the locks of two shards in two cache lines
 }
 
 func (s *shard[E]) get(hash uint32, id string) (e E, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.entries == 0 {
-		return e, false
-	}
-	b := s.bucket(hash)
-	at, ok := b.find(hash, id)
+	at, ok := s.find(hash, id)
 	if ok {
-		e = b.entries[at]
+		e = s.entries[s.table[at].index()]
 	}
 	return e, ok
 }
@@ -40,36 +29,39 @@ func (s *shard[E]) get(hash uint32, id string) (e E, ok bool) {
 func (s *shard[E]) insert(hash uint32, id string, e E) (existing E, inserted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.entries > 0 {
-		b := s.bucket(hash)
-		if at, taken := b.find(hash, id); taken {
-			return b.entries[at], false
-		}
+	if at, taken := s.find(hash, id); taken {
+		return s.entries[s.table[at].index()], false
 	}
-	if s.entries == meanEntries*len(s.buckets) {
-		s.split()
+	if len(s.entries) == cap(s.entries) {
+		s.resize(roomFor(len(s.entries)))
 	}
-	s.bucket(hash).add(hash, e)
-	s.entries++
+	s.table.put(slotOf(hash, len(s.entries)))
+	s.entries = append(s.entries, e)
 	return e, true
 }
 
-func (s *shard[E]) remove(hash uint32, id string, e E) bool {
+// remove puts the last entry in the place of the removed one.
+func (s *shard[E]) remove(seed maphash.Seed, hash uint32, id string, e E) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.entries == 0 {
+	at, ok := s.find(hash, id)
+	if !ok {
 		return false
 	}
-	b := s.bucket(hash)
-	at, ok := b.find(hash, id)
-	if !ok || b.entries[at] != e {
+	i, last := s.table[at].index(), len(s.entries)-1
+	if s.entries[i] != e {
 		return false
 	}
-	b.remove(at)
-	s.entries--
-	// Half of what split goes by, so that they do not take turns.
-	if s.entries < meanEntries/2*(len(s.buckets)-1) {
-		s.merge()
+	s.table.free(at)
+	if i != last {
+		moved := s.entries[last]
+		h := low(maphash.String(seed, moved.ID()))
+		s.table.replace(slotOf(h, last), slotOf(h, i))
+		s.entries[i] = moved
+	}
+	s.entries = slices.Delete(s.entries, last, last+1)
+	if room := roomFor(last); cap(s.entries) >= 2*room {
+		s.resize(room)
 	}
 	return true
 }
@@ -77,69 +69,47 @@ func (s *shard[E]) remove(hash uint32, id string, e E) bool {
 func (s *shard[E]) len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.entries
+	return len(s.entries)
 }
 
 func (s *shard[E]) appendTo(entries []E) []E {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	entries = slices.Grow(entries, s.entries)
-	for _, b := range s.buckets {
-		entries = append(entries, b.entries...)
-	}
-	return entries
+	return append(entries, s.entries...)
 }
 
-func (s *shard[E]) bucket(hash uint32) *bucket[E] {
-	n := uint32(len(s.buckets))
-	mask := uint32(1)<<bits.Len32(n-1) - 1
-	i := hash & mask
-	if i >= n {
-		i &= mask >> 1
+// find returns the place in the table of the entry that has an ID.
+func (s *shard[E]) find(hash uint32, id string) (at int, ok bool) {
+	if len(s.entries) == 0 {
+		return 0, false
 	}
-	return &s.buckets[i]
-}
-
-// origin is the bucket that bucket i splits from: i without its highest bit.
-func origin(i int) int { return i &^ (1 << (bits.Len(uint(i)) - 1)) }
-
-// split adds a bucket and moves to it what belongs there.
-func (s *shard[E]) split() {
-	next := len(s.buckets)
-	if next == 0 {
-		s.buckets = make([]bucket[E], 1)
-		return
-	}
-	from := &s.buckets[origin(next)]
-	bit := uint32(next - origin(next))
-	moving := 0
-	for _, h := range from.hashes {
-		if h&bit != 0 {
-			moving++
+	for at = s.table.home(hash); s.table[at] != 0; at = s.table.next(at) {
+		if p := s.table[at]; p.hash() == hash && s.entries[p.index()].ID() == id {
+			return at, true
 		}
 	}
-	old, stay, move := *from, newBucket[E](len(from.hashes)-moving), newBucket[E](moving)
-	for i, h := range old.hashes {
-		if h&bit != 0 {
-			move.add(h, old.entries[i])
-		} else {
-			stay.add(h, old.entries[i])
-		}
-	}
-	*from = stay
-	s.buckets = append(s.buckets, move)
+	return 0, false
 }
 
-// merge undoes the newest split.
-func (s *shard[E]) merge() {
-	last := len(s.buckets) - 1
-	from, to := s.buckets[last], &s.buckets[origin(last)]
-	for i, h := range from.hashes {
-		to.add(h, from.entries[i])
+// roomFor is the room that n entries are given when what they have is full, or
+// twice as much as this: a quarter is left for others to come, so that each is
+// moved about four times in the life of a shard, and entries that come and go
+// do not allocate.
+func roomFor(n int) int { return n + n/4 + 4 }
+
+// resize moves all to room for so many entries, and for what the allocator would
+// round up to. It reads none of them: the table knows their hashes.
+func (s *shard[E]) resize(room int) {
+	s.entries = append(slices.Grow([]E(nil), room), s.entries...)
+	next := make(table, slotsFor(cap(s.entries)))
+	for _, p := range s.table {
+		if p != 0 {
+			next.put(p)
+		}
 	}
-	s.buckets[last] = bucket[E]{}
-	s.buckets = s.buckets[:last]
-	if cap(s.buckets) > 4*last {
-		s.buckets = slices.Clone(s.buckets)
-	}
+	s.table = next
 }
+
+// slotsFor is the size of the table of so much room: at least a fifth of it is
+// free, beyond which searches would become long.
+func slotsFor(room int) int { return room + room/4 + 1 }
