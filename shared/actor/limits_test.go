@@ -116,11 +116,11 @@ func TestBadConfigurationsOfTypesAreRefused(t *testing.T) {
 	}{
 		"no name":       {"", actor.TypeConfig{}, "the name is empty"},
 		"actors":        {"there", actor.TypeConfig{}, "there already"},
-		"no dispatcher": {"a", actor.TypeConfig{Dispatcher: "x"}, `Dispatcher: no dispatcher "x"`},
+		"no dispatcher": {"a", actor.TypeConfig{Dispatcher: "x"}, `TypeConfig.Dispatcher: no dispatcher "x"`},
 		"a mailbox":     {"a", actor.TypeConfig{Mailbox: actor.Mailbox{Size: -1}}, "Mailbox.Size"},
 		"a passivation": {"a", actor.TypeConfig{Passivation: actor.Passivation{Idle: -1}}, "Passivation.Idle"},
-		"a supervision": {"a", actor.TypeConfig{Supervision: &supervise.Strategy{MaxRestarts: -1}}, "Supervision: supervise: MaxRestarts"},
-		"a limit":       {"a", actor.TypeConfig{Limit: -1}, "Limit"},
+		"a supervision": {"a", actor.TypeConfig{Supervision: &supervise.Strategy{MaxRestarts: -1}}, "TypeConfig.Supervision: supervise: MaxRestarts"},
+		"a limit":       {"a", actor.TypeConfig{Limit: -1}, "TypeConfig.Limit"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := s.ConfigureType(test.typ, test.cfg); err == nil || !strings.Contains(err.Error(), test.want) {

@@ -89,7 +89,7 @@ func (s *ActorSystem) checkType(name string, cfg TypeConfig) error {
 	}
 	if cfg.Dispatcher != "" {
 		if _, err := s.dispatcher(cfg.Dispatcher); err != nil {
-			return fmt.Errorf("Dispatcher: %w", err)
+			return fmt.Errorf("TypeConfig.Dispatcher: %w", err)
 		}
 	}
 	if err := cfg.Mailbox.Check(); err != nil {
@@ -100,11 +100,11 @@ func (s *ActorSystem) checkType(name string, cfg TypeConfig) error {
 	}
 	if cfg.Supervision != nil {
 		if err := cfg.Supervision.Check(); err != nil {
-			return fmt.Errorf("Supervision: %w", err)
+			return fmt.Errorf("TypeConfig.Supervision: %w", err)
 		}
 	}
 	if cfg.Limit < 0 || cfg.Limit > maxSetting {
-		return fmt.Errorf("Limit: want 0 (none) to %d, got %d", maxSetting, cfg.Limit)
+		return fmt.Errorf("TypeConfig.Limit: want 0 (none) to %d, got %d", maxSetting, cfg.Limit)
 	}
 	return nil
 }
