@@ -19,12 +19,12 @@ type Reply[R any] struct {
 // the questions that the pending has served, so that an answer to an earlier
 // one is not taken for this one's.
 const (
-	waiting   uint32 = iota // for an outcome by the channel
-	inline                  // the asker runs the actor and looks at state
-	answering               // inline: somebody writes the answer
-	answered                // inline: it is there
-	sent                    // the outcome comes by the channel
-	over                    // nobody waits
+	waiting   uint32 = 1 + iota // for an outcome by the channel
+	inline                      // the asker runs the actor and looks at state
+	answering                   // inline: somebody writes the answer
+	answered                    // inline: it is there
+	sent                        // the outcome comes by the channel
+	over                        // nobody waits
 	stateBits = 3
 )
 

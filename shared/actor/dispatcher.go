@@ -102,10 +102,10 @@ func (c DispatcherConfig) Check() error {
 		}
 	}
 	if c.Kind > Blocking {
-		return fmt.Errorf("Kind: want Pool, Pinned or Blocking, got %s", c.Kind)
+		return fmt.Errorf("field Kind: want Pool, Pinned or Blocking, got %s", c.Kind)
 	}
 	if c.Kind != Pool && c.Weight != 0 {
-		return fmt.Errorf("Weight: only dispatchers of kind pool share their time, and this one is %s", c.Kind)
+		return fmt.Errorf("field Weight: only dispatchers of kind pool share their time, and this one is %s", c.Kind)
 	}
 	return nil
 }

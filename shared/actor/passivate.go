@@ -5,9 +5,10 @@ import (
 	"slices"
 )
 
-// keepTries is how often the state of an actor is given to the store when the
-// system stops: a fault that lasts longer than a few calls is the store's.
-const keepTries = 3
+// lastTries is how often the store is asked, without a wait, to load or to keep
+// the state of an actor that is told to end: a fault that lasts longer than a
+// few calls is the store's.
+const lastTries = 3
 
 // restsLocked is told that a virtual actor's turn ends, without more work or
 // with. It reports whether the actor wants another turn.
@@ -173,7 +174,7 @@ func (a *cell[M]) keep(s *stay[M]) {
 // keptAndUnlock goes on after the last save, which is tried again.
 func (a *cell[M]) keptAndUnlock(s *stay[M], err error) {
 	s.tries++
-	again := err != nil && s.tries < keepTries && a.callLocked(s, keeping)
+	again := err != nil && s.tries < lastTries && a.callLocked(s, keeping)
 	if !again && err != nil {
 		s.reason = fmt.Errorf("actor: %s has lost its state: %w", a.pid(), err)
 	}

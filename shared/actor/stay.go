@@ -31,7 +31,7 @@ type stay[M any] struct {
 	awake   bool  // has had a receiver; the turn's
 	handled int32 // messages
 	kept    bool  // the system stops: save the state, don't delete it
-	tries   int   // to keep it
+	tries   int   // of the last calls, since it is told to end
 	reason  error // of the end
 	loads   supervise.Record
 	retry   *wheel.Alarm // of a load that failed
@@ -148,21 +148,27 @@ func (a *cell[M]) loadedAndUnlock(s *stay[M], state []byte, err error) {
 	v := a.kind.virtual
 	if err == nil || errors.Is(err, snapshot.ErrNone) {
 		s.state, s.found = state, err == nil
-		s.loads = supervise.Record{}
+		s.loads, s.tries = supervise.Record{}, 0
 		a.status = idle
 		a.wakeAndUnlock(nil)
 		v.worked()
 		return
 	}
-	if a.gate&closing == 0 && !errors.Is(err, snapshot.ErrDamaged) {
+	damaged := errors.Is(err, snapshot.ErrDamaged)
+	if a.gate&closing == 0 && !damaged {
 		d := s.loads.Step(a.kind.system.now(), &storeRetry, supervise.Failure{Type: v.name, ID: a.id, Reason: err}, rand.Float64)
 		s.retry = a.kind.system.clock.After(d.Delay, func() { a.loadAgain(s) })
 		a.mu.Unlock()
 		v.failed(failedLoad, a.id, err)
 		return
 	}
+	s.tries++
+	again := !damaged && s.tries < lastTries && a.callLocked(s, loading)
 	a.mu.Unlock()
 	v.failed(failedLoad, a.id, err)
+	if again {
+		return
+	}
 	a.unable(s, fmt.Errorf("actor: activate %s: %w", a.pid(), err))
 }
 

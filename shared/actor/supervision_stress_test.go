@@ -31,26 +31,33 @@ func TestRestartsUnderLoadLoseAndRepeatNothing(t *testing.T) {
 	var mu sync.Mutex
 	refs := make([]actor.Ref[int], parents*children)
 	var restarts atomic.Int32
+	up := make(chan struct{}, parents) // a token for each parent that has its children
 	for p := range parents {
 		scope := supervise.Scope(p % 2)
 		spawn(t, s, props(funcOf[int]{
 			receive: func(*actor.ContextOf[int]) {},
 			started: func(ctx *actor.ContextOf[int]) {
-				restarts.Add(1)
+				first := restarts.Add(1) <= parents
 				for c := range children {
 					ref, err := actor.SpawnChild(ctx, child, fmt.Sprint(c))
-					if err != nil {
+					if err != nil && (first || !errors.Is(err, actor.ErrSystemStopped)) { // a restart may meet the end
 						t.Error(err)
 					}
 					mu.Lock()
 					refs[p*children+c] = ref
 					mu.Unlock()
 				}
+				if first {
+					up <- struct{}{}
+				}
 			},
 		}).WithGuardian(supervise.Strategy{OnFailure: supervise.Restart}).WithSupervisor(supervise.Strategy{
 			Scope: scope, OnFailure: supervise.Restart, MaxRestarts: 10, Within: time.Hour, Exceeded: supervise.Escalate,
 			Backoff: []supervise.Backoff{{}, {}, {Min: 1, Max: 1}, {Min: 1, Max: 1}}[p], // at once, or by the clock
 		}), fmt.Sprint("p", p))
+	}
+	for range parents {
+		<-up
 	}
 	var accepted atomic.Int32
 	var all sync.WaitGroup

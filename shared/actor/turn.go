@@ -223,7 +223,7 @@ func (a *cell[M]) stop() {
 	}
 	if s := a.stayingLocked(); s != nil && s.stopWaitingLocked() {
 		a.mu.Unlock()
-		a.unable(s, ErrStopped)
+		a.loadAgain(s) // at once: what it accepted is to be handled
 		return
 	}
 	a.rouseAndUnlock()

@@ -174,6 +174,13 @@ func TestStopDeletesTheStateOfAVirtualActor(t *testing.T) {
 			b.tell(ref, 0)
 			synctest.Wait()
 			stopActor(b.t, ref)
+			return true
+		},
+		"while every load fails": func(b *bank, ref actor.Ref[deposit]) bool {
+			b.store.Add(snapshottest.Fault{Op: snapshottest.Load, Times: 4, Err: errDisk})
+			b.tell(ref, 0)
+			synctest.Wait()
+			stopActor(b.t, ref)
 			return false
 		},
 		"while a load fails": func(b *bank, ref actor.Ref[deposit]) bool {
@@ -183,7 +190,7 @@ func TestStopDeletesTheStateOfAVirtualActor(t *testing.T) {
 			<-met
 			stopActor(b.t, ref)
 			release()
-			return false
+			return true
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
