@@ -2,6 +2,7 @@ package actor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -273,4 +274,21 @@ func (a *cell[M]) list(q *question) {
 	}
 	a.mu.Unlock()
 	q.abandon(q.serial, ErrStopped)
+}
+
+var errReplyTold = errors.New("a Reply points at its asker: only Ask takes it to another node")
+
+// MarshalCBOR implements cbor.Marshaler: a Reply travels as null, and only when
+// it goes to nobody. Ask has the other node make a new one.
+func (r Reply[R]) MarshalCBOR() ([]byte, error) {
+	if r.pending != nil {
+		return nil, errReplyTold
+	}
+	return []byte{0xf6}, nil
+}
+
+// UnmarshalCBOR implements cbor.Unmarshaler: what arrives goes to nobody.
+func (r *Reply[R]) UnmarshalCBOR([]byte) error {
+	*r = Reply[R]{}
+	return nil
 }
