@@ -54,7 +54,7 @@ func (e *Engine) distribute(ctx context.Context, r *envelope.Request, receipts [
 		for to = from + 1; to < len(receipts) && sameWay(first, &r.Messages[to]); to++ {
 		}
 		part := receipts[from:to]
-		a, here := e.find(first.ID)
+		a, here := e.owned(ctx, first.ID)
 		if !here || gone[first.ID] {
 			if gone == nil {
 				gone = make(map[string]bool)
@@ -65,6 +65,20 @@ func (e *Engine) distribute(ctx context.Context, r *envelope.Request, receipts [
 		}
 		e.arrive(ctx, a, r.Mode, r.Messages[from:to], part)
 	}
+}
+
+// owned is find for a message from another node: this one does not activate an
+// actor that belongs elsewhere.
+func (e *Engine) owned(ctx context.Context, id string) (entry, bool) {
+	if a, ok := e.actors.Get(id); ok {
+		return a, true
+	}
+	a, ok := e.find(id)
+	if ok {
+		address, err := e.system.courier.whereabouts(ctx, id)
+		ok = err == nil && address == e.system.address
+	}
+	return a, ok
 }
 
 func sameWay(a, b *envelope.Message) bool {

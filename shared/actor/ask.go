@@ -141,11 +141,11 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 	if to.cell == nil {
 		return none, fmt.Errorf("actor: ask %s: %w", to, ErrStopped)
 	}
-	if to.cell.kind.remote {
-		answer, err := askAway(ctx, to, build)
+	a := to.cell.here()
+	if a.kind.remote {
+		answer, err := askAway(ctx, Ref[M]{a, to.lane}, build)
 		return answer, wrapAsk(to, err)
 	}
-	a := to.cell.here()
 	calls, err := callsFor(ctx, a)
 	if err != nil {
 		return none, fmt.Errorf("actor: ask %s: %w", to, a.refuse(err, 1))

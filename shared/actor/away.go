@@ -48,12 +48,17 @@ func RefAt[M any](e *Engine, pid PID, codec *Codec[M]) (Ref[M], error) {
 	if e.system.courier == nil {
 		return Ref[M]{}, fmt.Errorf("actor: ref to %s: this system has no transport: %w", pid, ErrElsewhere)
 	}
-	a := &cell[M]{kind: remoteKind(e, codec), id: pid.ID, gate: elsewhere}
+	return Ref[M]{cell: remoteCell(e, codec, pid, pid.Address)}, nil
+}
+
+// remoteCell makes a cell that stands for an actor of another node.
+func remoteCell[M any](e *Engine, codec *Codec[M], told PID, address string) *cell[M] {
+	a := &cell[M]{kind: remoteKind(e, codec), id: told.ID, gate: elsewhere}
 	if e.system.guard != nil {
 		a.gate |= guarded
 	}
-	a.cold = &cold[M]{place: &place{told: pid, address: pid.Address}}
-	return Ref[M]{cell: a}, nil
+	a.cold = &cold[M]{place: &place{told: told, address: address}}
+	return a
 }
 
 func refHere[M any](e *Engine, pid PID) (Ref[M], error) {

@@ -101,6 +101,9 @@ func (a *cell[M]) tell(w *worker, lane Lane, msg M, q *question) error {
 		}
 		if a.gate&elsewhere != 0 {
 			a.mu.Unlock()
+			if q != nil { // it moved since Ask looked
+				return a.refuse(ErrStale, 1)
+			}
 			return a.tellAway(lane, msg)
 		}
 		if a.gate&limited != 0 && a.hasRoomLocked(lane) && a.reserveLocked(1) == 0 {

@@ -79,6 +79,13 @@ func (c *courier) settle(p *peer, seq uint64) {
 	p.settled = seq
 }
 
+// whereabouts is the address that the transport remembers for an actor.
+func (c *courier) whereabouts(ctx context.Context, id string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, exchangeLimit)
+	defer cancel()
+	return c.transport.Locate(ctx, id, false)
+}
+
 // find asks the transport where an actor is, and remembers it.
 func (c *courier) find(ctx context.Context, at *place, fresh bool) (string, error) {
 	address, err := c.transport.Locate(ctx, at.told.ID, fresh)

@@ -373,4 +373,56 @@ func TestAReferenceToThisNodeIsLocal(t *testing.T) {
 	})
 }
 
+func TestAVirtualActorIsActiveOnItsNodeWhoeverSends(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		sums := map[string]*adder{"a": {}, "b": {}}
+		refs := map[string]actor.Ref[note]{}
+		for _, name := range []string{"a", "b"} {
+			s, _ := n.join(t, name)
+			adders, err := actor.Register(s.Engine(), "adder", actor.PropsOf(func() actor.ReceiverOf[note] { return sums[name] }).
+				WithCodec(notes).WithPassivation(actor.Passivation{Idle: time.Second}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if refs[name], err = adders.Ref("x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := ask(t.Context(), refs["a"]); err == nil {
+			t.Fatal("an actor that no node has was asked")
+		}
+		want := map[string]int{}
+		for i, owner := range []string{"b", "a", "b"} {
+			time.Sleep(time.Minute) // it rests, so it may move
+			n.move("adder/x", owner)
+			for _, ref := range refs {
+				if err := ref.Tell(note{n: 1}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := ref.TellBatch(numbers(1, 2)); err != nil {
+					t.Fatal(err)
+				}
+				if err := ref.TellWait(t.Context(), note{n: 1}); err != nil {
+					t.Fatal(err)
+				}
+				want[owner] += 5
+				if total, err := ask(t.Context(), ref); total < 5 || err != nil {
+					t.Fatalf("owner %d: %d, %v", i, total, err)
+				}
+			}
+			synctest.Wait()
+			for name := range sums {
+				if got := sums[name].sum; got != want[name] {
+					t.Fatalf("owner %d is %s: node %s has %d, want %d", i, owner, name, got, want[name])
+				}
+			}
+		}
+		time.Sleep(time.Minute)
+		if err := refs["a"].Stop(); !errors.Is(err, actor.ErrElsewhere) {
+			t.Fatalf("Stop = %v", err)
+		}
+	})
+}
+
 func second[T any](_ T, err error) error { return err }

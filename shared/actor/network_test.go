@@ -37,6 +37,7 @@ type fault struct {
 // link is the network as one node sees it.
 type link struct {
 	*network
+	self  string
 	mu    sync.Mutex
 	cache map[string]string // address by ID
 }
@@ -51,7 +52,7 @@ func newNetwork() *network {
 func (n *network) join(t tb, name string) (*actor.ActorSystem, *prometheus.Registry) {
 	t.Helper()
 	reg := prometheus.NewRegistry()
-	l := &link{network: n, cache: map[string]string{}}
+	l := &link{network: n, self: name + ":1", cache: map[string]string{}}
 	s := actor.NewActorSystem(actor.Config{Address: name, Port: 1}, slog.New(slog.DiscardHandler),
 		actor.WithMetrics(reg), actor.WithTransport(l))
 	n.mu.Lock()
@@ -67,7 +68,8 @@ func (n *network) join(t tb, name string) (*actor.ActorSystem, *prometheus.Regis
 	return s, reg
 }
 
-// move says where an actor is from now on. Nodes that looked before find out.
+// move says where an actor is from now on. Its old node knows; others that
+// looked before find out.
 func (n *network) move(id, name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -91,14 +93,14 @@ func (n *network) faults(f func() fault) {
 func (l *link) Locate(_ context.Context, id string, fresh bool) (string, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if address := l.cache[id]; address != "" && !fresh {
-		return address, nil
-	}
 	l.network.mu.Lock()
 	defer l.network.mu.Unlock()
 	address, ok := l.owners[id]
 	if !ok {
 		return "", fmt.Errorf("nobody has %q", id)
+	}
+	if old := l.cache[id]; old != "" && !fresh && old != l.self && address != l.self {
+		return old, nil // a node knows its own actors
 	}
 	l.cache[id] = address
 	return address, nil

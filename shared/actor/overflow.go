@@ -111,6 +111,9 @@ func (a *cell[M]) tellWait(ctx context.Context, lane Lane, msg M, q *question) e
 		}
 		if a.gate&elsewhere != 0 {
 			a.mu.Unlock()
+			if q != nil {
+				return a.refuse(ErrStale, 1)
+			}
 			return a.tellWaitAway(ctx, lane, msg)
 		}
 	}

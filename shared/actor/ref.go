@@ -85,10 +85,11 @@ func (r Ref[M]) Waiting() int {
 	if r.cell == nil {
 		return 0
 	}
-	if r.cell.kind.remote {
-		return r.cell.kind.system.courier.waiting(r.cell.cold.place)
+	a := r.cell.here()
+	if a.kind.remote {
+		return a.kind.system.courier.waiting(a.cold.place)
 	}
-	return r.cell.here().waiting()
+	return a.waiting()
 }
 
 // Stop tells the actor to end: what was accepted before is handled, what comes
@@ -105,7 +106,7 @@ func (r Ref[M]) Stop() error {
 	if r.cell.kind.group != nil {
 		return ErrOutsideGroup
 	}
-	if r.cell.kind.remote {
+	if r.cell.here().kind.remote {
 		return ErrElsewhere
 	}
 	r.cell.stop()
@@ -123,7 +124,7 @@ func (r Ref[M]) Poison() error {
 	if r.cell.kind.group != nil {
 		return ErrOutsideGroup
 	}
-	if r.cell.kind.remote {
+	if r.cell.here().kind.remote {
 		return ErrElsewhere
 	}
 	r.cell.poison()
@@ -138,7 +139,7 @@ func (r Ref[M]) Stopped() <-chan struct{} {
 		close(closed)
 		return closed
 	}
-	if r.cell.kind.remote {
+	if r.cell.here().kind.remote {
 		return nil
 	}
 	return r.cell.stopped()

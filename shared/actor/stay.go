@@ -79,6 +79,9 @@ func (a *cell[M]) sameKind(found entry) (*cell[M], error) {
 // cell that is there. To come back to a passive cell, a sender needs that the
 // actor was activated and passivated while it looked: somebody makes progress.
 func (a *cell[M]) activateLocked() (*cell[M], error) {
+	if to, err := a.abroad(); to != nil || err != nil {
+		return to, err
+	}
 	to, err := a.enterLocked()
 	if to != a {
 		return to, err
@@ -102,7 +105,29 @@ func (a *cell[M]) activateLocked() (*cell[M], error) {
 	return a, nil
 }
 
-// here is the cell that has the actor's ID, when a passive one is asked.
+// abroad stands for a virtual actor that is not in memory here and belongs to
+// another node; nil is one of this node.
+func (a *cell[M]) abroad() (*cell[M], error) {
+	k := a.kind
+	c, e := k.system.courier, k.system.engine
+	if c == nil || k.codec == nil {
+		return nil, nil
+	}
+	if _, ok := e.actors.Get(a.id); ok {
+		return nil, nil
+	}
+	address, err := c.whereabouts(c.ctx, a.id)
+	if err != nil {
+		return nil, fmt.Errorf("locate: %w", err)
+	}
+	if address == c.self {
+		return nil, nil
+	}
+	return remoteCell(e, k.codec, PID{ID: a.id}, address), nil
+}
+
+// here is the cell that has the actor's ID, or stands for the one that has, when
+// a passive one is asked.
 func (a *cell[M]) here() *cell[M] {
 	if a.kind.virtual == nil {
 		return a
@@ -115,6 +140,8 @@ func (a *cell[M]) here() *cell[M] {
 			if b, err := a.sameKind(found); err == nil {
 				return b
 			}
+		} else if b, err := a.abroad(); b != nil && err == nil {
+			return b
 		}
 	}
 	return a

@@ -28,8 +28,10 @@ var (
 // name any actor whose props have a codec.
 type Transport interface {
 	// Locate returns the address of the node that has the actor, whether the
-	// actor is active or not. It may answer from memory unless fresh is set:
-	// then an answer from before was wrong.
+	// actor is active or not. Unless fresh is set it answers from memory where it
+	// can, since senders wait for it; with fresh, an answer from before was wrong.
+	// A node that asks for an actor of its own must get its own address, and no
+	// longer once another node may have the actor.
 	Locate(ctx context.Context, id string, fresh bool) (address string, err error)
 	// Exchange brings a request to the node at the address, gives it to
 	// Engine.Receive there and returns the answer, which is the caller's. It

@@ -39,7 +39,7 @@ func Watch[M, T any](ctx *ContextOf[M], target Ref[T], wrap func(Terminated) M) 
 	if t.kind.group != self.kind.group {
 		return ErrOutsideGroup
 	}
-	if t.kind.remote {
+	if t.here().kind.remote {
 		return ErrElsewhere
 	}
 	if reason, ended := t.watch(w); ended {
