@@ -3,6 +3,7 @@ package actor
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 )
 
@@ -43,14 +44,14 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
-// ParseKind reads the name of a kind.
-func ParseKind(name string) (Kind, error) {
-	for k, n := range kinds {
-		if n == name {
-			return Kind(k), nil
-		}
+// UnmarshalText reads the name of a kind.
+func (k *Kind) UnmarshalText(name []byte) error {
+	i := slices.Index(kinds[:], string(name))
+	if i < 0 {
+		return fmt.Errorf("want one of %q, got %q", kinds[:], name)
 	}
-	return 0, fmt.Errorf("want one of %q, got %q", kinds[:], name)
+	*k = Kind(i)
+	return nil
 }
 
 // DispatcherConfig says how a dispatcher runs its actors.

@@ -3,6 +3,7 @@ package actor
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // Overflow says what a full mailbox does with one message more.
@@ -36,14 +37,14 @@ func (o Overflow) String() string {
 	return fmt.Sprintf("overflow(%d)", uint8(o))
 }
 
-// ParseOverflow reads the name of a policy.
-func ParseOverflow(name string) (Overflow, error) {
-	for o, n := range overflows {
-		if n == name {
-			return Overflow(o), nil
-		}
+// UnmarshalText reads the name of a policy.
+func (o *Overflow) UnmarshalText(name []byte) error {
+	i := slices.Index(overflows[:], string(name))
+	if i < 0 {
+		return fmt.Errorf("want one of %q, got %q", overflows[:], name)
 	}
-	return 0, fmt.Errorf("want one of %q, got %q", overflows[:], name)
+	*o = Overflow(i)
+	return nil
 }
 
 // waiter is a sender that is parked until its message fits.

@@ -85,8 +85,8 @@ func (d Dispatcher) check(path string) error {
 		return err
 	case d.Weight < 0 || d.Weight > fair.MaxWeight:
 		return wrong(path+".weight", "want 0 (as if left out) to %d, got %d", fair.MaxWeight, d.Weight)
-	case d.Weight > 0 && actor.Kind(d.Kind) != actor.Pool:
-		return wrong(path+".weight", "want none, because a dispatcher of kind %s shares its time with no other", actor.Kind(d.Kind))
+	case d.Weight > 0 && d.Kind != actor.Pool:
+		return wrong(path+".weight", "want none, because a dispatcher of kind %s shares its time with no other", d.Kind)
 	}
 	return nil
 }

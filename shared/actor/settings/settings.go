@@ -2,8 +2,9 @@
 // dispatchers, what each type of actor may use and what follows from its
 // failures, and what a site may use.
 //
-// Parse turns a file's bytes into Settings, plain values that were checked. What
-// a file leaves out stays as the program has it. The package reads no files.
+// Parse turns a file's bytes into Settings, plain values that were checked;
+// Apply hands them to a system that has no actors yet. What a file leaves out
+// stays as the program has it. The package reads no files.
 //
 // A file that says everything:
 //
@@ -26,8 +27,12 @@ package settings
 
 import (
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/actor/supervise"
 	"github.com/atrium-iot/atrium/shared/config"
 )
@@ -45,11 +50,11 @@ type Settings struct {
 // Dispatcher is an actor.DispatcherConfig. A zero field is as in
 // actor.DefaultDispatcher.
 type Dispatcher struct {
-	Kind           Kind `yaml:"kind"`
-	Throughput     int  `yaml:"throughput"`      // messages of one actor in a turn
-	MailboxSize    int  `yaml:"mailbox_size"`    // messages
-	MaxConcurrency int  `yaml:"max_concurrency"` // actors at once
-	Weight         int  `yaml:"weight"`          // part of the pool's time beside the others
+	Kind           actor.Kind `yaml:"kind"`
+	Throughput     int        `yaml:"throughput"`      // messages of one actor in a turn
+	MailboxSize    int        `yaml:"mailbox_size"`    // messages
+	MaxConcurrency int        `yaml:"max_concurrency"` // actors at once
+	Weight         int        `yaml:"weight"`          // part of the pool's time beside the others
 }
 
 // Type configures the actors of a type. A field that is zero leaves what their
@@ -67,8 +72,8 @@ type Type struct {
 // Mailbox bounds what waits for one actor. It takes the place of the whole
 // mailbox of the props.
 type Mailbox struct {
-	Size     int      `yaml:"size,required"` // messages
-	Overflow Overflow `yaml:"overflow"`      // what becomes of one more
+	Size     int            `yaml:"size,required"` // messages
+	Overflow actor.Overflow `yaml:"overflow"`      // what becomes of one more
 }
 
 // Passivation says when an actor leaves memory until its next message. Whatever
@@ -108,10 +113,11 @@ type Sites struct {
 	Messages int `yaml:"messages"` // accepted and not yet handled
 }
 
-// Parse reads a file's bytes; file is used in errors only. Every error is a
-// *config.Error: it has the file's name, line and column, and says what is
-// wanted there.
-func Parse(file string, data []byte) (*Settings, error) {
+// Parse reads a file's bytes; file is used in errors only. types are those of
+// the program's actors: a file that names another is refused. Without any, a
+// file may name what it likes. Every error is a *config.Error: it has the
+// file's name, line and column, and says what is wanted there.
+func Parse(file string, data []byte, types ...string) (*Settings, error) {
 	doc, err := config.Parse(file, data)
 	if err != nil {
 		return nil, err
@@ -123,6 +129,11 @@ func Parse(file string, data []byte) (*Settings, error) {
 	var f *fault
 	if errors.As(s.Check(), &f) {
 		return nil, doc.Errorf("$."+f.path, "%s", f.text)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Types)) {
+		if len(types) > 0 && !slices.Contains(types, name) {
+			return nil, doc.Errorf("$.types."+name, "unknown, want one of %s", strings.Join(types, ", "))
+		}
 	}
 	return s, nil
 }

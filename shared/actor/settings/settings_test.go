@@ -20,29 +20,29 @@ import (
 func TestAFileIsReadWhole(t *testing.T) {
 	for file, want := range map[string]Settings{
 		"edge.yaml": {
-			Dispatchers: map[string]Dispatcher{"bus": {Kind: Kind(actor.Blocking), MaxConcurrency: 8, MailboxSize: 64}},
+			Dispatchers: map[string]Dispatcher{"bus": {Kind: actor.Blocking, MaxConcurrency: 8, MailboxSize: 64}},
 			Types: map[string]Type{
 				"device": {
 					Dispatcher: "bus",
-					Mailbox:    &Mailbox{Size: 16, Overflow: Overflow(actor.DropOldest)},
+					Mailbox:    &Mailbox{Size: 16, Overflow: actor.DropOldest},
 					Supervision: &Supervision{
 						OnFailure: supervise.Restart, MaxRestarts: 5, Within: 10 * time.Minute, Exceeded: supervise.Escalate,
 						Backoff: Backoff{Min: time.Second, Max: time.Minute},
 					},
 				},
-				"uplink": {Dispatcher: "default", Mailbox: &Mailbox{Size: 64, Overflow: Overflow(actor.Block)}},
+				"uplink": {Dispatcher: "default", Mailbox: &Mailbox{Size: 64, Overflow: actor.Block}},
 			},
 		},
 		"cloud.yaml": {
 			Dispatchers: map[string]Dispatcher{
 				"room-dispatcher":   {Throughput: 50, MailboxSize: 500, MaxConcurrency: 2, Weight: 1},
 				"device-dispatcher": {Throughput: 100, MailboxSize: 1000, MaxConcurrency: 4, Weight: 3},
-				"audio":             {Kind: Kind(actor.Pinned), MaxConcurrency: 1},
+				"audio":             {Kind: actor.Pinned, MaxConcurrency: 1},
 			},
 			Types: map[string]Type{
 				"device": {
 					Dispatcher:  "device-dispatcher",
-					Mailbox:     &Mailbox{Size: 500, Overflow: Overflow(actor.DropOldest)},
+					Mailbox:     &Mailbox{Size: 500, Overflow: actor.DropOldest},
 					Passivation: Passivation{Idle: 10 * time.Minute, Limit: 10_000},
 					Supervision: &Supervision{
 						OnFailure: supervise.Restart, MaxRestarts: 10, Within: time.Minute,
