@@ -2,16 +2,18 @@
 // deterministic CBOR (RFC 8949, 4.2.1), so that they travel to actors of other
 // nodes.
 //
-// A struct's exported fields travel, by their names or cbor tags. What can't be
-// made again on another node is refused when the codec is made: channels,
-// functions, interfaces, references to actors and other types that hide what
-// they hold. A Reply is the exception: Ask carries the way back beside the
-// message, so it travels as nothing, and one that points at an asker is refused
-// in a Tell.
+// A struct's exported fields travel, by their names or their cbor (else json)
+// tags; cbor:"-" leaves one out. What can't be made again on another node is
+// refused when the codec is made: channels, functions, interfaces, references to
+// actors and other types that hide what they hold, and embedded fields, whose
+// methods would stand for the whole. A Reply is the exception: Ask carries the
+// way back beside the message, so it travels as nothing, and one that points at
+// an asker is refused in a Tell.
 //
 // Decoding takes bytes from another node: unknown fields, repeated keys, deep
-// nesting and more than the limits below are errors. Both nodes' programs must
-// know the same fields; what changes them changes the codec's name.
+// nesting and more than the limits below are errors, and a value beyond them is
+// refused where it is sent. Both nodes' programs must know the same fields; what
+// changes them changes the codec's name.
 package cborcodec
 
 import (
@@ -74,6 +76,7 @@ func modesFor[T any]() (m modes, err error) {
 	}
 	enc := cbor.CoreDetEncOptions()
 	enc.Time = cbor.TimeRFC3339Nano // the default loses what is below a second
+	enc.BinaryMarshaler = cbor.BinaryMarshalerNone
 	if m.enc, err = enc.EncMode(); err != nil {
 		return m, err
 	}
@@ -81,6 +84,9 @@ func modesFor[T any]() (m modes, err error) {
 		MaxArrayElements: maxItems, MaxMapPairs: maxItems, MaxNestedLevels: maxDepth,
 		IndefLength: cbor.IndefLengthForbidden, DupMapKey: cbor.DupMapKeyEnforcedAPF,
 		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+		FieldNameMatching: cbor.FieldNameMatchingCaseSensitive,
+		BinaryUnmarshaler: cbor.BinaryUnmarshalerNone,
+		UTF8:              cbor.UTF8DecodeInvalid, // as it was sent: a Go string is any bytes
 	}.DecMode()
 	return m, err
 }
@@ -88,7 +94,13 @@ func modesFor[T any]() (m modes, err error) {
 func add[T any](m modes) func([]byte, T) ([]byte, error) {
 	return func(dst []byte, v T) ([]byte, error) {
 		b, err := m.enc.Marshal(v)
-		return append(dst, b...), err
+		if err == nil {
+			err = m.dec.Wellformed(b) // within the limits of the other node
+		}
+		if err != nil {
+			return dst, err
+		}
+		return append(dst, b...), nil
 	}
 }
 

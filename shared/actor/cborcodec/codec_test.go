@@ -2,6 +2,7 @@ package cborcodec_test
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ type part struct {
 type message struct {
 	At    time.Time
 	Raw   []byte
+	Text  string
 	Parts []part
 	Next  *part
 	Count int64
@@ -41,6 +43,7 @@ func TestAMessageArrivesAsItWasSent(t *testing.T) {
 		want := message{
 			At:    time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC(),
 			Raw:   rapid.SliceOf(rapid.Byte()).Draw(t, "raw"),
+			Text:  string(rapid.SliceOf(rapid.Byte()).Draw(t, "text")),
 			Count: rapid.Int64().Draw(t, "count"),
 			Parts: []part{{
 				Name:   rapid.String().Draw(t, "name"),
@@ -71,13 +74,31 @@ func TestAMessageArrivesAsItWasSent(t *testing.T) {
 
 func TestWhatDoesNotTravelIsRefusedByName(t *testing.T) {
 	type inner struct{ To actor.Ref[int] }
+	type withReply struct {
+		actor.Reply[string]
+		Question string
+	}
+	type withTime struct {
+		time.Time
+		Value float64
+	}
 	for want, err := range map[string]error{
-		".C: chan int":     of[struct{ C chan int }](),
-		".F[]: func()":     of[struct{ F []func() }](),
-		".X: interface":    of[struct{ X any }](),
-		".hidden":          of[struct{ hidden int }](),
-		".In[].To.cell":    of[struct{ In map[string]inner }](),
-		"any: ":            of[any](),
+		".C: chan int":              of[struct{ C chan int }](),
+		".F[]: func()":              of[struct{ F []func() }](),
+		".X: interface":             of[struct{ X any }](),
+		".hidden":                   of[struct{ hidden int }](),
+		".In[].To.cell":             of[struct{ In map[string]inner }](),
+		"any: ":                     of[any](),
+		".Reply: an embedded field": of[withReply](), // else it would travel as null
+		".Time: an embedded field":  of[withTime](),
+		".part: an embedded field":  of[struct{ *part }](),
+		`.B: travels as "a", and so does A`: of[struct {
+			A int `cbor:"a"`
+			B int `json:"a"`
+		}](),
+		".A: left out of JSON": of[struct {
+			A int `json:"-"`
+		}](),
 		"Codec.Name":       second(cborcodec.Of[int]("")),
 		`answer "a": chan`: second(cborcodec.Answer("a", func(*int) *actor.Reply[chan int] { return nil })),
 	} {
@@ -88,9 +109,57 @@ func TestWhatDoesNotTravelIsRefusedByName(t *testing.T) {
 			t.Errorf("want %q in %v", want, err)
 		}
 	}
-	type list struct{ Next *list }
 	if err := of[list](); err != nil {
 		t.Errorf("a type that holds itself: %v", err)
+	}
+	if err := of[struct {
+		A func() `cbor:"-"`
+	}](); err != nil {
+		t.Errorf("a field that is left out: %v", err)
+	}
+}
+
+type list struct{ Next *list }
+
+// The other node would refuse it, and the sender of a Tell would not hear.
+func TestAValueBeyondTheLimitsIsRefusedWhereItIsSent(t *testing.T) {
+	lists, err := cborcodec.Of[*list]("list/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var l *list
+	for depth := range 30 {
+		b, err := lists.Append(nil, l)
+		if err != nil {
+			if depth < 10 || len(b) != 0 || !strings.Contains(err.Error(), "nested") {
+				t.Fatalf("depth %d: %d bytes, %v", depth, len(b), err)
+			}
+			return
+		}
+		if _, err := lists.Parse(b); err != nil {
+			t.Fatalf("depth %d was sent and not parsed: %v", depth, err)
+		}
+		l = &list{l}
+	}
+	t.Fatal("any depth was sent")
+}
+
+// binary has its state in a field, and another encoding.
+type binary struct{ N int }
+
+func (b binary) MarshalBinary() ([]byte, error) { return nil, errors.New("asked") }
+
+func TestFieldsTravelAlsoWhereATypeHasAnotherEncoding(t *testing.T) {
+	c, err := cborcodec.Of[binary]("binary/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := c.Append(nil, binary{7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Parse(b); got.N != 7 || err != nil {
+		t.Fatalf("got %v, %v", got, err)
 	}
 }
 
@@ -104,6 +173,7 @@ func TestBadBytesAreRefused(t *testing.T) {
 		"nothing":       {},
 		"another type":  {0x01},
 		"unknown field": {0xa1, 0x61, 'Z', 0x01},
+		"other case":    {0xa1, 0x65, 'c', 'o', 'u', 'n', 't', 1},
 		"twice a field": {0xa2, 0x65, 'C', 'o', 'u', 'n', 't', 1, 0x65, 'C', 'o', 'u', 'n', 't', 2},
 		"no end":        {0xbf, 0xff},
 		"two values":    {0xa0, 0xa0},

@@ -3,6 +3,7 @@ package cborcodec
 import (
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -26,7 +27,13 @@ func (w *walk) check(t reflect.Type, at string) error {
 		return nil
 	}
 	w.seen[t] = true
-	if t.Implements(marshaler) && reflect.PointerTo(t).Implements(unmarshaler) {
+	if t.Kind() == reflect.Struct {
+		// First, since the methods of an embedded field would pass for the whole's.
+		if err := w.names(t, at); err != nil {
+			return err
+		}
+	}
+	if p := reflect.PointerTo(t); p.Implements(marshaler) && p.Implements(unmarshaler) {
 		return nil
 	}
 	switch t.Kind() {
@@ -45,13 +52,45 @@ func (w *walk) check(t reflect.Type, at string) error {
 	return nil
 }
 
+// names refuses a struct whose fields would hide or replace one another.
+func (w *walk) names(t reflect.Type, at string) error {
+	taken := make(map[string]string)
+	for f := range t.Fields() {
+		if f.Anonymous {
+			return fmt.Errorf("%s.%s: an embedded field does not travel, give it a name", at, f.Name)
+		}
+		if left(f) || !f.IsExported() {
+			continue
+		}
+		tag, ok := f.Tag.Lookup("cbor")
+		if !ok {
+			tag = f.Tag.Get("json") // as the cbor package does
+		}
+		if tag == "-" {
+			return fmt.Errorf("%s.%s: left out of JSON, want `cbor:\"-\"` or a name", at, f.Name)
+		}
+		name, _, _ := strings.Cut(tag, ",")
+		if name == "" {
+			name = f.Name
+		}
+		if other, ok := taken[name]; ok {
+			return fmt.Errorf("%s.%s: travels as %q, and so does %s", at, f.Name, name, other)
+		}
+		taken[name] = f.Name
+	}
+	return nil
+}
+
+// left reports whether a field is left out on purpose.
+func left(f reflect.StructField) bool { return f.Name == "_" || f.Tag.Get("cbor") == "-" }
+
 func (w *walk) fields(t reflect.Type, at string) error {
 	for f := range t.Fields() {
 		inner := at + "." + f.Name
-		if f.Name == "_" || f.Tag.Get("cbor") == "-" {
+		if left(f) {
 			continue
 		}
-		if !f.IsExported() && !f.Anonymous {
+		if !f.IsExported() {
 			return fmt.Errorf("%s: an unexported field does not travel", inner)
 		}
 		if err := w.check(f.Type, inner); err != nil {
