@@ -210,7 +210,7 @@ func TestAStashIsBounded(t *testing.T) {
 func TestAStashAtTheEndIsDeadLetters(t *testing.T) {
 	for reason, end := range map[string]func(*actor.ContextOf[int]){
 		"stopped": func(ctx *actor.ContextOf[int]) { ctx.Stop() },
-		"panic":   func(*actor.ContextOf[int]) { panic("end") },
+		"failure": func(*actor.ContextOf[int]) { panic("end") },
 	} {
 		t.Run(reason, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -317,7 +317,7 @@ func TestWhereNothingCanBePutAside(t *testing.T) {
 		if n := handled(t, reg); n != 2 {
 			t.Errorf("%d handled", n)
 		}
-		for _, reason := range []string{"stopped", "panic", "group_stopped"} {
+		for _, reason := range []string{"stopped", "failure", "group_stopped"} {
 			if n := deadLetters(t, reg, reason); n != 0 {
 				t.Errorf("%s: %d dead letters", reason, n)
 			}

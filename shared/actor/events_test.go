@@ -52,7 +52,7 @@ func TestEveryDeadLetterIsAnEvent(t *testing.T) {
 				<-inHand
 				tell(t, ref, 1, 2, 3)
 			},
-			reason: "panic", want: []any{1, 2, 3},
+			reason: "failure", want: []any{1, 2, 3},
 		},
 		"the oldest": {
 			mailbox: actor.Mailbox{Size: 3, Overflow: actor.DropOldest},

@@ -11,6 +11,28 @@ import (
 	"github.com/atrium-iot/atrium/shared/actor/supervise"
 )
 
+// What an actor leaves that failed by Fail is no panic's: the counter of panics
+// is one that somebody looks after.
+func TestWhatWaitsWhenAnActorFailsIsADeadLetterOfAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, reg := newSystem(t)
+		gate := make(chan struct{})
+		ref := spawn(t, s, on(func(ctx *actor.ContextOf[int]) {
+			<-gate
+			ctx.Fail(errors.New("broken"))
+		}), "a")
+		tell(t, ref, 1, 2, 3)
+		close(gate)
+		<-ref.Stopped()
+		if n := deadLetters(t, reg, "failure"); n != 2 {
+			t.Errorf("%d dead letters of a failure, want 2", n)
+		}
+		if n := sum(t, reg, "atrium_actor_panics_total"); n != 0 {
+			t.Errorf("%d panics counted", n)
+		}
+	})
+}
+
 func TestFailInAGroupEndsTheTurn(t *testing.T) {
 	s, _ := newSystem(t)
 	g := newGroup(t, s, 0)

@@ -270,7 +270,7 @@ func TestAMillionLives(t *testing.T) {
 	if n := handled(t, reg); int64(n) != w.handled.Load() {
 		t.Errorf("%d messages counted, %d handled", n, w.handled.Load())
 	}
-	for _, reason := range []string{"panic", "stopped", "overflow_oldest", "overflow_newest"} {
+	for _, reason := range []string{"failure", "stopped", "overflow_oldest", "overflow_newest"} {
 		if deadLetters(t, reg, reason) == 0 {
 			t.Errorf("no message was dropped by reason %s: the run shows too little", reason)
 		}

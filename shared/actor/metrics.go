@@ -13,7 +13,7 @@ import (
 type drop uint8
 
 const (
-	dropPanic         drop = iota // its actor had failed, by a panic or by Fail
+	dropFailure       drop = iota // its actor had failed, by a panic or otherwise
 	dropStopped                   // it was put aside, or came after a pill, and its actor ended
 	dropOldest                    // a newer one took its room
 	dropNewest                    // there was no room
@@ -34,7 +34,7 @@ const (
 // String is the reason as metrics show it.
 func (d drop) String() string {
 	return [drops]string{
-		dropPanic:         "panic",
+		dropFailure:       "failure",
 		dropStopped:       "stopped",
 		dropOldest:        "overflow_oldest",
 		dropNewest:        "overflow_newest",

@@ -125,7 +125,7 @@ func (a *cell[M]) fall(c *ContextOf[M], reason error) step {
 		ends = true
 	}
 	if ends {
-		a.drop(dropPanic)
+		a.drop(dropFailure)
 		return a.leave(c, reason)
 	}
 	return later
@@ -182,7 +182,7 @@ func (a *cell[M]) obey(directive supervise.Directive, reason error, at int64) {
 	switch {
 	case ends:
 	case directive == supervise.Stop:
-		a.drop(dropPanic)
+		a.drop(dropFailure)
 	case directive == supervise.Resume && !f.replaced:
 		f.phase = running
 		for b := range f.brood.all() {

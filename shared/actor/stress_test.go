@@ -116,7 +116,7 @@ func TestEachAcceptedMessageIsHandledOnceOrCounted(t *testing.T) {
 	if err := s.Stop(ctx); err != nil {
 		t.Fatal(err)
 	}
-	lost := int64(deadLetters(t, reg, "panic"))
+	lost := int64(deadLetters(t, reg, "failure"))
 	t.Logf("%d accepted, %d calls refused, %d handled, %d dead letters", accepted.Load(), refused.Load(), total.Load(), lost)
 	if bad.Load() != 0 {
 		t.Errorf("%d messages out of order", bad.Load())

@@ -90,7 +90,7 @@ func TestAPanicStopsTheActorAndNothingElse(t *testing.T) {
 		if !errors.As(reason, &p) || !errors.Is(reason, cause) || p.PID != bad.PID() || !strings.Contains(string(p.Stack), "system_test.go") {
 			t.Fatalf("reason %v", reason)
 		}
-		if h, d := handled(t, reg), deadLetters(t, reg, "panic"); h != 2 || d != 28 {
+		if h, d := handled(t, reg), deadLetters(t, reg, "failure"); h != 2 || d != 28 {
 			t.Fatalf("%d handled, %d dead letters, want 2 and 28", h, d)
 		}
 		if n := sum(t, reg, "atrium_actor_panics_total"); n != 2 {

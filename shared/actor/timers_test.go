@@ -207,7 +207,7 @@ func TestATimersMessageMayPanic(t *testing.T) {
 			time.Sleep(time.Second)
 		}, "waits", "waits")
 		<-ref.Stopped()
-		if h, d := handled(t, reg), deadLetters(t, reg, "panic"); h != 2 || d != 2 {
+		if h, d := handled(t, reg), deadLetters(t, reg, "failure"); h != 2 || d != 2 {
 			t.Errorf("%d handled, %d dead letters", h, d)
 		}
 	})

@@ -144,9 +144,9 @@ func (r *tree) command(words []string) {
 	case "sleep":
 		time.Sleep(duration(r.t, path))
 	case "counts":
-		r.note("counts", fmt.Sprintf("%d restarts, %d escalations, %d panics, %d dead letters by panic, %d by stop, %d by the system's stop",
+		r.note("counts", fmt.Sprintf("%d restarts, %d escalations, %d panics, %d dead letters by failure, %d by stop, %d by the system's stop",
 			sum(r.t, r.reg, "atrium_actor_restarts_total"), sum(r.t, r.reg, "atrium_actor_escalations_total"),
-			sum(r.t, r.reg, "atrium_actor_panics_total"), deadLetters(r.t, r.reg, "panic"),
+			sum(r.t, r.reg, "atrium_actor_panics_total"), deadLetters(r.t, r.reg, "failure"),
 			deadLetters(r.t, r.reg, "stopped"), deadLetters(r.t, r.reg, "system_stopped")))
 	case "system-stop":
 		go func() { _ = r.system.Stop(context.Background()) }()

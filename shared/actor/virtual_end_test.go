@@ -316,7 +316,7 @@ func TestAPanicKeepsTheLastSnapshot(t *testing.T) {
 		synctest.Wait()
 		b.wantInMemory(0)
 		b.want(ref, 1)
-		if n := deadLetters(t, b.reg, "panic"); n != 0 {
+		if n := deadLetters(t, b.reg, "failure"); n != 0 {
 			t.Errorf("%d dead letters", n)
 		}
 	})

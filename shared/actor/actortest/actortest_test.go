@@ -203,7 +203,7 @@ func TestWhyAnActorStopped(t *testing.T) {
 		if err := actortest.ExpectStopped(s, ref); !errors.As(err, &reason) || reason.Value != "at once" {
 			t.Errorf("reason %v", err)
 		}
-		if d := letters.Next(); d.PID != ref.PID() || d.Message != 2 || d.Reason != "panic" {
+		if d := letters.Next(); d.PID != ref.PID() || d.Message != 2 || d.Reason != "failure" {
 			t.Errorf("dead letter %+v", d)
 		}
 		calm := actortest.Spawn(s, on(func(*actor.ContextOf[int]) {}), "calm")
