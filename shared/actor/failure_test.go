@@ -34,7 +34,7 @@ func TestWhatWaitsWhenAnActorFailsIsADeadLetterOfAFailure(t *testing.T) {
 }
 
 func TestFailInAGroupEndsTheTurn(t *testing.T) {
-	s, _ := newSystem(t)
+	s, reg := newSystem(t)
 	g := newGroup(t, s, 0)
 	cause := errors.New("broken")
 	ref := spawnIn(t, g, on(func(ctx *actor.ContextOf[int]) {
@@ -49,8 +49,12 @@ func TestFailInAGroupEndsTheTurn(t *testing.T) {
 	if err := actor.Turn(g, ref, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := actor.Turn(g, ref, 2); !errors.Is(err, cause) {
+	var p *actor.PanicError
+	if err := actor.Turn(g, ref, 2); !errors.Is(err, cause) || errors.As(err, &p) {
 		t.Fatalf("a turn in which a member failed = %v", err)
+	}
+	if n := sum(t, reg, "atrium_actor_panics_total"); n != 0 {
+		t.Fatalf("%d panics counted", n)
 	}
 	if err := actor.Turn(g, ref, 3); !errors.Is(err, actor.ErrGroupFailed) {
 		t.Fatalf("the turn after it = %v", err)

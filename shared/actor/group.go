@@ -59,9 +59,9 @@ type Group struct {
 
 // member is an actor of a group, of any message type.
 type member interface {
-	handleOne()         // takes its oldest message
+	handleOne() error   // takes its oldest message; its failure ends the turn
 	panicked(any) error // makes the turn's error of a panic
-	discard(drop)       // drops its messages
+	drop(drop)          // drops its messages
 	endMember(run bool) // ends it, with its hook or without
 	hasEnded() bool
 }
@@ -133,11 +133,11 @@ func memberKind[M any](g *Group, receiver ReceiverOf[M], typ string) *kind[M] {
 }
 
 // Turn gives msg to a member and runs the group until no message is left, in
-// the caller's goroutine. It returns *PanicError when a member panicked and
-// ErrTurnLimit when the turn needed too many messages: the rest of the turn is
-// then discarded and counted, and the group takes no more turns
-// (ErrGroupFailed). A member that has stopped gives ErrStopped, and nothing
-// happens.
+// the caller's goroutine. It returns *PanicError when a member panicked, what
+// Fail was called with when one failed so, and ErrTurnLimit when the turn needed
+// too many messages: the rest of the turn is then discarded and counted, and the
+// group takes no more turns (ErrGroupFailed). A member that has stopped gives
+// ErrStopped, and nothing happens.
 func Turn[M any](g *Group, to Ref[M], msg M) error {
 	a := to.cell
 	if a == nil {
@@ -170,12 +170,12 @@ func Turn[M any](g *Group, to Ref[M], msg M) error {
 // run takes messages in order until there are none.
 func (g *Group) run() (err error) {
 	var at member
-	quiet := false
+	returned := false
 	defer func() {
-		if !quiet {
-			if v := recover(); v != nil || !g.overrun {
-				err = at.panicked(v)
-			}
+		if !returned {
+			err = at.panicked(recover())
+		}
+		if err != nil {
 			g.fail()
 		}
 		if cap(g.queue) > keptQueue {
@@ -183,24 +183,24 @@ func (g *Group) run() (err error) {
 		}
 		g.queue, g.oldest = g.queue[:0], 0
 	}()
-	for g.oldest < len(g.queue) && !g.overrun {
+	for err == nil && g.oldest < len(g.queue) && !g.overrun {
 		at = g.queue[g.oldest]
 		g.queue[g.oldest] = nil
 		g.oldest++
-		at.handleOne()
+		err = at.handleOne()
 	}
-	if g.overrun {
-		return fmt.Errorf("actor: group %q: %w: %d messages", g.name, ErrTurnLimit, g.limit)
+	if err == nil && g.overrun {
+		err = fmt.Errorf("actor: group %q: %w: %d messages", g.name, ErrTurnLimit, g.limit)
 	}
-	quiet = true
-	return nil
+	returned = true
+	return err
 }
 
 // fail discards what the turn left.
 func (g *Group) fail() {
 	g.failed = true
-	for _, m := range g.queue[g.oldest:] {
-		m.discard(dropTurn)
+	for _, m := range g.queue[g.oldest:] { // all but the first of a member find nothing
+		m.drop(dropTurn)
 	}
 	clear(g.queue)
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -270,6 +271,40 @@ func TestNothingCrossesTheBorderOfAGroup(t *testing.T) {
 	}
 	if n := refusals(t, reg, "outside_group"); n != 9 {
 		t.Errorf("%d refusals counted, want 9", n)
+	}
+}
+
+// Anybody may ask how many messages a member has, at any time.
+func TestTheMessagesOfAMemberAreCountedDuringATurn(t *testing.T) {
+	s, _ := newSystem(t)
+	g := newGroup(t, s, 0)
+	most := 0
+	ref := spawnIn(t, g, on(func(ctx *actor.ContextOf[int]) {
+		for n := ctx.Message(); n > 0; n-- {
+			if err := actor.Send(ctx, ctx.Self(), n-1); err != nil {
+				t.Error(err)
+			}
+		}
+		most = max(most, ctx.Self().Waiting())
+	}), "a")
+	var over atomic.Bool
+	var asking sync.WaitGroup
+	begun := make(chan struct{})
+	asking.Go(func() {
+		ref.Waiting()
+		close(begun)
+		for !over.Load() {
+			ref.Waiting()
+		}
+	})
+	<-begun
+	if err := actor.Turn(g, ref, 12); err != nil {
+		t.Fatal(err)
+	}
+	over.Store(true)
+	asking.Wait()
+	if n := ref.Waiting(); n != 0 || most < 13 {
+		t.Errorf("%d wait after the turn, and %d at most within it: the first in hand has sent 12", n, most)
 	}
 }
 
