@@ -54,8 +54,12 @@ func (e *Engine) distribute(ctx context.Context, r *envelope.Request, receipts [
 		for to = from + 1; to < len(receipts) && sameWay(first, &r.Messages[to]); to++ {
 		}
 		part := receipts[from:to]
-		a, here := e.owned(ctx, first.ID)
-		if !here || gone[first.ID] {
+		var a entry
+		known := ctx
+		if !gone[first.ID] {
+			a, known = e.owned(ctx, first.ID)
+		}
+		if a == nil {
 			if gone == nil {
 				gone = make(map[string]bool)
 			}
@@ -63,22 +67,22 @@ func (e *Engine) distribute(ctx context.Context, r *envelope.Request, receipts [
 			fill(part, envelope.Receipt{Outcome: envelope.Stale})
 			continue
 		}
-		e.arrive(ctx, a, r.Mode, r.Messages[from:to], part)
+		e.arrive(known, a, r.Mode, r.Messages[from:to], part)
 	}
 }
 
 // owned is find for a message from another node: this one does not activate an
-// actor that belongs elsewhere.
-func (e *Engine) owned(ctx context.Context, id string) (entry, bool) {
-	if a, ok := e.actors.Get(id); ok {
-		return a, true
-	}
+// actor that belongs elsewhere. The context knows when that was asked.
+func (e *Engine) owned(ctx context.Context, id string) (entry, context.Context) {
 	a, ok := e.find(id)
-	if ok {
-		address, err := e.system.courier.whereabouts(ctx, id)
-		ok = err == nil && address == e.system.address
+	if !ok || a.resident() {
+		return a, ctx
 	}
-	return a, ok
+	address, err := e.system.courier.whereabouts(ctx, id)
+	if err != nil || address != e.system.address {
+		return nil, ctx
+	}
+	return a, located(ctx)
 }
 
 func sameWay(a, b *envelope.Message) bool {
@@ -134,7 +138,7 @@ func (a *cell[M]) arrive(ctx context.Context, mode envelope.Mode, messages []env
 		receipts[0] = to.settle(ctx, codec, mode, first.Answer, msgs[0])
 		return
 	}
-	n, err := a.tellNow(to.lane, msgs)
+	n, err := a.tellNow(ctx, to.lane, msgs)
 	for j, i := range at {
 		if j >= n {
 			receipts[i] = receiptOf(err)
@@ -163,11 +167,11 @@ func (r Ref[M]) settle(ctx context.Context, codec *Codec[M], mode envelope.Mode,
 
 // tellNow is tellBatch that waits for no room, whatever the actor's props say:
 // one full actor must not hold up the messages to the others.
-func (a *cell[M]) tellNow(lane Lane, msgs []M) (n int, err error) {
+func (a *cell[M]) tellNow(ctx context.Context, lane Lane, msgs []M) (n int, err error) {
 	if a.kind.overflow != Block {
-		return a.tellBatch(lane, msgs)
+		return a.tellBatch(ctx, lane, msgs)
 	}
-	now, cancel := context.WithCancel(context.Background())
+	now, cancel := context.WithCancel(ctx)
 	cancel()
 	for n < len(msgs) && err == nil {
 		if err = a.tellWait(now, lane, msgs[n], nil); err == nil {

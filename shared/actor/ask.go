@@ -93,6 +93,16 @@ type question struct {
 	serial  uint32
 	abandon func(serial uint32, err error) // made once a pending
 	context any                            // *ContextOf of a turn that the asker runs
+	find    context.Context                // of the search for a virtual actor
+}
+
+// search is the context in which the actor of a message is looked for, also
+// where the message is no question.
+func (q *question) search() context.Context {
+	if q == nil || q.find == nil {
+		return context.Background()
+	}
+	return q.find
 }
 
 // asked is a question as its actor accepted it. The pending may have served
@@ -141,7 +151,10 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 	if to.cell == nil {
 		return none, fmt.Errorf("actor: ask %s: %w", to, ErrStopped)
 	}
-	a := to.cell.here()
+	a, err := to.cell.here(ctx)
+	if err != nil {
+		return none, wrapAsk(to, a.refuse(err, 1))
+	}
 	if a.kind.remote {
 		answer, err := askAway(ctx, Ref[M]{a, to.lane}, build)
 		return answer, wrapAsk(to, err)
@@ -151,6 +164,9 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 		return none, fmt.Errorf("actor: ask %s: %w", to, a.refuse(err, 1))
 	}
 	p := newPending[R](a)
+	if a.roams() {
+		p.find = located(ctx)
+	}
 	base := p.serial << stateBits
 	p.state.Store(base | waiting)
 	msg := build(Reply[R]{p, p.serial})
@@ -182,6 +198,9 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 // never dropped, since its asker is there to be told.
 func (a *cell[M]) ask(ctx context.Context, lane Lane, msg M, q *question) error {
 	if a.kind.overflow == Block {
+		if q.find != nil {
+			ctx = q.find
+		}
 		return a.tellWait(ctx, lane, msg, q)
 	}
 	return a.tell(nil, lane, msg, q)
@@ -211,7 +230,7 @@ func newPending[R, M any](a *cell[M]) *pending[R] {
 // free lets the pending serve another question.
 func free[R, M any](k *kind[M], p *pending[R]) {
 	var none R
-	p.answer, p.err = none, nil
+	p.answer, p.err, p.find = none, nil, nil
 	k.questions.Put(p)
 }
 

@@ -164,7 +164,7 @@ func (a *cell[M]) deliver(ctx context.Context, mode envelope.Mode, m envelope.Me
 func askAway[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (answer R, err error) {
 	a := to.cell
 	a.mu.Lock()
-	_, err = a.passLocked()
+	_, err = a.passLocked(ctx)
 	a.mu.Unlock()
 	if err != nil {
 		return answer, a.refuse(err, 1)

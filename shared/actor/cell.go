@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -92,7 +93,7 @@ func (a *cell[M]) queued() *link { return &a.link }
 func (a *cell[M]) tell(w *worker, lane Lane, msg M, q *question) error {
 	a.mu.Lock()
 	if a.gate != 0 {
-		if to, err := a.passLocked(); to != a {
+		if to, err := a.passLocked(q.search()); to != a {
 			a.mu.Unlock()
 			if to != nil {
 				return to.tell(w, lane, msg, q)
@@ -123,8 +124,8 @@ func (a *cell[M]) tell(w *worker, lane Lane, msg M, q *question) error {
 }
 
 // passLocked opens the gates for a message, or says why they stay shut, or which
-// cell takes it in place of this one.
-func (a *cell[M]) passLocked() (to *cell[M], err error) {
+// cell takes it in place of this one. ctx ends the search for that one.
+func (a *cell[M]) passLocked(ctx context.Context) (to *cell[M], err error) {
 	switch {
 	case a.gate&inGroup != 0:
 		return nil, ErrOutsideGroup
@@ -133,7 +134,7 @@ func (a *cell[M]) passLocked() (to *cell[M], err error) {
 	case a.gate&closing != 0:
 		return nil, ErrStopped
 	case a.gate&passive != 0:
-		return a.activateLocked()
+		return a.activateLocked(ctx)
 	}
 	a.stirLocked()
 	return a, nil
@@ -157,16 +158,16 @@ func (a *cell[M]) stampLocked(lane Lane) {
 }
 
 // tellBatch enqueues messages in order under one lock.
-func (a *cell[M]) tellBatch(lane Lane, msgs []M) (n int, err error) {
+func (a *cell[M]) tellBatch(ctx context.Context, lane Lane, msgs []M) (n int, err error) {
 	if len(msgs) == 0 {
 		return 0, nil
 	}
 	a.mu.Lock()
 	if a.gate != 0 {
-		if to, err := a.passLocked(); to != a {
+		if to, err := a.passLocked(ctx); to != a {
 			a.mu.Unlock()
 			if to != nil {
-				return to.tellBatch(lane, msgs)
+				return to.tellBatch(ctx, lane, msgs)
 			}
 			return 0, a.refuse(err, len(msgs))
 		}

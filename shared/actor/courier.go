@@ -178,10 +178,10 @@ func (c *courier) peerLocked(address string) *peer {
 }
 
 // waiting is how many messages to an actor wait in an outbox.
-func (c *courier) waiting(at *place) int {
+func (c *courier) waiting(told PID) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r := c.routes[at.told]; r != nil {
+	if r := c.routes[told]; r != nil {
 		return r.parcels
 	}
 	return 0

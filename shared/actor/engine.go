@@ -34,6 +34,7 @@ type Engine struct {
 // entry is an actor of any message type, seen from the engine.
 type entry interface {
 	ID() string
+	resident() bool
 	shut()
 	abandonSuspended()
 	member() bool

@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -68,7 +69,10 @@ func Subscribe[E Event, M any](events *Events, to Ref[M], wrap func(E) (msg M, w
 	if to.cell == nil {
 		return nil, ErrStopped
 	}
-	a := to.cell.here()
+	a, err := to.cell.here(context.Background())
+	if err != nil {
+		return nil, err
+	}
 	gone := a.departed()
 	switch {
 	case gone():

@@ -83,7 +83,18 @@ func (c *courier) settle(p *peer, seq uint64) {
 func (c *courier) whereabouts(ctx context.Context, id string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, exchangeLimit)
 	defer cancel()
-	return c.transport.Locate(ctx, id, false)
+	defer context.AfterFunc(c.ctx, cancel)()
+	address, err := c.transport.Locate(ctx, id, false)
+	switch {
+	case c.ctx.Err() != nil:
+		return "", ErrSystemStopped
+	case err == nil && address == "":
+		err = ErrStale
+	}
+	if err != nil {
+		return "", fmt.Errorf("actor: locate %q: %w", id, err)
+	}
+	return address, nil
 }
 
 // find asks the transport where an actor is, and remembers it.

@@ -23,7 +23,8 @@ type network struct {
 	nodes     map[string]*actor.ActorSystem
 	owners    map[string]string // address by ID
 	exchanges int
-	fault     func() fault // of the next exchange; nil is none
+	fault     func() fault                               // of the next exchange; nil is none
+	search    func(ctx context.Context, id string) error // before each Locate; nil is none
 }
 
 // fault is what happens to one request. The zero fault is nothing.
@@ -90,7 +91,15 @@ func (n *network) faults(f func() fault) {
 }
 
 // Locate implements actor.Transport.
-func (l *link) Locate(_ context.Context, id string, fresh bool) (string, error) {
+func (l *link) Locate(ctx context.Context, id string, fresh bool) (string, error) {
+	l.network.mu.Lock()
+	search := l.search
+	l.network.mu.Unlock()
+	if search != nil {
+		if err := search(ctx, id); err != nil {
+			return "", err
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.network.mu.Lock()
@@ -139,6 +148,13 @@ func (l *link) Exchange(ctx context.Context, address string, request []byte) ([]
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", errLost, ctx.Err())
 	}
+}
+
+// searches makes each Locate call f before it answers.
+func (n *network) searches(f func(ctx context.Context, id string) error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.search = f
 }
 
 // weather makes faults of all kinds from a seed.

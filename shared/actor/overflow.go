@@ -103,7 +103,7 @@ func (a *cell[M]) overflowAndUnlock(w *worker, lane Lane, msg M, q *question) er
 func (a *cell[M]) tellWait(ctx context.Context, lane Lane, msg M, q *question) error {
 	a.mu.Lock()
 	if a.gate != 0 {
-		if to, err := a.passLocked(); to != a {
+		if to, err := a.passLocked(ctx); to != a {
 			a.mu.Unlock()
 			if to != nil {
 				return to.tellWait(ctx, lane, msg, q)

@@ -76,7 +76,7 @@ func (r Ref[M]) TellBatch(msgs []M) (accepted int, err error) {
 	if r.cell == nil {
 		return 0, ErrStopped
 	}
-	return r.cell.tellBatch(r.lane, msgs)
+	return r.cell.tellBatch(context.Background(), r.lane, msgs)
 }
 
 // Waiting is how many messages the actor has accepted and not handled, the one
@@ -85,9 +85,12 @@ func (r Ref[M]) Waiting() int {
 	if r.cell == nil {
 		return 0
 	}
-	a := r.cell.here()
-	if a.kind.remote {
-		return a.kind.system.courier.waiting(a.cold.place)
+	a := r.cell.known()
+	switch {
+	case a.kind.remote:
+		return a.kind.system.courier.waiting(a.cold.place.told)
+	case a.roams() && !a.resident():
+		return a.kind.system.courier.waiting(PID{ID: a.id})
 	}
 	return a.waiting()
 }
@@ -96,7 +99,8 @@ func (r Ref[M]) Waiting() int {
 // after is refused with ErrStopped, then its children end in the same way, then
 // the receiver's Stopped runs. An actor that waits for its supervisor or for a
 // restart ends at once, and what it accepted are dead letters. Stop does not
-// wait; Stopped does. Stopping twice is allowed. A member of a group is
+// wait; Stopped does. Stopping twice is allowed. A virtual actor that may be
+// another node's is looked for first; the error says that nobody knows. A member of a group is
 // stopped by its own context or with its group: for it, Stop returns
 // ErrOutsideGroup.
 func (r Ref[M]) Stop() error {
@@ -106,10 +110,14 @@ func (r Ref[M]) Stop() error {
 	if r.cell.kind.group != nil {
 		return ErrOutsideGroup
 	}
-	if r.cell.here().kind.remote {
+	a, err := r.cell.here(context.Background())
+	switch {
+	case err != nil:
+		return err
+	case a.kind.remote:
 		return ErrElsewhere
 	}
-	r.cell.stop()
+	a.stop()
 	return nil
 }
 
@@ -124,10 +132,14 @@ func (r Ref[M]) Poison() error {
 	if r.cell.kind.group != nil {
 		return ErrOutsideGroup
 	}
-	if r.cell.here().kind.remote {
+	a, err := r.cell.here(context.Background())
+	switch {
+	case err != nil:
+		return err
+	case a.kind.remote:
 		return ErrElsewhere
 	}
-	r.cell.poison()
+	a.poison()
 	return nil
 }
 
@@ -139,8 +151,9 @@ func (r Ref[M]) Stopped() <-chan struct{} {
 		close(closed)
 		return closed
 	}
-	if r.cell.here().kind.remote {
+	a, _ := r.cell.here(context.Background()) // what can't be found is not away
+	if a.kind.remote {
 		return nil
 	}
-	return r.cell.stopped()
+	return a.stopped()
 }

@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -78,9 +79,19 @@ func (a *cell[M]) sameKind(found entry) (*cell[M], error) {
 // activateLocked brings a passive actor into memory for a message, or finds the
 // cell that is there. To come back to a passive cell, a sender needs that the
 // actor was activated and passivated while it looked: somebody makes progress.
-func (a *cell[M]) activateLocked() (*cell[M], error) {
-	if to, err := a.abroad(); to != nil || err != nil {
-		return to, err
+//
+// It lets go of the lock while it asks where the actor belongs.
+func (a *cell[M]) activateLocked(ctx context.Context) (*cell[M], error) {
+	if a.roams() {
+		a.mu.Unlock()
+		to, err := a.abroad(ctx)
+		a.mu.Lock()
+		if to != nil || err != nil {
+			return to, err
+		}
+		if a.gate&passive == 0 { // another sender was quicker
+			return a.passLocked(ctx)
+		}
 	}
 	to, err := a.enterLocked()
 	if to != a {
@@ -105,46 +116,70 @@ func (a *cell[M]) activateLocked() (*cell[M], error) {
 	return a, nil
 }
 
+// locatedKey marks the context of a message whose actor was just found to belong
+// here.
+type locatedKey struct{}
+
+func located(ctx context.Context) context.Context {
+	return context.WithValue(ctx, locatedKey{}, true)
+}
+
+// roams reports whether the actor may belong to another node.
+func (a *cell[M]) roams() bool {
+	return a.kind.virtual != nil && a.kind.codec != nil && a.kind.system.courier != nil
+}
+
+// resident implements entry: whether the cell is in memory. A shell is not.
+func (a *cell[M]) resident() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.gate&passive == 0
+}
+
 // abroad stands for a virtual actor that is not in memory here and belongs to
-// another node; nil is one of this node.
-func (a *cell[M]) abroad() (*cell[M], error) {
+// another node; nil is one of this node. It waits for the transport: no lock is
+// held.
+func (a *cell[M]) abroad(ctx context.Context) (*cell[M], error) {
 	k := a.kind
 	c, e := k.system.courier, k.system.engine
-	if c == nil || k.codec == nil {
+	if ctx.Value(locatedKey{}) != nil {
 		return nil, nil
 	}
-	if _, ok := e.actors.Get(a.id); ok {
+	if found, ok := e.actors.Get(a.id); ok && found.resident() {
 		return nil, nil
 	}
-	address, err := c.whereabouts(c.ctx, a.id)
-	if err != nil {
-		return nil, fmt.Errorf("locate: %w", err)
-	}
-	if address == c.self {
-		return nil, nil
+	address, err := c.whereabouts(ctx, a.id)
+	if err != nil || address == c.self {
+		return nil, err
 	}
 	return remoteCell(e, k.codec, PID{ID: a.id}, address), nil
 }
 
-// here is the cell that has the actor's ID, or stands for the one that has, when
-// a passive one is asked.
-func (a *cell[M]) here() *cell[M] {
-	if a.kind.virtual == nil {
+// known is the cell in memory that has the actor's ID, or else this one.
+func (a *cell[M]) known() *cell[M] {
+	if a.kind.virtual == nil || a.resident() {
 		return a
 	}
-	a.mu.Lock()
-	away := a.gate&passive != 0
-	a.mu.Unlock()
-	if away {
-		if found, ok := a.kind.system.engine.actors.Get(a.id); ok {
-			if b, err := a.sameKind(found); err == nil {
-				return b
-			}
-		} else if b, err := a.abroad(); b != nil && err == nil {
+	if found, ok := a.kind.system.engine.actors.Get(a.id); ok {
+		if b, err := a.sameKind(found); err == nil {
 			return b
 		}
 	}
 	return a
+}
+
+// here is the cell that has the actor's ID, or stands for the one that has, when
+// a passive one is asked. The error says that nobody knows.
+func (a *cell[M]) here(ctx context.Context) (*cell[M], error) {
+	b := a.known()
+	if !b.roams() || b.resident() {
+		return b, nil
+	}
+	to, err := b.abroad(ctx)
+	if to == nil {
+		to = b
+	}
+	return to, err
 }
 
 // shellLocked keeps a passive actor's place for those who watch it: no other

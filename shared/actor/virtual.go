@@ -118,8 +118,8 @@ func (v *virtual[M]) supervised() bool {
 // Ref returns a reference to the actor of a name, whether it is in memory or
 // not, and whichever node has it: with a transport, a message to an actor that is
 // not in memory here goes where Locate says, if the type has a codec. The sender
-// waits for Locate. Ref fails when the name is empty or too long, and when an actor that was
-// spawned has the ID.
+// waits for Locate, up to 5 s where it brings no context. Ref fails when the name
+// is empty or too long, and when an actor that was spawned has the ID.
 func (t Type[M]) Ref(name string) (Ref[M], error) {
 	v := t.virtual
 	if v == nil {

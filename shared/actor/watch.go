@@ -1,5 +1,7 @@
 package actor
 
+import "context"
+
 // Terminated says that a watched actor has stopped. Reason is nil after Stop,
 // a *PanicError after a panic, what Fail was called with, ErrSystemStopped when the system's Stop ran out
 // of time.
@@ -39,7 +41,11 @@ func Watch[M, T any](ctx *ContextOf[M], target Ref[T], wrap func(Terminated) M) 
 	if t.kind.group != self.kind.group {
 		return ErrOutsideGroup
 	}
-	if t.here().kind.remote {
+	t, err := t.here(context.Background())
+	switch {
+	case err != nil:
+		return err
+	case t.kind.remote:
 		return ErrElsewhere
 	}
 	if reason, ended := t.watch(w); ended {
