@@ -123,9 +123,7 @@ func (q asked) open() bool {
 type questions []asked
 
 func (l *questions) add(q *question) {
-	if *l == nil {
-		*l = make(questions, 0, 8) // an asker now and then needs no more
-	} else if len(*l) == cap(*l) {
+	if len(*l) == cap(*l) {
 		*l = slices.DeleteFunc(*l, func(q asked) bool { return !q.open() })
 	}
 	*l = append(*l, asked{q, q.serial})

@@ -6,7 +6,6 @@ import "errors"
 // guards it unless a field says otherwise.
 type cold[M any] struct {
 	watchers  []watcher
-	sweepAt   int // length of watchers at which ended ones are removed
 	done      chan struct{}
 	reason    error // why the actor stopped
 	waiters   []*waiter[M]
@@ -14,10 +13,11 @@ type cold[M any] struct {
 	signals   []func() // run by the turn, before messages
 	pill      int32    // messages that wait before the pill, plus one; 0 is none
 	aside     int32    // messages in stash; the one in hand is not counted yet
+	counted   int32    // messages in the account of site
+	sweepAt   int32    // length of watchers at which ended ones are removed
 	place     *place   // of an actor on another node; set when the cell is made
 	stay      *stay[M] // of a virtual actor that is in memory
 	site      *site    // where sites have limits
-	counted   int32    // messages in the account of site
 
 	family *family[M] // nil unless supervised, a parent, or failed
 	timers *timers[M] // nil before the first

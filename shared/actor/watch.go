@@ -87,7 +87,7 @@ func (a *cell[M]) watch(w watcher) (reason error, ended bool) {
 		return reason, true
 	}
 	cold := a.coldLocked()
-	if len(cold.watchers) >= max(minSweep, cold.sweepAt) {
+	if len(cold.watchers) >= max(minSweep, int(cold.sweepAt)) {
 		live := cold.watchers[:0]
 		for _, old := range cold.watchers {
 			if !old.gone() {
@@ -96,7 +96,7 @@ func (a *cell[M]) watch(w watcher) (reason error, ended bool) {
 		}
 		clear(cold.watchers[len(live):])
 		cold.watchers = live
-		cold.sweepAt = 2 * len(live)
+		cold.sweepAt = int32(2 * len(live))
 	}
 	cold.watchers = append(cold.watchers, w)
 	return nil, false
