@@ -108,8 +108,7 @@ func (a *cell[M]) tell(w *worker, lane Lane, msg M, q *question) error {
 			return a.tellAway(lane, msg)
 		}
 		if a.gate&limited != 0 && a.hasRoomLocked(lane) && a.reserveLocked(1) == 0 {
-			a.mu.Unlock()
-			return a.refuse(ErrLimit, 1)
+			return a.overLimitAndUnlock(1)
 		}
 	}
 	if !a.hasRoomLocked(lane) {
@@ -184,9 +183,12 @@ func (a *cell[M]) tellBatch(ctx context.Context, lane Lane, msgs []M) (n int, er
 	for i := range n {
 		a.putLocked(lane, msgs[i])
 	}
-	if n > 0 {
+	switch {
+	case n > 0:
 		a.wakeAndUnlock(nil)
-	} else {
+	case room > 0:
+		return 0, a.overLimitAndUnlock(len(msgs))
+	default:
 		a.mu.Unlock()
 	}
 	if n == len(msgs) {

@@ -107,7 +107,7 @@ func SpawnChild[C, M any](c *ContextOf[M], props *PropsTyped[C], name string) (R
 		return Ref[C]{}, fmt.Errorf("actor: spawn a child %q of %q: %w", name, a.id, err)
 	}
 	b := &bond{above: a}
-	ref, err := spawn(a.kind.system.engine, props, a.id+"/"+name, b)
+	ref, err := spawn(a.kind.system.engine, props, a.id+"/"+name, a.siteName(), b)
 	if err == nil {
 		a.children().add(b)
 	}

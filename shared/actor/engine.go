@@ -88,11 +88,11 @@ func (e *Engine) Spawn(props *Props, id string) (Ref[any], error) {
 
 // Spawn makes an actor that takes messages of type M, as Engine.Spawn does.
 func Spawn[M any](e *Engine, props *PropsTyped[M], id string) (Ref[M], error) {
-	return spawn(e, props, id, nil)
+	return spawn(e, props, id, siteOf(id), nil)
 }
 
 // spawn makes an actor, which is a child where b is not nil.
-func spawn[M any](e *Engine, props *PropsTyped[M], id string, b *bond) (Ref[M], error) {
+func spawn[M any](e *Engine, props *PropsTyped[M], id, site string, b *bond) (Ref[M], error) {
 	a, err := newActor(props, id)
 	if err == nil && props.passivation != nil {
 		err = errNeedsType
@@ -117,7 +117,7 @@ func spawn[M any](e *Engine, props *PropsTyped[M], id string, b *bond) (Ref[M], 
 	if e.system.guard != nil {
 		a.gate = guarded
 	}
-	if err := a.enterLimitsLocked(); err != nil {
+	if err := a.enterLimitsLocked(site); err != nil {
 		return Ref[M]{}, fmt.Errorf("actor: spawn %q: %w", id, err)
 	}
 	if err := e.admit(a, true); err != nil {

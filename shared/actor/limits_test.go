@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/atrium-iot/atrium/shared/actor"
+	"github.com/atrium-iot/atrium/shared/actor/snapshot"
 	"github.com/atrium-iot/atrium/shared/actor/supervise"
 )
 
@@ -135,6 +136,13 @@ func TestBadConfigurationsOfTypesAreRefused(t *testing.T) {
 	if err := s.LimitSites(actor.SiteLimits{Actors: 1}); err == nil || !strings.Contains(err.Error(), "there already") {
 		t.Errorf("LimitSites = %v", err)
 	}
+	registered, _ := newSystem(t)
+	if _, err := actor.Register(registered.Engine(), "r", on(func(*actor.ContextOf[int]) {})); err != nil {
+		t.Fatal(err)
+	}
+	if err := registered.LimitSites(actor.SiteLimits{Actors: 1}); err == nil || !strings.Contains(err.Error(), "there already") {
+		t.Errorf("LimitSites after Register = %v", err)
+	}
 	if err := s.LimitSites(actor.SiteLimits{Messages: -1}); err == nil || !strings.Contains(err.Error(), "Messages") {
 		t.Errorf("LimitSites = %v", err)
 	}
@@ -178,6 +186,111 @@ func TestAVirtualActorBelongsToItsNamesSite(t *testing.T) {
 			synctest.Wait()
 			b.wantInMemory(0)
 		}
+	})
+}
+
+// twin/hq/t1/probe is of the site hq as its parent is, not of one named twin.
+func TestAChildBelongsToItsParentsSite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newSystem(t)
+		limitSites(t, s, actor.SiteLimits{Actors: 3})
+		var failed []error
+		leaf := on(func(*actor.ContextOf[int]) {})
+		var parent *actor.PropsTyped[int]
+		parent = on(func(c *actor.ContextOf[int]) {
+			var err error
+			if c.Message() > 0 {
+				_, err = actor.SpawnChild(c, leaf, fmt.Sprint(c.Message()))
+			} else {
+				var ref actor.Ref[int]
+				if ref, err = actor.SpawnChild(c, parent, "probe"); err == nil {
+					err = ref.Tell(1)
+				}
+			}
+			failed = append(failed, err)
+		})
+		twins, err := actor.Register(s.Engine(), "twin", parent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"hq/t1", "plant/t1"} {
+			ref, err := twins.Ref(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := ref.Tell(0); err != nil { // a child and a grandchild
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		if len(failed) != 4 || errors.Join(failed...) != nil {
+			t.Fatalf("within the limit: %v", failed)
+		}
+		if _, err := actor.Spawn(s.Engine(), leaf, "hq/4"); !errors.Is(err, actor.ErrLimit) {
+			t.Errorf("the fourth of the site: %v", err)
+		}
+	})
+}
+
+// A flood of messages to new names must not fill the memory with actors that
+// have none (I5).
+func TestAFullSiteActivatesNobody(t *testing.T) {
+	for name, rules := range map[string]actor.Passivation{
+		"without a store": {Idle: idleTime},
+		"with a store":    {Idle: idleTime, Store: snapshot.NewMemory(1 << 20)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &bank{t: t}
+				b.system, b.reg = newSystem(t)
+				limitSites(t, b.system, actor.SiteLimits{Messages: 3})
+				wait := make(chan struct{})
+				slow := spawn(t, b.system, on(func(*actor.ContextOf[int]) { <-wait }), "hq")
+				b.register(rules)
+				if _, err := slow.TellBatch([]int{1, 2, 3}); err != nil {
+					t.Fatal(err)
+				}
+				for i := range 10 {
+					ref := b.ref(fmt.Sprintf("hq/%d", i))
+					_, batch := ref.TellBatch([]deposit{{}, {}})
+					for what, err := range map[string]error{"Tell": ref.Tell(deposit{}), "TellWait": ref.TellWait(t.Context(), deposit{}), "TellBatch": batch} {
+						if !errors.Is(err, actor.ErrLimit) {
+							t.Errorf("%s = %v", what, err)
+						}
+					}
+				}
+				synctest.Wait()
+				b.wantInMemory(0)
+				close(wait)
+				synctest.Wait()
+				b.tell(b.ref("hq/1"), 1)
+				b.wantInMemory(1)
+			})
+		})
+	}
+}
+
+// Messages that meet at the limit of a site may bring an actor into memory and
+// find no room for themselves: it leaves as others do.
+func TestAnActorThatWasBroughtInForNothingLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bank{t: t}
+		b.system, b.reg = newSystem(t)
+		limitSites(t, b.system, actor.SiteLimits{Messages: 2})
+		b.register(actor.Passivation{Idle: idleTime})
+		var senders sync.WaitGroup
+		for g := range 4 {
+			senders.Go(func() {
+				for i := range 2000 {
+					_ = b.ref(fmt.Sprintf("hq/%d/%d", g, i)).Tell(deposit{add: 1})
+				}
+			})
+		}
+		senders.Wait()
+		synctest.Wait()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		b.wantInMemory(0)
 	})
 }
 

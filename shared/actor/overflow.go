@@ -122,8 +122,7 @@ func (a *cell[M]) tellWait(ctx context.Context, lane Lane, msg M, q *question) e
 		return a.waitAndUnlock(ctx, lane, msg, q)
 	}
 	if a.gate&limited != 0 && a.reserveLocked(1) == 0 {
-		a.mu.Unlock()
-		return a.refuse(ErrLimit, 1)
+		return a.overLimitAndUnlock(1)
 	}
 	a.acceptAndUnlock(nil, lane, msg, q)
 	return nil

@@ -100,9 +100,9 @@ func (r Ref[M]) Waiting() int {
 // the receiver's Stopped runs. An actor that waits for its supervisor or for a
 // restart ends at once, and what it accepted are dead letters. Stop does not
 // wait; Stopped does. Stopping twice is allowed. A virtual actor that may be
-// another node's is looked for first; the error says that nobody knows. A member of a group is
-// stopped by its own context or with its group: for it, Stop returns
-// ErrOutsideGroup.
+// another node's is looked for first; the error says that nobody knows. A
+// member of a group is stopped by its own context or with its group: for it,
+// Stop returns ErrOutsideGroup.
 func (r Ref[M]) Stop() error {
 	if r.cell == nil {
 		return nil

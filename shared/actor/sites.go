@@ -9,14 +9,15 @@ import (
 )
 
 // SiteLimits bounds what each site uses. A site is the part of an actor's ID
-// before the first slash; for a virtual actor, of what follows its type. Zero is
-// no limit.
+// before the first slash; for a virtual actor, of what follows its type, so that
+// "twin/hq/t1" of the type "twin" is of the site "hq". A child is of its parent's
+// site. Zero is no limit.
 type SiteLimits struct {
 	// Actors is how many may be in memory: Spawn, and a message that would
 	// activate one more, get ErrLimit.
 	Actors int
 	// Messages is how many may be accepted and not handled by all of them
-	// together: one more gets ErrLimit. A message counts until the batch is
+	// together: one more gets ErrLimit and activates nobody. A message counts until the batch is
 	// settled in which its actor took it. What actors order for themselves
 	// counts and is not refused: timers, notices and events. Senders that wait
 	// for room count once they have it.
@@ -38,7 +39,7 @@ type site struct {
 	messages atomic.Int64
 }
 
-// LimitSites bounds every site. It comes before the first actor. Where it is
+// LimitSites bounds every site. It comes before the first Spawn and Register. Where it is
 // used, each message passes its site's account, and WithCallerRuns has no
 // effect; else sites cost nothing.
 func (s *ActorSystem) LimitSites(limits SiteLimits) error {
@@ -53,8 +54,10 @@ func (s *ActorSystem) LimitSites(limits SiteLimits) error {
 	e := s.engine
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.kinds) > 0 {
-		return errors.New("actor: limit sites: actors are there already")
+	for _, sp := range e.types {
+		if sp.seen {
+			return errors.New("actor: limit sites: actors, or a registered type, are there already")
+		}
 	}
 	e.sites = nil
 	if limits != (SiteLimits{}) {
@@ -63,23 +66,29 @@ func (s *ActorSystem) LimitSites(limits SiteLimits) error {
 	return nil
 }
 
-// siteOf is the name of an actor's site.
-func (k *kind[M]) siteOf(id string) string {
-	if k.virtual != nil {
-		id = id[len(k.virtual.name)+1:]
+// siteOf is the name of the site that a name begins with.
+func siteOf(name string) string {
+	site, _, _ := strings.Cut(name, "/")
+	return site
+}
+
+// siteName is the name of an actor's site; "" where sites have no limits.
+func (a *cell[M]) siteName() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cold == nil || a.cold.site == nil {
+		return ""
 	}
-	name, _, _ := strings.Cut(id, "/")
-	return name
+	return a.cold.site.name
 }
 
 // enterSiteLocked counts an actor in its site and lets its messages pass the
 // site's account.
-func (a *cell[M]) enterSiteLocked() error {
+func (a *cell[M]) enterSiteLocked(name string) error {
 	all := a.kind.system.engine.sites
 	if all == nil {
 		return nil
 	}
-	name := a.kind.siteOf(a.id)
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	s := all.known[name]
@@ -97,11 +106,11 @@ func (a *cell[M]) enterSiteLocked() error {
 }
 
 // enterLimitsLocked counts an actor in its type and its site, or in neither.
-func (a *cell[M]) enterLimitsLocked() error {
+func (a *cell[M]) enterLimitsLocked(site string) error {
 	if !a.kind.census.enter() {
 		return ErrLimit
 	}
-	err := a.enterSiteLocked()
+	err := a.enterSiteLocked(site)
 	if err != nil {
 		a.kind.census.leave()
 	}
@@ -147,6 +156,27 @@ func (a *cell[M]) reserveLocked(n int) int {
 	}
 	a.cold.counted += int32(n)
 	return n
+}
+
+// siteFullLocked reports whether the actor's site has no room for a message.
+func (a *cell[M]) siteFullLocked() bool {
+	s := a.cold.site
+	if s == nil {
+		return false
+	}
+	most := int64(a.kind.system.engine.sites.limits.Messages)
+	return most > 0 && s.messages.Load() >= most
+}
+
+// overLimitAndUnlock refuses n messages that the site has no room for. An actor
+// that one of them brought into memory gets a turn: it can leave only after that.
+func (a *cell[M]) overLimitAndUnlock(n int) error {
+	if a.status == idle && !a.started {
+		a.wakeAndUnlock(nil)
+	} else {
+		a.mu.Unlock()
+	}
+	return a.refuse(ErrLimit, n)
 }
 
 // accountLocked brings the site's account in line with the mailbox.

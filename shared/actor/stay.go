@@ -97,12 +97,16 @@ func (a *cell[M]) activateLocked(ctx context.Context) (*cell[M], error) {
 	if to != a {
 		return to, err
 	}
-	if err := a.enterLimitsLocked(); err != nil {
+	err = a.enterLimitsLocked(siteOf(a.kind.virtual.nameOf(a.id)))
+	a.cold.stay.counted = err == nil
+	if err == nil && a.siteFullLocked() {
+		err = ErrLimit
+	}
+	if err != nil {
 		a.retireLocked()
 		a.kind.system.engine.leave(true)
 		return nil, err
 	}
-	a.cold.stay.counted = true
 	a.status = idle // its turn makes the receiver
 	if a.kind.virtual.rules.Store == nil {
 		return a, nil

@@ -140,6 +140,9 @@ func (t Type[M]) Ref(name string) (Ref[M], error) {
 	return Ref[M]{cell: v.cell(id)}, nil
 }
 
+// nameOf is what follows the type in an actor's ID.
+func (v *virtual[M]) nameOf(id string) string { return id[len(v.name)+1:] }
+
 // registered is a type of any message type, seen from the engine.
 type registered interface {
 	passive(id string) entry
