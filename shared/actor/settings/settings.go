@@ -106,8 +106,7 @@ type Backoff struct {
 	Reset  time.Duration `yaml:"reset"`
 }
 
-// Sites bounds what each site uses: the actors whose IDs have the same part
-// before the first slash. Zero is no limit.
+// Sites is an actor.SiteLimits: what each site may use. Zero is no limit.
 type Sites struct {
 	Actors   int `yaml:"actors"`
 	Messages int `yaml:"messages"` // accepted and not yet handled
