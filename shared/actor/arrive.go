@@ -30,12 +30,18 @@ func (e *Engine) Receive(ctx context.Context, request []byte) (answer []byte) {
 		c.counts.received(envelope.Malformed, 1)
 		return envelope.AppendAnswer(nil, []envelope.Receipt{{Outcome: envelope.Malformed, Text: err.Error()}})
 	}
-	if !c.inbox.admit(r) {
-		c.counts.received(envelope.Repeated, len(r.Messages))
-		return envelope.AppendAnswer(nil, []envelope.Receipt{{Outcome: envelope.Repeated}})
-	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.Patience)*time.Millisecond)
 	defer cancel()
+	l := c.inbox.line(r.Line)
+	if r.Mode == envelope.Tell {
+		if !l.enter(ctx) {
+			return c.answerAll(r, envelope.Expired)
+		}
+		defer l.leave()
+	}
+	if !c.inbox.admit(l, r) {
+		return c.answerAll(r, envelope.Repeated)
+	}
 	receipts := make([]envelope.Receipt, len(r.Messages))
 	e.distribute(ctx, r, receipts)
 	for _, receipt := range receipts {
@@ -44,9 +50,16 @@ func (e *Engine) Receive(ctx context.Context, request []byte) (answer []byte) {
 	return envelope.AppendAnswer(nil, receipts)
 }
 
+// answerAll is the answer that stands for all messages of a request.
+func (c *courier) answerAll(r *envelope.Request, with envelope.Outcome) []byte {
+	c.counts.received(with, len(r.Messages))
+	return envelope.AppendAnswer(nil, []envelope.Receipt{{Outcome: with}})
+}
+
 // distribute gives each run of messages to one actor at once. When an actor is
 // not here for one message, it is not here for the later ones either: else
-// these would overtake the first, should it come in between.
+// these would overtake the first, should it come in between. It ends with the
+// sender's patience: what is told later may come after what was told next.
 func (e *Engine) distribute(ctx context.Context, r *envelope.Request, receipts []envelope.Receipt) {
 	var gone map[string]bool
 	for from, to := 0, 0; from < len(receipts); from = to {
@@ -54,6 +67,10 @@ func (e *Engine) distribute(ctx context.Context, r *envelope.Request, receipts [
 		for to = from + 1; to < len(receipts) && sameWay(first, &r.Messages[to]); to++ {
 		}
 		part := receipts[from:to]
+		if r.Mode == envelope.Tell && ctx.Err() != nil {
+			fill(part, envelope.Receipt{Outcome: envelope.Expired})
+			continue
+		}
 		var a entry
 		known := ctx
 		if !gone[first.ID] {
@@ -215,16 +232,30 @@ type inbox struct {
 	lines map[uint64]*line
 }
 
+// line is one sender's sequence of requests. Those of mode Tell are read one at
+// a time, so that none overtakes another.
 type line struct {
-	envelope.Window
-	used uint64
+	turn   chan struct{}
+	window envelope.Window // the lock's of inbox, as used
+	used   uint64
 }
 
-// admit reports whether the request has not come before.
-func (b *inbox) admit(r *envelope.Request) bool {
+func (l *line) enter(ctx context.Context) bool {
+	select {
+	case l.turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (l *line) leave() { <-l.turn }
+
+// line returns a sender's line.
+func (b *inbox) line(name uint64) *line {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l := b.lines[r.Line]
+	l := b.lines[name]
 	if l == nil {
 		if b.lines == nil {
 			b.lines = make(map[uint64]*line)
@@ -232,12 +263,19 @@ func (b *inbox) admit(r *envelope.Request) bool {
 		if len(b.lines) >= maxLines {
 			b.forgetLocked()
 		}
-		l = new(line)
-		b.lines[r.Line] = l
+		l = &line{turn: make(chan struct{}, 1)}
+		b.lines[name] = l
 	}
 	b.now++
 	l.used = b.now
-	return l.Admit(r)
+	return l
+}
+
+// admit reports whether the request has not come before.
+func (b *inbox) admit(l *line, r *envelope.Request) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return l.window.Admit(r)
 }
 
 func (b *inbox) forgetLocked() {

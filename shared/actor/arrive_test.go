@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/actor/envelope"
@@ -139,6 +141,67 @@ func TestWhatFollowsAStaleMessageDoesNotOvertakeIt(t *testing.T) {
 	})
 }
 
+// A request that its sender has given up is refused when it comes after the next
+// one; one that came before and is slow must not be overtaken by it either.
+func TestARequestThatIsStillBeingReadIsNotOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		s, _ := n.join(t, "b")
+		there := &adder{}
+		slow := *notes
+		slow.Parse = func(b []byte) (note, error) {
+			if string(b) == "1" {
+				time.Sleep(time.Minute)
+			}
+			return notes.Parse(b)
+		}
+		spawn(t, s, actor.PropsOf(func() actor.ReceiverOf[note] { return there }).WithCodec(&slow), "x")
+		var arrivals sync.WaitGroup
+		for seq := uint64(1); seq <= 2; seq++ {
+			r := envelope.Request{Line: 1, Seq: seq, Settled: seq - 1, Patience: 5000}
+			r.Messages = []envelope.Message{{ID: "x", Type: "note/1", Hops: 1, Body: fmt.Append(nil, seq)}}
+			arrivals.Go(func() { s.Engine().Receive(t.Context(), r.Append(nil)) })
+			synctest.Wait()
+		}
+		arrivals.Wait()
+		synctest.Wait()
+		if got := there.seen(); !slices.IsSorted(got) {
+			t.Fatalf("got %v", got)
+		}
+	})
+}
+
+// A request of many messages may wait long, as for Locate. What its sender was
+// told is unconfirmed must not be delivered much later.
+func TestARequestEndsWithItsPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		s, reg := n.join(t, "b")
+		there := &adder{}
+		host(t, n, s, "b", "x", there, 0)
+		registerAdders(t, s, &adder{}, actor.Passivation{})
+		n.searches(func(context.Context, string) error {
+			time.Sleep(time.Minute) // it does not look at its context
+			return nil
+		})
+		r := envelope.Request{Line: 1, Seq: 1, Patience: 5000}
+		for _, id := range []string{"x", "adder/y", "x"} {
+			r.Messages = append(r.Messages, envelope.Message{ID: id, Type: "note/1", Hops: 1, Body: []byte("1")})
+		}
+		receipts, err := envelope.ParseAnswer(s.Engine().Receive(t.Context(), r.Append(nil)), 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := len(there.seen()); got != 1 || receipts[2].Outcome != envelope.Expired {
+			t.Fatalf("%d delivered; the last one is %v", got, receipts[2].Outcome)
+		}
+		if x := received(t, reg, "expired"); x != 1 {
+			t.Errorf("%d counted as expired", x)
+		}
+	})
+}
+
 func TestWhatACodecRefusesIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
@@ -167,6 +230,10 @@ func TestWhatACodecRefusesIsGivenBack(t *testing.T) {
 		}
 		if r := refusals(t, reg, "codec"); r != 8 {
 			t.Errorf("%d refusals", r)
+		}
+		host(t, n, far, "b", "z", &adder{sum: unreadable}, 0)
+		if _, err := ask(t.Context(), refTo(t, s, "b", "z")); !errors.Is(err, actor.ErrCodec) || !strings.Contains(err.Error(), "panicked") {
+			t.Errorf("an answer that makes the codec panic = %v", err)
 		}
 	})
 }

@@ -183,8 +183,5 @@ func askAway[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (
 		return answer, a.refuse(err, 1)
 	}
 	a.kind.stats.handled(1)
-	if answer, err = w.parse(body); err != nil {
-		return answer, fmt.Errorf("%w: answer %q: %w", ErrCodec, w.name, err)
-	}
-	return answer, nil
+	return w.read(body)
 }

@@ -42,6 +42,20 @@ type way[R, M any] struct {
 	parse func(body []byte) (R, error)
 }
 
+// read parses an answer. The codec is the program's own, but what it is given is
+// not: its panic is an error.
+func (w *way[R, M]) read(body []byte) (answer R, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: answer %q: the codec panicked: %v", ErrCodec, w.name, v)
+		}
+	}()
+	if answer, err = w.parse(body); err != nil {
+		err = fmt.Errorf("%w: answer %q: %w", ErrCodec, w.name, err)
+	}
+	return answer, err
+}
+
 // AnswerOf makes an Answer for Ask[R, M]. The name is unique in its codec.
 // Where the actor lives, attach puts the way back to the asker into a question
 // that was parsed, and reports false when that message asks for no R; add

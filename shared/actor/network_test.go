@@ -212,12 +212,20 @@ var notes = &actor.Codec[note]{
 	Answers: []actor.Answer[note]{actor.AnswerOf("sum",
 		func(m *note, to actor.Reply[int]) bool { m.reply = to; return m.asks },
 		func(dst []byte, sum int) ([]byte, error) {
-			if sum == unspeakable {
+			switch sum {
+			case unspeakable:
 				return nil, errors.New("unspeakable")
+			case unreadable:
+				return append(dst, '!'), nil
 			}
 			return strconv.AppendInt(dst, int64(sum), 10), nil
 		},
-		func(body []byte) (int, error) { return strconv.Atoi(string(body)) },
+		func(body []byte) (int, error) {
+			if string(body) == "!" {
+				panic("a codec that panics")
+			}
+			return strconv.Atoi(string(body))
+		},
 	)},
 }
 
@@ -225,6 +233,7 @@ var notes = &actor.Codec[note]{
 const (
 	unspeakable = -1
 	bulky       = -2
+	unreadable  = -3 // its codec panics where it arrives
 )
 
 // adder sums the notes up and answers with the sum; it keeps them in order.
