@@ -86,6 +86,9 @@ func (a *cell[M]) poison() {
 	if a.gate&closing == 0 && (a.cold == nil || a.cold.pill == 0) {
 		cold := a.coldLocked()
 		cold.pill = a.box.NormalSize() - cold.aside + 1
+		if cold.stay != nil {
+			cold.stay.final = true
+		}
 		a.attention.Or(urgent)
 	}
 	a.wakeAndUnlock(nil)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/atrium-iot/atrium/shared/actor/lru"
+	"github.com/atrium-iot/atrium/shared/actor/mailbox"
 	"github.com/atrium-iot/atrium/shared/actor/snapshot"
 	"github.com/atrium-iot/atrium/shared/actor/supervise"
 	"github.com/atrium-iot/atrium/shared/actor/wheel"
@@ -21,6 +22,7 @@ type stay[M any] struct {
 	cell    *cell[M]
 	place   lru.Entry[*stay[M]] // among the residents; the type's lock
 	leaving bool                // to be passivated, in no queue; the type's lock
+	listed  bool                // in the type's spent; its lock
 
 	call  storeCall // under way
 	next  storeCall // after it
@@ -31,7 +33,9 @@ type stay[M any] struct {
 	counted bool  // in its type's limit and its site's
 	awake   bool  // has had a receiver; the turn's
 	handled int32 // messages
-	kept    bool  // the system stops: save the state, don't delete it
+	refused bool  // gave no snapshot in this turn; the turn's
+	kept    bool  // the system stops: save the state
+	final   bool  // told to end for good: delete it, whatever else happens
 	tries   int   // of the last calls, since it is told to end
 	reason  error // of the end
 	loads   supervise.Record
@@ -198,7 +202,7 @@ func (a *cell[M]) shellLocked() *cell[M] {
 	if err != nil {
 		return nil
 	}
-	if found == entry(a) && engine.closing.Load() { // Stop may have looked before
+	if found == entry(a) && a.cold == nil && engine.closing.Load() { // Stop may have looked before
 		engine.forget(a)
 		return nil
 	}
@@ -217,7 +221,7 @@ func (a *cell[M]) loadedAndUnlock(s *stay[M], state []byte, err error) {
 		s.loads, s.tries = supervise.Record{}, 0
 		a.status = idle
 		a.wakeAndUnlock(nil)
-		v.worked()
+		v.worked(failedLoad)
 		return
 	}
 	damaged := errors.Is(err, snapshot.ErrDamaged)
@@ -331,11 +335,12 @@ func (a *cell[M]) revive(s *stay[M]) (receiver ReceiverOf[M], err error) {
 // what the store has is not, unless it was told to stop for good.
 func (a *cell[M]) unable(s *stay[M], err error) {
 	a.mu.Lock()
-	stopped := a.gate&closing != 0 && !s.kept
+	a.ctx = nil
+	final := s.final
 	a.mu.Unlock()
 	a.drop(dropActivation)
 	s.reason = err
-	if stopped {
+	if final {
 		a.callNext(s, deleting)
 		return
 	}
@@ -362,6 +367,7 @@ func (a *cell[M]) retireLocked() *cold[M] {
 	a.attention.Store(0)
 	a.started = false
 	a.receiver = nil
+	a.box = mailbox.Box[M]{} // it has nothing, but may have had other lanes
 	a.kind.virtual.gone(old.stay)
 	a.kind.stats.actors.Add(-1)
 	return old

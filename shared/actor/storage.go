@@ -120,9 +120,10 @@ func (a *cell[M]) called(s *stay[M], data []byte, err error) {
 	a.mu.Lock()
 	call := s.call
 	s.call = noCall
-	if next := s.next; next != noCall {
+	if next := s.next; next != noCall { // it failed, or ends, since the save began
 		s.next = noCall
 		a.mu.Unlock()
+		a.stayedAfter(s, err, false)
 		a.callNext(s, next)
 		return
 	}
@@ -138,6 +139,8 @@ func (a *cell[M]) called(s *stay[M], data []byte, err error) {
 		if err != nil {
 			a.kind.virtual.failed(failedDelete, a.id, err)
 			s.reason = fmt.Errorf("actor: stop %s: its snapshot is still there: %w", a.pid(), err)
+		} else {
+			a.kind.virtual.worked(failedDelete)
 		}
 		a.end(s.reason)
 	}

@@ -214,6 +214,14 @@ func (a *cell[M]) stop() {
 		a.stopPassiveAndUnlock()
 		return
 	}
+	if s := a.stayingLocked(); s != nil {
+		s.final = true
+	}
+	a.closeAndUnlock()
+}
+
+// closeAndUnlock is stop for an actor that is in memory.
+func (a *cell[M]) closeAndUnlock() {
 	a.stirLocked()
 	a.gate |= closing
 	a.turnAwayLocked()

@@ -24,8 +24,9 @@ import (
 //
 // Stop and Poison end a virtual actor for good: it handles what it accepted, its
 // Stopped hook runs, its snapshot is deleted, and the next message begins a new
-// one. One that fails and is stopped keeps its last snapshot, and the next
-// message activates that. Who watches it, or waits for Stopped, is told of
+// one; that it fails on the way changes nothing of this. One that fails and is
+// stopped by its supervision keeps its last snapshot, and the next message
+// activates that. Who watches it, or waits for Stopped, is told of
 // either, and not of a passivation. Of its own watches nothing is left after a
 // passivation: Started asks again. When the system stops, what was accepted is
 // handled and the state is saved; no Stopped hook runs then, nor at any other
@@ -45,11 +46,12 @@ type virtual[M any] struct {
 	mu        sync.Mutex
 	residents lru.Queue[*stay[M]] // in memory, and not about to leave
 	leaving   int                 // about to leave
+	spent     []*stay[M]          // handled their number, and could not leave then; some have meanwhile
 	failures  supervise.Record    // of saves
 	paused    int64               // nobody begins to leave before
 	alarm     *wheel.Alarm        // of the next sweep; nil is none
 	alarmAt   int64
-	complains bool // the store's failure was logged, and no call went well since
+	complains [failures]bool // the failure was logged, and the step has not gone well since
 }
 
 // maxTypeName bounds the name of a type in bytes, so that a PID has room for

@@ -3,6 +3,7 @@ package actor_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -48,67 +49,75 @@ func TestAnActorThatIsInTheMiddleOfSomethingStays(t *testing.T) {
 			func(*actor.ContextOf[deposit]) {},
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newBank(t, actor.Passivation{})
-				calls := 0
-				b.hooks.receive = func(ctx *actor.ContextOf[deposit]) {
-					calls++
-					if calls == 1 {
-						middle.begin(ctx)
-					} else {
-						middle.end(ctx)
+		for _, rules := range []actor.Passivation{{Idle: idleTime}, {Messages: 1}} {
+			t.Run(fmt.Sprintf("%s, %+v", name, rules), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := newBank(t, rules)
+					calls := 0
+					b.hooks.receive = func(ctx *actor.ContextOf[deposit]) {
+						calls++
+						if calls == 1 {
+							middle.begin(ctx)
+						} else {
+							middle.end(ctx)
+						}
 					}
-				}
-				ref := b.ref("a")
-				b.tell(ref, 0)
-				rest()
-				rest()
-				b.wantInMemory(1)
-				b.tell(ref, 0)
-				rest()
-				b.wantInMemory(0)
+					ref := b.ref("a")
+					b.tell(ref, 0)
+					rest()
+					rest()
+					b.wantInMemory(1)
+					b.tell(ref, 0)
+					rest()
+					b.wantInMemory(0)
+				})
 			})
-		})
+		}
 	}
 }
 
 func TestAnActorThatOwesAnAnswerStays(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, reg := newSystem(t)
-		var owed actor.Reply[int]
-		typ, err := actor.Register(s.Engine(), "debtor", on(func(ctx *actor.ContextOf[actor.Reply[int]]) {
-			owed = ctx.Message()
-		}).WithPassivation(actor.Passivation{Idle: idleTime}))
+	for name, rules := range map[string]actor.Passivation{"idle": {Idle: idleTime}, "messages": {Messages: 1}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { owe(t, rules) })
+		})
+	}
+}
+
+func owe(t *testing.T, rules actor.Passivation) {
+	s, reg := newSystem(t)
+	var owed actor.Reply[int]
+	typ, err := actor.Register(s.Engine(), "debtor", on(func(ctx *actor.ContextOf[actor.Reply[int]]) {
+		owed = ctx.Message()
+	}).WithPassivation(rules))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := typ.Ref("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan int, 1)
+	go func() {
+		v, err := actor.Ask(t.Context(), ref, func(r actor.Reply[int]) actor.Reply[int] { return r })
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
-		ref, err := typ.Ref("a")
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := make(chan int, 1)
-		go func() {
-			v, err := actor.Ask(t.Context(), ref, func(r actor.Reply[int]) actor.Reply[int] { return r })
-			if err != nil {
-				t.Error(err)
-			}
-			got <- v
-		}()
-		rest()
-		rest()
-		if n := sum(t, reg, "atrium_actor_actors", "type", "debtor"); n != 1 {
-			t.Fatal("it has left memory")
-		}
-		owed.Send(7)
-		if v := <-got; v != 7 {
-			t.Errorf("got %d", v)
-		}
-		rest()
-		if n := sum(t, reg, "atrium_actor_actors", "type", "debtor"); n != 0 {
-			t.Error("it stays for ever")
-		}
-	})
+		got <- v
+	}()
+	rest()
+	rest()
+	if n := sum(t, reg, "atrium_actor_actors", "type", "debtor"); n != 1 {
+		t.Fatal("it has left memory")
+	}
+	owed.Send(7)
+	if v := <-got; v != 7 {
+		t.Errorf("got %d", v)
+	}
+	rest()
+	if n := sum(t, reg, "atrium_actor_actors", "type", "debtor"); n != 0 {
+		t.Error("it stays for ever")
+	}
 }
 
 // The system's Stop keeps the states, whatever goes on.
