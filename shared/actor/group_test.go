@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/atrium-iot/atrium/shared/actor"
 )
@@ -212,6 +213,38 @@ func TestAPanicEndsTheTurnAndCountsWhatWasLeft(t *testing.T) {
 	if err := actor.Turn(g, b, 0); !errors.Is(err, actor.ErrStopped) {
 		t.Fatalf("Turn after Stop = %v", err)
 	}
+}
+
+// I7: members have one order only while turns come one after another.
+func TestASecondTurnIsRefusedWhileOneRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, reg := newSystem(t)
+		g := newGroup(t, s, 0)
+		gate := make(chan struct{})
+		var got []int
+		ref := spawnIn(t, g, on(func(ctx *actor.ContextOf[int]) {
+			if ctx.Message() == 1 {
+				<-gate
+			}
+			got = append(got, ctx.Message())
+		}), "a")
+		first := make(chan error, 1)
+		go func() { first <- actor.Turn(g, ref, 1) }()
+		synctest.Wait()
+		if err := actor.Turn(g, ref, 2); !errors.Is(err, actor.ErrTurnRunning) {
+			t.Errorf("a turn while another runs = %v", err)
+		}
+		close(gate)
+		if err := <-first; err != nil {
+			t.Error(err)
+		}
+		if err := actor.Turn(g, ref, 3); err != nil {
+			t.Error(err)
+		}
+		if !slices.Equal(got, []int{1, 3}) || handled(t, reg) != 2 {
+			t.Errorf("handled %v", got)
+		}
+	})
 }
 
 func TestNothingCrossesTheBorderOfAGroup(t *testing.T) {
