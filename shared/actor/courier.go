@@ -25,8 +25,11 @@ const (
 	// searchers are the outboxes of actors that were not located yet, so that a
 	// slow search holds up one in so many of the others.
 	searchers = 16
+	// maxSearches is how many actors of a load are looked for at once.
+	maxSearches = 16
 	// exchangeLimit is how long a node may take to accept messages that nobody
-	// waits for: longer than it takes to notice that an owner has died.
+	// waits for, and the search for their actors: longer than it takes to notice
+	// that an owner has died.
 	exchangeLimit = 5 * time.Second
 )
 
@@ -191,6 +194,13 @@ func (c *courier) addressOf(at *place) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return at.address
+}
+
+// remember notes where an actor was found.
+func (c *courier) remember(at *place, address string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at.address = address
 }
 
 // stop refuses further messages and waits until none waits. When ctx ends

@@ -106,9 +106,7 @@ func (c *courier) find(ctx context.Context, at *place, fresh bool) (string, erro
 	if err != nil {
 		return "", fmt.Errorf("locate: %w", err)
 	}
-	c.mu.Lock()
-	at.address = address
-	c.mu.Unlock()
+	c.remember(at, address)
 	return address, nil
 }
 

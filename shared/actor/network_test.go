@@ -23,7 +23,7 @@ type network struct {
 	nodes     map[string]*actor.ActorSystem
 	owners    map[string]string // address by ID
 	exchanges int
-	fault     func() fault                               // of the next exchange; nil is none
+	fault     func(address string) fault                 // of the next exchange; nil is none
 	search    func(ctx context.Context, id string) error // before each Locate; nil is none
 }
 
@@ -85,6 +85,11 @@ func (n *network) count() int {
 
 // faults makes each exchange suffer what f says.
 func (n *network) faults(f func() fault) {
+	n.faultsAt(func(string) fault { return f() })
+}
+
+// faultsAt is faults by the address that a request goes to.
+func (n *network) faultsAt(f func(address string) fault) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.fault = f
@@ -122,7 +127,7 @@ func (l *link) Exchange(ctx context.Context, address string, request []byte) ([]
 	node := l.nodes[address]
 	var f fault
 	if l.fault != nil {
-		f = l.fault()
+		f = l.fault(address)
 	}
 	l.network.mu.Unlock()
 	if node == nil && !f.lost {

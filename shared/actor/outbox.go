@@ -3,7 +3,7 @@ package actor
 import (
 	"context"
 	"errors"
-	"slices"
+	"sync"
 
 	"github.com/atrium-iot/atrium/shared/actor/envelope"
 	"github.com/atrium-iot/atrium/shared/actor/mailbox"
@@ -145,29 +145,29 @@ func (c *courier) carry(address string, parcels []parcel) (stale []parcel) {
 
 // follow locates the actors of messages and carries these there, those of one
 // actor in their order. It returns those whose actor is not there either; the
-// second time, these are lost.
+// second time, these are lost. Nodes that hang do so at the same time.
 func (c *courier) follow(parcels []parcel, fresh bool) (stale []parcel) {
-	found := make(map[string]string) // address by ID; "" is nowhere
-	var order []string
+	found := c.locate(parcels, fresh)
 	to := make(map[string][]parcel) // by address
 	for _, p := range parcels {
-		address, known := found[p.place.told.ID]
-		if !known {
-			address = c.locate(p.place, fresh)
-			found[p.place.told.ID] = address
-		}
-		if address == "" {
+		if address := found[p.place.told.ID]; address != "" {
+			c.remember(p.place, address)
+			to[address] = append(to[address], p)
+		} else {
 			c.lose(dropUnlocated, p)
-			continue
 		}
-		if !slices.Contains(order, address) {
-			order = append(order, address)
-		}
-		to[address] = append(to[address], p)
 	}
-	for _, address := range order {
-		stale = append(stale, c.carry(address, to[address])...)
+	var nodes sync.WaitGroup
+	var mu sync.Mutex
+	for address, part := range to {
+		nodes.Go(func() {
+			left := c.carry(address, part)
+			mu.Lock()
+			defer mu.Unlock()
+			stale = append(stale, left...)
+		})
 	}
+	nodes.Wait()
 	if fresh {
 		c.lose(dropStale, stale...)
 		return nil
@@ -175,12 +175,37 @@ func (c *courier) follow(parcels []parcel, fresh bool) (stale []parcel) {
 	return stale
 }
 
-// locate asks where an actor is and remembers it; "" when that fails.
-func (c *courier) locate(at *place, fresh bool) string {
+// locate asks where the actors of messages are, and returns the addresses of
+// those that were found in time by their IDs.
+func (c *courier) locate(parcels []parcel, fresh bool) map[string]string {
 	ctx, cancel := context.WithTimeout(c.ctx, exchangeLimit)
 	defer cancel()
-	address, _ := c.find(ctx, at, fresh)
-	return address
+	found := make(map[string]string)
+	wanted := make(chan string, len(parcels))
+	for _, p := range parcels {
+		if _, asked := found[p.place.told.ID]; !asked {
+			found[p.place.told.ID] = ""
+			wanted <- p.place.told.ID
+		}
+	}
+	close(wanted)
+	var searches sync.WaitGroup
+	var mu sync.Mutex
+	for range min(len(wanted), maxSearches) {
+		searches.Go(func() {
+			for id := range wanted {
+				address, err := c.transport.Locate(ctx, id, fresh)
+				if err != nil {
+					continue // the messages are counted as unlocated
+				}
+				mu.Lock()
+				found[id] = address
+				mu.Unlock()
+			}
+		})
+	}
+	searches.Wait()
+	return found
 }
 
 // lose counts messages that were accepted and will not be delivered, and

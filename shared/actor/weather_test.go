@@ -159,6 +159,56 @@ func TestAnOutboxIsBoundedInBytes(t *testing.T) {
 	})
 }
 
+// Where the catalog or some nodes hang, an outbox is held up for a moment, not
+// once for each actor and each node.
+func TestAnOutboxIsHeldUpOnceByAllThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		s, reg := n.join(t, "a")
+		far, _ := n.join(t, "b")
+		there := &adder{}
+		host(t, n, far, "b", "x", there, 0)
+		n.searches(func(ctx context.Context, id string) error {
+			if strings.HasPrefix(id, "lost") {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		})
+		for i := range 100 {
+			if err := refTo(t, s, "b", fmt.Sprintf("lost%d", i)).Tell(note{n: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := refTo(t, s, "b", "x").Tell(note{n: 1}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(7 * time.Second)
+		synctest.Wait()
+		if d, got := deadLetters(t, reg, "unlocated"), there.seen(); d != 100 || len(got) != 1 {
+			t.Fatalf("after 7 s %d are given up and %d are delivered", d, len(got))
+		}
+
+		n.searches(nil)
+		for i := range 20 { // nodes that hang, each the new one of some actor
+			name, id := fmt.Sprintf("node%d", i), fmt.Sprintf("moved%d", i)
+			n.join(t, name)
+			n.move(id, name)
+		}
+		n.faultsAt(func(address string) fault { return fault{lost: strings.HasPrefix(address, "node")} })
+		for i := range 20 {
+			if err := refTo(t, s, "b", fmt.Sprintf("moved%d", i)).Tell(note{n: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(12 * time.Second)
+		synctest.Wait()
+		if d := deadLetters(t, reg, "unconfirmed"); d != 20 {
+			t.Fatalf("after 12 s %d are given up", d)
+		}
+	})
+}
+
 func TestStopDeliversWhatOutboxesHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
