@@ -168,9 +168,25 @@ func TestNoCrashLosesOrMixesASnapshot(t *testing.T) {
 	})
 }
 
+func TestALossOfPowerLeavesTheFoldersAboveToo(t *testing.T) {
+	disk := newLossy()
+	d, err := openDir("var/lib/atrium/state", crashLimit, disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Save(t.Context(), "hq/t1", []byte("kept")); err != nil {
+		t.Fatal(err)
+	}
+	for path := range disk.folders {
+		if !disk.lasts(path) {
+			t.Errorf("%s may be forgotten", path)
+		}
+	}
+}
+
 // TestAFolderThatCannotBeMadeFailsOpen goes through each call of an open.
 func TestAFolderThatCannotBeMadeFailsOpen(t *testing.T) {
-	for n := range 260 {
+	for n := range 265 {
 		disk := newLossy()
 		disk.calls, disk.fails = n, 1
 		d, err := openDir("state", 1, disk)

@@ -57,6 +57,9 @@ func openDir(path string, limit int64, k disk) (*Dir, error) {
 }
 
 func (d *Dir) open() error {
+	if err := d.makePath(d.path); err != nil {
+		return err
+	}
 	if err := d.sweep(); err != nil {
 		return err
 	}
@@ -73,11 +76,23 @@ func (d *Dir) open() error {
 			d.used += allotted(size)
 		}
 	}
-	if err := d.disk.SyncFolder(d.path); err != nil {
+	return d.disk.SyncFolder(d.path)
+}
+
+// makePath makes a folder for good, and those above it that are not there.
+func (d *Dir) makePath(path string) error {
+	above := filepath.Dir(path)
+	err := d.disk.MakeFolder(path)
+	if errors.Is(err, fs.ErrNotExist) && above != path {
+		if err = d.makePath(above); err == nil {
+			err = d.disk.MakeFolder(path)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	// Who may not read the folder above did not make this one.
-	if err := d.disk.SyncFolder(filepath.Dir(d.path)); !errors.Is(err, fs.ErrPermission) {
+	if err := d.disk.SyncFolder(above); !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
 	return nil

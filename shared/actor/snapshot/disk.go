@@ -12,7 +12,8 @@ import (
 // of power may undo the newest changes of the folder, as ext4, XFS and btrfs
 // keep their order.
 type disk interface {
-	// MakeFolder makes a folder and those above it, or finds it made.
+	// MakeFolder makes a folder, or finds it made. fs.ErrNotExist: the one above
+	// is not there.
 	MakeFolder(path string) error
 	// Files returns the names and sizes of a folder's files.
 	Files(folder string) (map[string]int64, error)
@@ -34,7 +35,13 @@ type disk interface {
 // but the owner reads it.
 type kernel struct{}
 
-func (kernel) MakeFolder(path string) error { return os.MkdirAll(path, 0o700) }
+func (kernel) MakeFolder(path string) error {
+	err := os.Mkdir(path, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
 
 func (kernel) Files(folder string) (map[string]int64, error) {
 	entries, err := os.ReadDir(folder)

@@ -26,6 +26,7 @@ type lossy struct {
 }
 
 type lossyFolder struct {
+	lasting    bool // the folder above was synced since this one was made
 	live, sure map[string][]byte
 	pending    []change // since it was synced
 }
@@ -38,11 +39,27 @@ type change struct {
 	from string
 }
 
-func newLossy() *lossy { return &lossy{folders: map[string]*lossyFolder{}} }
+func newLossy() *lossy {
+	return &lossy{folders: map[string]*lossyFolder{".": {lasting: true}}}
+}
+
+// lasts reports whether a loss of power leaves a folder and those above it.
+func (l *lossy) lasts(path string) bool {
+	return l.folders[path].lasting && (path == "." || l.lasts(filepath.Dir(path)))
+}
 
 // powerLoss is what is there when the power is back.
 func (l *lossy) powerLoss() {
 	l.fails = 0
+	gone := []string{}
+	for path := range l.folders {
+		if !l.lasts(path) {
+			gone = append(gone, path)
+		}
+	}
+	for _, path := range gone {
+		delete(l.folders, path)
+	}
 	for _, path := range slices.Sorted(maps.Keys(l.folders)) {
 		f := l.folders[path]
 		if len(f.pending) == 0 {
@@ -96,6 +113,9 @@ func (l *lossy) change(path string, data []byte, from string) {
 func (l *lossy) MakeFolder(path string) error {
 	if l.fault() {
 		return errIO
+	}
+	if l.folders[filepath.Dir(path)] == nil {
+		return fs.ErrNotExist
 	}
 	if l.folders[path] == nil {
 		l.folders[path] = &lossyFolder{live: map[string][]byte{}, sure: map[string][]byte{}}
@@ -165,6 +185,11 @@ func (l *lossy) SyncFolder(path string) error {
 	}
 	if f := l.folders[path]; f != nil {
 		f.sure, f.pending = maps.Clone(f.live), nil
+	}
+	for inner, f := range l.folders {
+		if filepath.Dir(inner) == path {
+			f.lasting = true
+		}
 	}
 	return nil
 }
