@@ -3,11 +3,38 @@ package actor_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 
 	"github.com/atrium-iot/atrium/shared/actor"
 )
+
+// The oldest that waits is the one behind the message in hand, wherever in the
+// mailbox it lies.
+func TestDropOldestDropsTheOldestAlsoDuringATurn(t *testing.T) {
+	for _, lane := range []actor.Lane{actor.Normal, actor.High} {
+		synctest.Test(t, func(t *testing.T) {
+			s, reg := newSystem(t)
+			const size = 6
+			ref, gate, got := gated(t, s, actor.Mailbox{Size: size, Overflow: actor.DropOldest}, 0)
+			tell(t, ref.On(lane), 1, 2, 3, 4, 5)
+			for range 3 {
+				gate <- struct{}{}
+			}
+			synctest.Wait()
+			tell(t, ref.On(lane), 6, 7, 8, 9, 10)
+			close(gate)
+			synctest.Wait()
+			if want := []int{0, 1, 2, 3, 6, 7, 8, 9, 10}; !slices.Equal(*got, want) {
+				t.Errorf("%v: handled %v, want %v", lane, *got, want)
+			}
+			if n := deadLetters(t, reg, "overflow_oldest"); n != 2 {
+				t.Errorf("%v: %d dead letters, want 2", lane, n)
+			}
+		})
+	}
+}
 
 // A sender that waits for room was not accepted: the end of the actor, of
 // either kind, gives its message back.

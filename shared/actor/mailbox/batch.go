@@ -12,7 +12,7 @@ type Batch[M any] struct {
 	slots  bool      // part lies in inline
 	fresh  bool      // and was not handed out yet
 	shared bool      // the lane's part of the round pays for it
-	spent  *chunk[M] // the chunk of part, when part is the last of it
+	spent  *chunk[M] // the chunk that part was the last of
 	since  int64
 	inline [inlineSlots]M
 }
@@ -21,11 +21,11 @@ type Batch[M any] struct {
 // batch. They lie in the mailbox's memory: the caller clears each when it is
 // handled, and reads none after the next call.
 func (t *Batch[M]) Next(pool *Pool[M]) []M {
-	t.since = 0
 	if t.fresh {
 		t.fresh = false
 		return t.part
 	}
+	t.since = 0
 	if t.spent != nil {
 		pool.put(t.spent)
 		t.spent = nil
@@ -71,24 +71,24 @@ func (t *Batch[M]) Spent() { t.part = nil }
 func (t *Batch[M]) unread(pool *Pool[M]) {
 	n := int32(len(t.part))
 	c := t.spent
-	t.spent, t.left, t.fresh = nil, 0, false
+	t.spent, t.left, t.fresh, t.since = nil, 0, false, 0
+	if c != nil && (n == 0 || t.slots) {
+		pool.put(c)
+	}
 	switch {
 	case n == 0:
-		if c != nil {
-			pool.put(c)
-		}
 		return
-	case c != nil: // part is the end of a chunk that left rest
-		c.pos -= n
-		front := queue[M]{head: c, tail: c}
-		front.join(t.rest)
-		t.rest = front
 	case t.slots:
 		var front queue[M]
 		for _, m := range t.part {
 			front.put(m, pool)
 		}
 		clear(t.inline[:])
+		front.join(t.rest)
+		t.rest = front
+	case c != nil: // part is the end of a chunk that left rest
+		c.pos -= n
+		front := queue[M]{head: c, tail: c}
 		front.join(t.rest)
 		t.rest = front
 	default: // part is the middle of rest's first chunk

@@ -121,7 +121,9 @@ func (b *Box[M]) Stamp(lane Lane, now int64) {
 
 // Take detaches up to most messages of one lane into t and reports whether
 // there were any. The batch before it must have been returned, if only to say
-// that nothing is left. The messages count in Size until Done.
+// that nothing is left. The messages count in Size until Done. A batch may hold
+// more of the lane than it hands out, where Shift does not find them; one of a
+// single message does not.
 func (b *Box[M]) Take(t *Batch[M], most int32) bool {
 	if b.more != nil && b.more.waiting > 0 {
 		return b.takeLane(t, most)
@@ -156,9 +158,13 @@ func (b *Box[M]) takeNormal(t *Batch[M], most int32) {
 		b.inline = int8(kept)
 		t.left -= n
 		t.fresh, t.slots = true, true
-		if kept > 0 {
+		if kept > 0 || t.left == 0 {
 			return // slots are older than chunks
 		}
+	}
+	if most == 1 {
+		b.normal.takeOne(t)
+		return
 	}
 	t.rest, b.normal = b.normal, queue[M]{}
 }
@@ -208,8 +214,13 @@ func (b *Box[M]) detach(t *Batch[M], lane Lane, most int32) {
 		b.takeNormal(t, most)
 		return
 	}
-	c := b.more.lanes[lane].shift() // one chunk: a round takes no more
 	t.most, t.left = most, most
+	if most == 1 {
+		b.more.waiting--
+		b.more.lanes[lane].takeOne(t)
+		return
+	}
+	c := b.more.lanes[lane].shift() // one chunk: a round takes no more
 	t.rest = queue[M]{head: c, tail: c}
 	b.more.waiting -= c.n - c.pos
 }

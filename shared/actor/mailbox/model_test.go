@@ -28,6 +28,7 @@ type model struct {
 	kept    int32        // of these: put aside
 	aside   []int        // put aside, in order
 	brought bool         // the batch is a message that Bring made one
+	loose   bool         // where the batch ends is known when it is returned
 
 	known  []weak.Pointer[letter] // by number
 	passed [Lanes]int             // messages of other lanes since a lane waited or was served
@@ -76,8 +77,11 @@ func (m *model) take(t *rapid.T) {
 	for lane := range m.waited {
 		m.waited[lane] = len(m.lanes[lane]) > 0
 	}
-	m.taken = m.lanes[lane] // what the batch leaves is known when it is returned
-	m.lanes[lane] = nil
+	if m.loose = most > 1; m.loose {
+		m.taken, m.lanes[lane] = m.lanes[lane], nil
+	} else {
+		m.taken, m.lanes[lane] = m.lanes[lane][:1:1], m.lanes[lane][1:]
+	}
 }
 
 // bring makes a batch of a message that was not put.
@@ -91,8 +95,7 @@ func (m *model) bring(*rapid.T) {
 	if len(m.lanes[Normal]) == 0 {
 		m.passed[Normal] = 0
 	}
-	m.taken = append([]int{l.n}, m.lanes[Normal]...)
-	m.lanes[Normal] = nil
+	m.taken, m.loose = []int{l.n}, false
 }
 
 // next handles some of the batch's next part, all of it where it goes on.
@@ -195,11 +198,11 @@ func (m *model) prepend(*rapid.T) {
 }
 
 // shift drops the oldest that waits. Of a lane whose batch is out, that is one
-// behind the batch, wherever that ends.
+// behind the batch, wherever that ends; a batch of one ends there.
 func (m *model) shift(t *rapid.T) {
 	lane := Lane(rapid.IntRange(0, Lanes-1).Draw(t, "lane"))
 	l, ok := m.box.Shift(lane, &m.pool)
-	if m.out && m.batch.Lane == lane {
+	if m.out && m.batch.Lane == lane && m.loose {
 		if !ok {
 			return
 		}

@@ -44,6 +44,22 @@ func (q *queue[M]) shift() *chunk[M] {
 	return c
 }
 
+// takeOne moves the oldest message into a batch of its own. The others stay: a
+// chunk that the batch had would keep them out of reach.
+func (q *queue[M]) takeOne(t *Batch[M]) {
+	var none M
+	c := q.head
+	if c.pos == 0 {
+		t.since = c.since
+	}
+	t.inline[0], c.buf[c.pos] = c.buf[c.pos], none
+	if c.pos++; c.pos == c.n {
+		t.spent = q.shift()
+	}
+	t.part, t.fresh, t.slots = t.inline[:1], true, true
+	t.left = 0
+}
+
 // join appends another chain, which is then part of q.
 func (q *queue[M]) join(young queue[M]) {
 	switch {
