@@ -62,6 +62,9 @@ func (a *cell[M]) makeRoomLocked(lane Lane) (from Lane, oldest M, ok bool) {
 			continue
 		}
 		if msg, ok := a.box.Shift(from, a.kind.chunks); ok {
+			if from == Normal && a.cold != nil && a.cold.pill > 1 {
+				a.cold.pill--
+			}
 			return from, msg, true
 		}
 	}

@@ -36,6 +36,30 @@ func TestDropOldestDropsTheOldestAlsoDuringATurn(t *testing.T) {
 	}
 }
 
+// A message that is dropped is one less before the pill: else an actor whose
+// normal lane stays empty would never reach it.
+func TestThePillIsReachedWhenWhatWasBeforeItIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, reg := newSystem(t)
+		ref, gate, got := gated(t, s, actor.Mailbox{Size: 2, Overflow: actor.DropOldest}, 0)
+		tell(t, ref, 1)
+		if err := ref.Poison(); err != nil {
+			t.Fatal(err)
+		}
+		tell(t, ref.On(actor.High), 2)
+		close(gate)
+		synctest.Wait()
+		select {
+		case <-ref.Stopped():
+		default:
+			t.Fatal("the actor has not stopped")
+		}
+		if !slices.Equal(*got, []int{0}) || deadLetters(t, reg, "overflow_oldest") != 1 || deadLetters(t, reg, "stopped") != 1 {
+			t.Errorf("handled %v", *got)
+		}
+	})
+}
+
 // A sender that waits for room was not accepted: the end of the actor, of
 // either kind, gives its message back.
 func TestSendersThatWaitAreRefusedWhenTheActorStops(t *testing.T) {
