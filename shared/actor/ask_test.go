@@ -208,3 +208,38 @@ func TestAQuestionThatEndsItsActorBringsTheFailure(t *testing.T) {
 type crasher struct{}
 
 func (crasher) Receive(*actor.ContextOf[query]) { panic("crasher") }
+
+// Who waits for whom ends with the turn: the next actor that the worker runs is
+// not taken for the one before, whose hook had asked for its context.
+func TestTheChainOfAskersIsTheActorsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newSystem(t)
+		one := actor.DispatcherConfig{Throughput: 1, MailboxSize: 9, MaxConcurrency: 1, Kind: actor.Blocking}
+		if err := s.RegisterDispatcher("one", one); err != nil {
+			t.Fatal(err)
+		}
+		before := spawn(t, s, props(funcOf[query]{
+			started: func(ctx *actor.ContextOf[query]) { ctx.Context() },
+			receive: func(ctx *actor.ContextOf[query]) { ctx.Message().reply.Send(0) },
+		}).WithDispatcher("one").WithCallerRuns(), "before")
+		synctest.Wait()
+		asked := false
+		asker := spawn(t, s, on(func(ctx *actor.ContextOf[query]) {
+			within, cancel := context.WithTimeout(ctx.Context(), patience)
+			defer cancel()
+			build := func(r actor.Reply[int]) query { return query{reply: r} }
+			if _, err := actor.Ask(within, before, build); err != nil {
+				t.Errorf("Ask of the actor before: %v", err)
+			}
+			if _, err := actor.Ask(within, ctx.Self(), build); !errors.Is(err, actor.ErrReentrant) {
+				t.Errorf("Ask of itself: %v", err)
+			}
+			asked = true
+		}).WithDispatcher("one"), "asker")
+		tell(t, asker, query{})
+		synctest.Wait()
+		if !asked {
+			t.Error("the asker was not run")
+		}
+	})
+}

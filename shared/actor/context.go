@@ -94,6 +94,7 @@ func (c *ContextOf[M]) reset() {
 	c.current = nil
 	c.index, c.kept, c.turned = 0, 0, 0
 	c.stashed, c.unstash, c.ended = false, false, false
+	c.endCalls() // of a hook
 	c.clearHandled()
 }
 
