@@ -70,3 +70,26 @@ func TestLatencyByLaneAndTheDepthOfMailboxesAreMeasured(t *testing.T) {
 		}
 	})
 }
+
+// A worker that never rests shows what it has handled, and its account, of 32
+// bits, stays small.
+func TestMessagesAreCountedWhileAWorkerIsBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, reg := newSystem(t)
+		const messages, behind = 10_000, 2_000
+		gate := make(chan struct{})
+		ref := spawn(t, s, on(func(ctx *actor.ContextOf[int]) {
+			if n := ctx.Message(); n > 0 {
+				tell(t, ctx.Self(), n-1)
+				return
+			}
+			<-gate
+		}), "a")
+		tell(t, ref, messages)
+		synctest.Wait()
+		if n := handled(t, reg); n < messages-behind || n > messages {
+			t.Errorf("%d messages counted, and %d were handled", n, messages)
+		}
+		close(gate)
+	})
+}

@@ -18,6 +18,9 @@ const (
 	// takes over its slot: ten times longer than a turn that only computes, and
 	// what Go's own scheduler allows a goroutine before it interrupts it.
 	patience = 10 * time.Millisecond
+	// countAtOnce is how many messages a worker counts alone: enough that the
+	// counter that all write costs nothing beside them.
+	countAtOnce = 1024
 	// maxSlots is the bits of a word, and more cores than one node's actors use.
 	maxSlots = 64
 )
@@ -78,7 +81,9 @@ func (w *worker) tally(s *stats, n int32) {
 		w.flush()
 		w.stats = s
 	}
-	w.counted += n
+	if w.counted += n; w.counted >= countAtOnce {
+		w.flush()
+	}
 }
 
 func (w *worker) flush() {
