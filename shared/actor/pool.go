@@ -206,10 +206,11 @@ func (p *pool) halt() {
 // choose returns the dispatcher that is served next, entered, or nil; and when
 // others wait too, the time from which the service is charged.
 func (p *pool) choose() (d *dispatcher, since int64) {
-	known := *p.known.Load()
 	for {
 		var open uint64
-		for left := p.ready.Load(); left != 0; left &= left - 1 {
+		left := p.ready.Load()
+		known := *p.known.Load() // after ready: it knows all whose bits were set
+		for ; left != 0; left &= left - 1 {
 			d := known[bits.TrailingZeros64(left)]
 			if d.running.Load() < d.most {
 				open |= 1 << d.number

@@ -131,3 +131,22 @@ func TestWhatIsStolenRunsOnce(t *testing.T) {
 		}
 	}
 }
+
+// A dispatcher may be registered, and have work, while a worker looks for some.
+func TestAWorkerThatChoosesKnowsADispatcherThatCameMeanwhile(t *testing.T) {
+	p, _, _ := byHand(t)
+	late := &dispatcher{most: 1}
+	p.now = func() int64 { // called once two dispatchers are seen to wait
+		for _, d := range *p.known.Load() {
+			d.running.Store(d.most) // others were faster
+		}
+		if err := p.add(late, 1); err != nil {
+			t.Fatal(err)
+		}
+		p.mark(late)
+		return 1
+	}
+	if got, _ := p.choose(); got != late {
+		t.Error("the dispatcher that came is not chosen")
+	}
+}
