@@ -113,3 +113,74 @@ func TestRestartsAndEscalationsAreEvents(t *testing.T) {
 		}
 	})
 }
+
+// What was handled before the failure of another is counted, also when the
+// actor ends in the same turn.
+func TestWhatWasHandledIsCountedWhenARestartBecomesTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, reg := newSystem(t)
+		gate := make(chan struct{})
+		var child, bad actor.Ref[int]
+		spawn(t, s, props(funcOf[int]{
+			receive: func(*actor.ContextOf[int]) {},
+			started: func(ctx *actor.ContextOf[int]) {
+				var err, also error
+				child, err = actor.SpawnChild(ctx, props(funcOf[int]{
+					receive: func(*actor.ContextOf[int]) { <-gate },
+					stopped: func(ctx *actor.ContextOf[int], _ error) { ctx.Stop() },
+				}), "child")
+				bad, also = actor.SpawnChild(ctx, on(func(*actor.ContextOf[int]) { panic("bad") }), "bad")
+				if err := errors.Join(err, also); err != nil {
+					t.Error(err)
+				}
+			},
+		}).WithSupervisor(supervise.Strategy{Scope: supervise.AllForOne, OnFailure: supervise.Restart}), "parent")
+		synctest.Wait()
+		tell(t, child, 1)
+		synctest.Wait()
+		tell(t, bad, 1)
+		synctest.Wait()
+		close(gate)
+		<-child.Stopped()
+		synctest.Wait()
+		if n := handled(t, reg); n != 2 {
+			t.Errorf("%d messages counted, want one of each child", n)
+		}
+	})
+}
+
+// The context of a turn is used again: an actor that has ended in it must not
+// look at what another handles.
+func TestAnActorThatHasEndedHasNoMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newSystem(t)
+		one := actor.DispatcherConfig{Throughput: 9, MailboxSize: 9, MaxConcurrency: 1, Kind: actor.Blocking}
+		if err := s.RegisterDispatcher("one", one); err != nil {
+			t.Fatal(err)
+		}
+		parent := spawn(t, s, props(funcOf[int]{
+			receive: func(*actor.ContextOf[int]) {},
+			started: func(ctx *actor.ContextOf[int]) {
+				if _, err := actor.SpawnChild(ctx, on(func(*actor.ContextOf[string]) {}), "child"); err != nil {
+					t.Error(err)
+				}
+			},
+		}).WithDispatcher("one"), "parent")
+		if err := parent.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		<-parent.Stopped()
+		synctest.Wait()
+		gate := make(chan struct{})
+		next := spawn(t, s, on(func(*actor.ContextOf[int]) { <-gate }).WithDispatcher("one"), "next")
+		if n, err := next.TellBatch([]int{1, 2, 3, 4, 5}); err != nil {
+			t.Fatal(n, err)
+		}
+		gate <- struct{}{}
+		synctest.Wait()
+		if n := parent.Waiting(); n != 0 {
+			t.Errorf("%d messages wait for an actor that has ended", n)
+		}
+		close(gate)
+	})
+}

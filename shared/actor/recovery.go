@@ -133,6 +133,7 @@ func (a *cell[M]) fall(c *ContextOf[M], reason error) step {
 
 // leave ends an actor, or begins its end where children have to end first.
 func (a *cell[M]) leave(c *ContextOf[M], reason error) step {
+	c.tally()
 	f := a.family()
 	if f.childless() {
 		a.finish(c, reason)

@@ -183,7 +183,8 @@ func (a *cell[M]) panickedOutside(where string, value any) {
 	a.kind.system.log.Error("actor: a panic in "+where, "pid", e.PID.String(), "panic", value, "stack", string(e.Stack))
 }
 
-// drop empties the mailbox and the stash: what they held are dead letters.
+// drop empties the mailbox and the stash: what they held are dead letters. No
+// batch is out.
 func (a *cell[M]) drop(why drop) {
 	type letter struct {
 		lane Lane
@@ -193,6 +194,7 @@ func (a *cell[M]) drop(why drop) {
 	a.mu.Lock()
 	a.gate |= closing
 	a.turnAwayLocked()
+	a.ctx = nil // another actor may use it next
 	a.box.Drain(a.kind.chunks, func(lane Lane, msg M) { left = append(left, letter{lane, msg}) })
 	if a.cold != nil {
 		for _, msg := range a.cold.stash {
