@@ -74,8 +74,11 @@ func fewest[M any](all []routee[M], first, step, looks int) int {
 // k/n, with the deviation of a fair draw: below 5*sqrt(k/n) but for one case in
 // a million.
 //
-// The choice depends on names alone, not on the process or the order of Add.
-// It looks at every routee, about 2 ns each: for some hundred of them.
+// The choice depends on the PIDs that routees have when they are added, not on
+// the process or the order of Add. Routers of several nodes agree where their
+// Refs have the same PIDs: from RefAt with an address, not from a Type, whose
+// Refs name their own node. It looks at every routee, about 2 ns each: for some
+// hundred of them.
 func ConsistentHash[M any](key func(M) string, routees ...actor.Ref[M]) *Router[M] {
 	return newRouter(byKey[M]{key}, false, routees)
 }

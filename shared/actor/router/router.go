@@ -82,8 +82,9 @@ func (r *Router[M]) Tell(msg M) error {
 // TellWait sends to the routee that the policy picks, and parks there while it
 // is full, whatever its props say: where some are slower than others
 // LeastLoaded parks least. When ctx ends, the message goes to one that has room,
-// as with Tell, or else the error wraps the context's. A Broadcast parks at one
-// routee after the other. ErrNoRoutees.
+// as with Tell, or else the error wraps the context's; one that a routee of
+// another node may have (actor.ErrUnconfirmed) goes to nobody else. A Broadcast
+// parks at one routee after the other. ErrNoRoutees.
 func (r *Router[M]) TellWait(ctx context.Context, msg M) error {
 	send := func(to actor.Ref[M]) error { return to.TellWait(ctx, msg) }
 	if r.policy == nil {
@@ -113,6 +114,8 @@ func (r *Router[M]) toOne(msg M, send func(actor.Ref[M]) error) error {
 				return nil
 			case errors.Is(err, actor.ErrStopped):
 				r.Remove(to)
+			case errors.Is(err, actor.ErrUnconfirmed):
+				return err // a second one might get it too
 			case refused == nil:
 				refused = err
 			}

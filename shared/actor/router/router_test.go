@@ -34,9 +34,9 @@ const patience = 30 * time.Second
 // gated runs routees that wait at a gate.
 const gated = "gated"
 
-func newSystem(t tb) *actor.ActorSystem {
+func newSystem(t tb, options ...actor.Option) *actor.ActorSystem {
 	t.Helper()
-	s := actor.NewActorSystem(actor.Config{Address: "node", Port: 1, ClusterName: "test"}, nil)
+	s := actor.NewActorSystem(actor.Config{Address: "node", Port: 1, ClusterName: "test"}, nil, options...)
 	if err := s.RegisterDispatcher(gated, actor.DispatcherConfig{Throughput: 10, MailboxSize: 1000, MaxConcurrency: 64, Kind: actor.Blocking}); err != nil {
 		t.Fatal(err)
 	}
@@ -334,6 +334,38 @@ func TestTellWaitGoesOnWhenItsRouteeEnds(t *testing.T) {
 			t.Errorf("got %v", got)
 		}
 	})
+}
+
+// lossy is a network on which requests arrive and nothing comes back.
+type lossy struct{}
+
+func (lossy) Locate(context.Context, string, bool) (string, error) { return "far:1", nil }
+
+func (lossy) Exchange(context.Context, string, []byte) ([]byte, error) {
+	return nil, errors.New("nothing came back")
+}
+
+// A routee on another node may have the message though nobody says so.
+func TestWhatMayHaveArrivedIsNotSentToAnother(t *testing.T) {
+	s := newSystem(t, actor.WithTransport(lossy{}))
+	codec := &actor.Codec[message]{
+		Name:   "message/1",
+		Append: func(dst []byte, _ message) ([]byte, error) { return dst, nil },
+		Parse:  func([]byte) (message, error) { return message{}, nil },
+	}
+	far, err := actor.RefAt(s.Engine(), actor.PID{Address: "far:1", ID: "routee/far"}, codec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCrew(t, s, 9)
+	r := router.RoundRobin(far, c.refs[0])
+	if err := r.TellWait(t.Context(), message{}); !errors.Is(err, actor.ErrUnconfirmed) {
+		t.Errorf("got %v", err)
+	}
+	c.stop(t)
+	if got := c.got(); got[0] != 0 {
+		t.Errorf("another one got it too")
+	}
 }
 
 func TestAQuestionGoesOnFromAFullRoutee(t *testing.T) {
