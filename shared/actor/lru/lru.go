@@ -28,9 +28,6 @@ func (e *Entry[T]) Touch(now int64) { e.used.Store(now) }
 // Used is when the thing was last used.
 func (e *Entry[T]) Used() int64 { return e.used.Load() }
 
-// Queued reports whether the entry is in a queue.
-func (e *Entry[T]) Queued() bool { return e.at > 0 }
-
 // Queue is a set of entries. The zero Queue is empty.
 type Queue[T any] struct{ heap []*Entry[T] }
 
@@ -60,6 +57,18 @@ func (q *Queue[T]) Remove(e *Entry[T]) {
 		q.down(last)
 	}
 	e.at = 0
+	q.shrink()
+}
+
+// spare is how many entries a Queue has room for without giving any back.
+const spare = 64
+
+// shrink gives back half of the room when three quarters of it are free, so
+// that what came and went leaves nothing behind.
+func (q *Queue[T]) shrink() {
+	if room := cap(q.heap); room > spare && len(q.heap) <= room/4 {
+		q.heap = append(make([]*Entry[T], 0, room/2), q.heap...)
+	}
 }
 
 // Oldest returns the entry that was not used for longest, and nil when there is

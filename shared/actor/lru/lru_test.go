@@ -1,6 +1,7 @@
 package lru_test
 
 import (
+	"runtime"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -56,10 +57,41 @@ func TestOldestIsTheLeastRecentlyUsed(t *testing.T) {
 				switch e := q.Oldest(); {
 				case e == nil && oldest >= 0:
 					t.Fatalf("no oldest, want %d", oldest)
-				case e != nil && (e.Owner != oldest || e.Used() != used[oldest] || !e.Queued()):
+				case e != nil && (e.Owner != oldest || e.Used() != used[oldest]):
 					t.Fatalf("%d of %d is the oldest, want %d of %d", e.Owner, e.Used(), oldest, used[oldest])
 				}
 			},
 		})
 	})
+}
+
+// Thousands that come and go leave no room behind.
+func TestAQueueGivesBackTheRoomOfThoseThatLeft(t *testing.T) {
+	const things = 1 << 17
+	entries := make([]lru.Entry[int], things)
+	var q lru.Queue[int]
+	before := heap()
+	for i := range entries {
+		q.Add(&entries[i], int64(i))
+	}
+	full := heap() - before
+	for q.Len() > 10 {
+		q.Remove(q.Oldest())
+	}
+	if left := heap() - before; left > full/100 {
+		t.Errorf("%d bytes are left of %d", left, full)
+	}
+	for i := things - 10; i < things; i++ {
+		if e := q.Oldest(); e != &entries[i] {
+			t.Fatalf("not %d is the oldest", i)
+		}
+		q.Remove(&entries[i])
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -90,7 +90,11 @@ type Passivation struct {
 // fails that has no parent; nobody is above it, so to escalate is to stop. Of a
 // child its parent decides, as the parent's props say.
 type Supervision struct {
-	OnFailure   supervise.Directive `yaml:"on_failure,required"`
+	OnFailure supervise.Directive `yaml:"on_failure,required"`
+	// MaxRestarts is how many restarts may lie within Within; one more is
+	// Exceeded. The waits of the backoff count: ten of them from 100ms to 30s
+	// take 81 s, so with a Within of a minute an actor that never stops failing
+	// would be restarted for ever.
 	MaxRestarts int                 `yaml:"max_restarts"`
 	Within      time.Duration       `yaml:"within"`
 	Exceeded    supervise.Directive `yaml:"exceeded"`

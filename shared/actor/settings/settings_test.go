@@ -45,7 +45,7 @@ func TestAFileIsReadWhole(t *testing.T) {
 					Mailbox:     &Mailbox{Size: 500, Overflow: actor.DropOldest},
 					Passivation: Passivation{Idle: 10 * time.Minute, Limit: 10_000},
 					Supervision: &Supervision{
-						OnFailure: supervise.Restart, MaxRestarts: 10, Within: time.Minute,
+						OnFailure: supervise.Restart, MaxRestarts: 10, Within: 5 * time.Minute,
 						Backoff: Backoff{Min: 100 * time.Millisecond, Max: 30 * time.Second, Factor: 2, Jitter: 0.2},
 					},
 					Limit: 100_000,
