@@ -137,10 +137,15 @@ func (a *cell[M]) stirLocked() {
 func (a *cell[M]) savedAndUnlock(s *stay[M], err error) {
 	s.state = nil
 	if err == nil && a.gate&passivating != 0 {
+		engine := a.kind.system.engine
 		a.retireLocked()
-		a.mu.Unlock()
+		if engine.closing.Load() { // Stop has looked already
+			a.shutShellAndUnlock()
+		} else {
+			a.mu.Unlock()
+		}
 		a.hasLeft()
-		a.kind.system.engine.leave(true)
+		engine.leave(true)
 		return
 	}
 	a.gate &^= passivating

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,12 +73,11 @@ func TestAnActorWhoseStateIsLostFailsAndTheNextMessageTriesAnew(t *testing.T) {
 
 // once makes a function that does something the first time.
 func once(f func() error) func() error {
-	first := true
+	var done atomic.Bool
 	return func() error {
-		if !first {
+		if done.Swap(true) {
 			return nil
 		}
-		first = false
 		return f()
 	}
 }

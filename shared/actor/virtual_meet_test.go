@@ -1,11 +1,16 @@
 package actor_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/actor/snapshot"
@@ -13,19 +18,24 @@ import (
 	"github.com/atrium-iot/atrium/shared/actor/supervise"
 )
 
-// newFragile is newBank with accounts that panic at a negative amount and begin
-// anew a second later.
-func newFragile(t tb, rules actor.Passivation) *bank {
-	t.Helper()
+// newFragileBank is a bank to be opened, with accounts that panic at a negative
+// amount and begin anew a second later.
+func newFragileBank(t tb) *bank {
 	b := &bank{t: t, memory: snapshot.NewMemory(1 << 20)}
 	b.store = snapshottest.NewFaulty(b.memory)
-	b.system, b.reg = newSystem(t)
 	b.guardian = supervise.Strategy{OnFailure: supervise.Restart, Backoff: supervise.Backoff{Min: time.Second, Max: time.Second}}
 	b.hooks.receive = func(ctx *actor.ContextOf[deposit]) {
 		if ctx.Message().add < 0 {
 			panic(errDisk)
 		}
 	}
+	return b
+}
+
+func newFragile(t tb, rules actor.Passivation) *bank {
+	t.Helper()
+	b := newFragileBank(t)
+	b.system, b.reg = newSystem(t)
 	rules.Store = b.store
 	b.register(rules)
 	return b
@@ -276,6 +286,28 @@ func TestAnActorThatIsLoadedAgainIsNotAskedToLeave(t *testing.T) {
 	})
 }
 
+// Whoever waits for the end of an actor learns of the system's, also where the
+// actor leaves memory while the system stops.
+func TestTheEndOfTheSystemMeetsASave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fault, met, release := hold(snapshottest.Save, nil)
+		b := newBank(t, actor.Passivation{}, fault)
+		ref := b.ref("a")
+		ended := ref.Stopped()
+		b.tell(ref, 1)
+		time.Sleep(idleTime)
+		<-met
+		go func() { time.Sleep(time.Second); release() }()
+		b.stop()
+		b.wantSaved("a", "1")
+		select {
+		case <-ended:
+		default:
+			t.Error("who waits for its end is told nothing")
+		}
+	})
+}
+
 // A save that fails once the actor has other things to do is a failure like
 // any other.
 func TestAFailedSaveOfAnActorThatStopsIsCounted(t *testing.T) {
@@ -295,4 +327,118 @@ func TestAFailedSaveOfAnActorThatStopsIsCounted(t *testing.T) {
 			t.Errorf("%d failed saves counted, want 1", n)
 		}
 	})
+}
+
+// meetStep is one thing that happens to an account.
+type meetStep struct {
+	kind, account, n int
+	wait             time.Duration
+	op               snapshottest.Op
+}
+
+const meetKinds = 8
+
+// Messages, failures, stops, snapshots that fail and a store that is slow or
+// broken, in any order: once all is quiet, or the system has stopped, nobody is
+// left in memory, and every accepted message was handled or is a counted dead
+// letter (I5).
+func TestWhateverMeetsAnActorItLeavesInTheEnd(t *testing.T) {
+	steps := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) meetStep {
+		return meetStep{
+			kind:    rapid.IntRange(0, meetKinds-1).Draw(t, "kind"),
+			account: rapid.IntRange(0, 2).Draw(t, "account"),
+			n:       rapid.IntRange(1, 3).Draw(t, "n"),
+			wait:    rapid.SampledFrom([]time.Duration{0, 1, time.Second, idleTime - 1, idleTime, 2 * idleTime}).Draw(t, "wait"),
+			op:      rapid.SampledFrom([]snapshottest.Op{snapshottest.Save, snapshottest.Load}).Draw(t, "op"),
+		}
+	}), 1, 30)
+	rapid.Check(t, func(rt *rapid.T) {
+		rules := actor.Passivation{
+			Idle:     idleTime,
+			Messages: rapid.IntRange(0, 2).Draw(rt, "messages"),
+			Limit:    rapid.IntRange(0, 2).Draw(rt, "limit"),
+		}
+		answer := rapid.SampledFrom([]supervise.Directive{supervise.Stop, supervise.Restart, supervise.Resume}).Draw(rt, "failures")
+		script, quiet := steps.Draw(rt, "steps"), rapid.Bool().Draw(rt, "quiet")
+		var err error
+		synctest.Test(t, func(t *testing.T) { err = playMeetings(t, rules, answer, script, quiet) })
+		if err != nil {
+			rt.Fatal(err)
+		}
+	})
+}
+
+func playMeetings(t *testing.T, rules actor.Passivation, answer supervise.Directive, script []meetStep, quiet bool) error {
+	v := &vault{bank: newFragileBank(t), rules: rules}
+	v.guardian.OnFailure = answer
+	v.rules.Store = moody{v}
+	v.open()
+	var ends []<-chan struct{}
+	for _, step := range script {
+		ref := &v.refs[step.account][step.n%modelRefs]
+		var err error
+		switch step.kind {
+		case 0, 1:
+			err = ref.Tell(deposit{add: step.n})
+		case 2:
+			err = ref.Tell(deposit{add: -1})
+		case 3:
+			time.Sleep(step.wait)
+			synctest.Wait()
+			continue
+		case 4:
+			v.store.Add(snapshottest.Fault{Op: step.op, Times: step.n, Err: errDisk})
+			continue
+		case 5:
+			v.store.Add(snapshottest.Fault{Op: step.op, Delay: step.wait})
+			continue
+		case 6:
+			v.hooks.snapshot.set(once(func() error {
+				switch step.n {
+				case 1:
+					panic(errDisk)
+				case 2:
+					runtime.Goexit()
+				}
+				return errDisk
+			}))
+			continue
+		case 7:
+			end := [...]func() error{ref.Stop, ref.Poison, func() error { *ref = v.ref(strconv.Itoa(step.account)); return nil }}
+			ends = append(ends, ref.Stopped())
+			if err := end[step.n-1](); err != nil {
+				return err
+			}
+			continue
+		}
+		if err == nil {
+			v.accepted++
+		} else if !errors.Is(err, actor.ErrStopped) {
+			return err
+		}
+	}
+	v.calm.Store(true)
+	if quiet {
+		time.Sleep(10 * idleTime)
+		synctest.Wait()
+		if n := sum(t, v.reg, "atrium_actor_actors"); n != 0 {
+			return fmt.Errorf("%d actors stay in memory", n)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
+	defer cancel()
+	if err := v.system.Stop(ctx); err != nil {
+		return err
+	}
+	if n := sum(t, v.reg, "atrium_actor_actors"); n != 0 {
+		return fmt.Errorf("%d actors are left", n)
+	}
+	for _, end := range ends {
+		<-end
+	}
+	dead := sum(t, v.reg, "atrium_actor_dead_letters_total")
+	if n := handled(t, v.reg); n+dead != v.accepted {
+		return fmt.Errorf("%d accepted, %d handled, %d dead letters", v.accepted, n, dead)
+	}
+	return nil
 }
