@@ -125,6 +125,9 @@ type questions []asked
 func (l *questions) add(q *question) {
 	if len(*l) == cap(*l) {
 		*l = slices.DeleteFunc(*l, func(q asked) bool { return !q.open() })
+		if len(*l) > cap(*l)/2 { // it would be full again too soon
+			*l = slices.Grow(*l, cap(*l))
+		}
 	}
 	*l = append(*l, asked{q, q.serial})
 }
