@@ -52,8 +52,8 @@ func Send[M any](from Sender, to Ref[M], msg M) error {
 	if g != nil {
 		return a.tellInTurn(msg)
 	}
-	if self, ok := from.(*ContextOf[M]); ok && a.kind.overflow == Block && self.cell == a {
-		return a.tellSelf(self.worker, to.lane, msg)
+	if self, ok := from.(*ContextOf[M]); ok && a.kind.overflow == Block && self.cell == a.known() {
+		return self.cell.tellSelf(self.worker, to.lane, msg)
 	}
 	return a.tell(from.runner(), to.lane, msg, nil)
 }

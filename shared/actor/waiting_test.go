@@ -260,6 +260,32 @@ func TestAnActorDoesNotWaitForItself(t *testing.T) {
 	})
 }
 
+// Nor does a virtual one, by whichever of its references it sends.
+func TestAVirtualActorDoesNotWaitForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := newSystem(t)
+		var other actor.Ref[int]
+		var err error
+		full := on(func(ctx *actor.ContextOf[int]) { err = actor.Send(ctx, other, 1) }).
+			WithMailbox(actor.Mailbox{Size: 1, Overflow: actor.Block})
+		typ, bad := actor.Register(s.Engine(), "v", full)
+		if bad != nil {
+			t.Fatal(bad)
+		}
+		ref, bad := typ.Ref("a")
+		var also error
+		other, also = typ.Ref("a")
+		if err := errors.Join(bad, also); err != nil {
+			t.Fatal(err)
+		}
+		tell(t, ref, 0)
+		synctest.Wait()
+		if !errors.Is(err, actor.ErrMailboxFull) {
+			t.Errorf("Send to itself = %v", err)
+		}
+	})
+}
+
 // A message that was put aside keeps room in the mailbox, and only there:
 // whatever lane brought it, control has all of its room again.
 func TestWhatIsPutAsideCountsInTheMailboxOnce(t *testing.T) {
