@@ -374,7 +374,7 @@ func TestAQuestionGoesOnFromAFullRoutee(t *testing.T) {
 	if err := shut.refs[0].Tell(message{}); err != nil {
 		t.Fatal(err)
 	}
-	free, err := actor.Spawn(s.Engine(), props(&routee{gate: open()}, 1), "free")
+	free, err := actor.Spawn(s.Engine(), props(&routee{gate: open()}, 9), "free") // an answer comes before its room is free
 	if err != nil {
 		t.Fatal(err)
 	}
