@@ -340,9 +340,6 @@ func (a *cell[M]) end(reason error) {
 // release tells everybody who waits for something of an actor that it ended.
 func (c *cold[M]) release(pid PID, reason error) {
 	c.family.release()
-	for _, w := range c.waiters {
-		w.done <- ErrStopped
-	}
 	if c.done != nil {
 		close(c.done)
 	}
