@@ -28,7 +28,9 @@ const remoteName = "remote"
 //     may have arrived: the network lost it, or the receipt.
 //   - TellWait returns when the message is in the actor's mailbox. Errors that
 //     wrap ErrUnconfirmed leave that open, all others rule it out.
-//   - Ask is TellWait that brings an answer; neither takes more than a minute.
+//   - Ask brings an answer. Beside ErrUnconfirmed, the end of its time, ErrStopped
+//     and ErrCodec leave open whether the question was handled. Neither takes more
+//     than a minute.
 //   - Waiting is the messages in the outbox. Stop, Poison and Watch return
 //     ErrElsewhere, and Stopped a nil channel: an actor's life is its node's
 //     matter.
