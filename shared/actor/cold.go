@@ -22,8 +22,8 @@ type cold[M any] struct {
 	family *family[M] // nil unless supervised, a parent, or failed
 	timers *timers[M] // nil before the first
 
-	stash      []M             // the turn's
-	behaviours []ReceiverOf[M] // the turn's: what Unbecome returns to
+	stash   []M         // the turn's
+	earlier *earlier[M] // behaviour, the turn's: what Unbecome returns to
 }
 
 func (a *cell[M]) coldLocked() *cold[M] {
@@ -159,7 +159,7 @@ func (c *ContextOf[M]) Become(receive func(*ContextOf[M])) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	cold := a.coldLocked()
-	cold.behaviours = append(cold.behaviours, a.receiver)
+	cold.earlier = &earlier[M]{a.receiver, cold.earlier}
 	a.receiver = behaviour[M](receive)
 }
 
@@ -169,12 +169,17 @@ func (c *ContextOf[M]) Unbecome() {
 	a := c.cell
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.cold == nil || len(a.cold.behaviours) == 0 {
+	if a.cold == nil || a.cold.earlier == nil {
 		return
 	}
-	last := len(a.cold.behaviours) - 1
-	a.receiver = a.cold.behaviours[last]
-	a.cold.behaviours = a.cold.behaviours[:last]
+	a.receiver = a.cold.earlier.receiver
+	a.cold.earlier = a.cold.earlier.earlier
+}
+
+// earlier is a behaviour beneath the present one.
+type earlier[M any] struct {
+	receiver ReceiverOf[M]
+	earlier  *earlier[M]
 }
 
 // behaviour is a function as a receiver.
@@ -187,8 +192,11 @@ func (b behaviour[M]) Receive(c *ContextOf[M]) { b(c) }
 func (a *cell[M]) rootReceiver() ReceiverOf[M] {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.cold != nil && len(a.cold.behaviours) > 0 {
-		return a.cold.behaviours[0]
+	root := a.receiver
+	if a.cold != nil {
+		for e := a.cold.earlier; e != nil; e = e.earlier {
+			root = e.receiver
+		}
 	}
-	return a.receiver
+	return root
 }

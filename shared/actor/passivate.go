@@ -66,7 +66,7 @@ func (a *cell[M]) leavableLocked(s *stay[M]) bool {
 	c := a.cold
 	return a.stayingLocked() == s && a.started && a.gate&(closing|passivating) == 0 && s.call == noCall &&
 		a.box.Empty() && c.pill == 0 && len(c.signals) == 0 && len(c.waiters) == 0 &&
-		len(c.stash) == 0 && len(c.behaviours) == 0 && !a.owesLocked() &&
+		len(c.stash) == 0 && c.earlier == nil && !a.owesLocked() &&
 		!c.timers.set() && !c.family.disturbed() && c.family.childless()
 }
 

@@ -253,7 +253,7 @@ func (a *cell[M]) replace(c *ContextOf[M], f *family[M]) {
 	}
 	a.cold.timers.stop()
 	a.mu.Lock()
-	a.receiver, a.cold.behaviours = nil, nil
+	a.receiver, a.cold.earlier = nil, nil
 	a.mu.Unlock()
 }
 
