@@ -263,8 +263,16 @@ func (p *pending[R]) inlineDone() bool {
 	}
 }
 
-// wait parks the asker until its outcome is decided.
+// wait parks the asker until its outcome is decided. A worker that was woken
+// for the question is the next to run here, so that to let it go first often
+// spares the way into the channels and out of them.
 func (p *pending[R]) wait(ctx context.Context) (v R, err error) {
+	runtime.Gosched()
+	select {
+	case <-p.signal:
+		return p.answer, p.err
+	default:
+	}
 	done := ctx.Done()
 	if done == nil {
 		<-p.signal

@@ -2,6 +2,7 @@ package actor
 
 import (
 	"math/bits"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -240,7 +241,10 @@ func (w *worker) run() {
 	defer p.ended.Done()
 	for !p.halted.Load() {
 		if d, since := p.choose(); d == nil {
-			w.park()
+			runtime.Gosched() // whom this worker has answered may be back with more
+			if !p.work(p.ready.Load()) {
+				w.park()
+			}
 		} else if !w.serve(d, since) {
 			return
 		}
