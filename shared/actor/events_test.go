@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -217,11 +218,14 @@ func TestASubscriptionEnds(t *testing.T) {
 			<-ref.Stopped()
 			synctest.Wait()
 		}
+		var mu sync.Mutex // at the end all end at once
 		calls := map[string]int{}
 		subscribe := func(id string, wrap func() bool) (actor.Ref[int], *actor.Subscription) {
 			ref := spawn(t, s, on(nothing), id)
 			sub, err := actor.Subscribe(s.Events(), ref, func(e actor.Terminated) (int, bool) {
+				mu.Lock()
 				calls[id]++
+				mu.Unlock()
 				return 1, wrap()
 			})
 			if err != nil {
@@ -241,6 +245,8 @@ func TestASubscriptionEnds(t *testing.T) {
 		<-stopped.Stopped()
 		synctest.Wait()
 		end("3")
+		mu.Lock()
+		defer mu.Unlock()
 		want := map[string]int{"cancelled": 1, "broken": 1, "stopped": 2, "picky": 4}
 		for id, n := range want {
 			if calls[id] != n {

@@ -183,10 +183,10 @@ func TestAnOutboxIsHeldUpOnceByAllThatHangs(t *testing.T) {
 		if err := refTo(t, s, "b", "x").Tell(note{n: 1}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(7 * time.Second)
+		time.Sleep(12 * time.Second) // the first look-ups may begin before all have been told
 		synctest.Wait()
 		if d, got := deadLetters(t, reg, "unlocated"), there.seen(); d != 100 || len(got) != 1 {
-			t.Fatalf("after 7 s %d are given up and %d are delivered", d, len(got))
+			t.Fatalf("after 12 s %d are given up and %d are delivered", d, len(got))
 		}
 
 		n.searches(nil)
@@ -201,10 +201,10 @@ func TestAnOutboxIsHeldUpOnceByAllThatHangs(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(12 * time.Second)
+		time.Sleep(24 * time.Second)
 		synctest.Wait()
 		if d := deadLetters(t, reg, "unconfirmed"); d != 20 {
-			t.Fatalf("after 12 s %d are given up", d)
+			t.Fatalf("after 24 s %d are given up", d)
 		}
 	})
 }
