@@ -165,18 +165,27 @@ func (p *pool) wake() bool {
 			continue
 		}
 		w := p.slots[bits.TrailingZeros64(parked)].holder.Load()
-		switch {
-		case w.awake:
+		if w.awake {
 			w.wake <- struct{}{}
-		case !p.halted.Load():
+		} else {
 			w.awake = true
-			p.ended.Add(1)
-			go w.run()
+			p.start(w.run)
 		}
 		if rest == 0 {
 			p.watch()
 		}
 		return true
+	}
+}
+
+// start begins a goroutine for which wait will wait. After halt it does not: it
+// may be waiting already.
+func (p *pool) start(run func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.halted.Load() {
+		p.ended.Add(1)
+		go run()
 	}
 }
 
@@ -189,7 +198,10 @@ func (p *pool) settle(slot int) {
 
 // halt lets every worker end after its turn and abandons what waits.
 func (p *pool) halt() {
-	if p.halted.Swap(true) {
+	p.mu.Lock()
+	before := p.halted.Swap(true)
+	p.mu.Unlock()
+	if before {
 		return
 	}
 	close(p.quit)

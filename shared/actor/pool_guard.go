@@ -6,8 +6,7 @@ import "time"
 // turns that do not end; it goes away when a worker is parked again.
 func (p *pool) watch() {
 	if p.guards.CompareAndSwap(false, true) {
-		p.ended.Add(1)
-		go p.guard()
+		p.start(p.guard)
 	}
 }
 
@@ -16,7 +15,7 @@ func (p *pool) guard() {
 	seen := make([]sight, len(p.slots))
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	for !p.halted.Load() { // else it began too late for Stop to wait for it
+	for !p.halted.Load() {
 		select {
 		case <-p.quit:
 			return
