@@ -147,10 +147,10 @@ func (l *questions) add(q *question) {
 func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, error) {
 	var none R
 	if err := ctx.Err(); err != nil {
-		return none, fmt.Errorf("actor: ask %s: %w", to, err)
+		return none, wrapAsk(to, err)
 	}
 	if to.cell == nil {
-		return none, fmt.Errorf("actor: ask %s: %w", to, ErrStopped)
+		return none, wrapAsk(to, ErrStopped)
 	}
 	a, err := to.cell.here(ctx)
 	if err != nil {
@@ -162,7 +162,7 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 	}
 	calls, err := callsFor(ctx, a)
 	if err != nil {
-		return none, fmt.Errorf("actor: ask %s: %w", to, a.refuse(err, 1))
+		return none, wrapAsk(to, a.refuse(err, 1))
 	}
 	p := newPending[R](a)
 	if a.roams() {
@@ -187,7 +187,7 @@ func Ask[R, M any](ctx context.Context, to Ref[M], build func(Reply[R]) M) (R, e
 	} else if err := a.ask(ctx, to.lane, msg, &p.question); err != nil {
 		p.close()
 		free(a.kind, p)
-		return none, fmt.Errorf("actor: ask %s: %w", to, err)
+		return none, wrapAsk(to, err)
 	}
 	stepUntil(ctx, a.kind.system.stepper, p.signal)
 	v, err := p.wait(ctx)
