@@ -8,9 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/quic-go/quic-go"
-
 	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/shared/carrier"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -19,7 +18,7 @@ import (
 type conn struct {
 	gate    *Gate
 	gateway id.Gateway
-	quic    *quic.Conn
+	over    carrier.Conn
 	ended   chan struct{} // closed when no goroutine of the connection is left
 
 	wake  chan struct{} // to the writer: look at done and the outbox
@@ -33,10 +32,10 @@ type conn struct {
 	fault  error      // the journal did not take a record
 }
 
-func newConn(g *Gate, gw id.Gateway, qc *quic.Conn) *conn {
+func newConn(g *Gate, gw id.Gateway, over carrier.Conn) *conn {
 	claim := func(run id.Run) bool { return g.claims.take(run, gw) }
 	return &conn{
-		gate: g, gateway: gw, quic: qc,
+		gate: g, gateway: gw, over: over,
 		ended:   make(chan struct{}),
 		wake:    make(chan struct{}, 1),
 		session: newSession(gw, claim, &g.scratches),
@@ -49,7 +48,7 @@ func (c *conn) end(err error) {
 	if !errors.As(err, &reason) {
 		return
 	}
-	c.quic.CloseWithError(quic.ApplicationErrorCode(reason.code), reason.text)
+	c.over.Close(reason.code, reason.text)
 }
 
 // run serves the connection until it ends and says why it did.
@@ -58,7 +57,7 @@ func (c *conn) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// Whatever ends the connection, on our side or theirs, ends ctx.
-	stop := context.AfterFunc(c.quic.Context(), func() { cancel(context.Cause(c.quic.Context())) })
+	stop := context.AfterFunc(c.over.Context(), func() { cancel(context.Cause(c.over.Context())) })
 	defer stop()
 	fail := func(err error) {
 		if err != nil {
@@ -77,16 +76,17 @@ func (c *conn) run(ctx context.Context) error {
 	c.mu.Lock()
 	c.gate.metrics.commands.lost.Add(float64(c.session.end()))
 	c.mu.Unlock()
-	return ended(context.Cause(c.quic.Context()), context.Cause(ctx))
+	<-c.over.Context().Done() // it is closed: soon
+	return ended(context.Cause(c.over.Context()), context.Cause(ctx))
 }
 
-// ended prefers our own reason to QUIC's record of it.
-func ended(quicErr, cause error) error {
-	var app *quic.ApplicationError
-	if errors.As(quicErr, &app) && !app.Remote {
-		return &closing{wire.CloseCode(app.ErrorCode), app.ErrorMessage}
+// ended prefers our own reason to the carrier's record of it.
+func ended(carried, cause error) error {
+	var closed *carrier.CloseError
+	if errors.As(carried, &closed) && !closed.Remote {
+		return &closing{closed.Code, closed.Text}
 	}
-	return errors.Join(quicErr, cause)
+	return errors.Join(carried, cause)
 }
 
 // serveControl reads the control stream, and starts the writer and the lanes.
@@ -95,7 +95,7 @@ func (c *conn) serveControl(ctx context.Context, all *sync.WaitGroup, fail func(
 		fail(closef(wire.CloseProtocol, "no hello or bind within %s", greetTimeout))
 	})
 	defer greet.Stop()
-	stream, err := c.quic.AcceptStream(ctx)
+	stream, err := c.over.AcceptControl(ctx)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (c *conn) admit(ctx context.Context) error {
 // serveLanes accepts one lane, leaves the others to a goroutine that waits for
 // them, and reads.
 func (c *conn) serveLanes(ctx context.Context, left int, all *sync.WaitGroup, fail func(error)) error {
-	stream, err := c.quic.AcceptUniStream(ctx)
+	stream, err := c.over.AcceptLane(ctx)
 	if err != nil {
 		return err
 	}
@@ -286,9 +286,8 @@ func (c *conn) notify() {
 func streamError(stream string, err error) error {
 	var limit *wire.LimitError
 	var bad *wire.Error
-	var reset *quic.StreamError
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &limit), errors.As(err, &bad), errors.As(err, &reset):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &limit), errors.As(err, &bad), errors.Is(err, carrier.ErrReset):
 		return closef(wire.CloseProtocol, "%s stream: %v", stream, err)
 	}
 	return fmt.Errorf("gate: read %s stream: %w", stream, err)

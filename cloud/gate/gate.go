@@ -4,7 +4,7 @@
 // means for a twin, does not look for duplicates, and keeps nothing when a
 // connection ends: a gateway sends again what was not acked.
 //
-// The way of a frame: QUIC stream -> wire.Reader -> session (pure: may it be
+// The way of a frame: a carrier's stream -> wire.Reader -> session (pure: may it be
 // journaled?) -> Appender -> done -> session (is everything before it durable
 // too?) -> outbox -> ack on the control stream. Results of commands go the same
 // way; a command comes from Gate.Command and leaves through the outbox.
@@ -29,6 +29,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/shared/carrier"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -120,7 +121,7 @@ func (g *Gate) Serve(ctx context.Context, transport *quic.Transport) error {
 		case err != nil:
 			return fmt.Errorf("gate: accept: %w", err)
 		}
-		conns.Go(func() { g.serve(ctx, qc) })
+		conns.Go(func() { g.serve(ctx, carrier.OverQUIC(qc)) })
 	}
 }
 
@@ -178,39 +179,39 @@ func quicConfig() *quic.Config {
 }
 
 // serve is a connection's life.
-func (g *Gate) serve(ctx context.Context, qc *quic.Conn) {
-	gw, err := g.identify(qc)
+func (g *Gate) serve(ctx context.Context, over carrier.Conn) {
+	gw, err := g.identify(over)
 	if err != nil {
-		g.log.Warn("connection refused", "remote", qc.RemoteAddr().String(), "reason", err)
-		g.refuse(qc, wire.CloseIdentity, err.Error())
+		g.log.Warn("connection refused", "remote", over.RemoteAddr().String(), "reason", err)
+		g.refuse(over, wire.CloseIdentity, err.Error())
 		return
 	}
 	if !g.enter() {
 		if g.turned.allow(time.Now()) {
 			g.log.Warn("connection refused: too many", "gateway", gw.String(), "limit", g.cfg.MaxConnections)
 		}
-		g.refuse(qc, wire.CloseBusy, fmt.Sprintf("this node serves %d connections, its limit: try another or later", g.cfg.MaxConnections))
+		g.refuse(over, wire.CloseBusy, fmt.Sprintf("this node serves %d connections, its limit: try another or later", g.cfg.MaxConnections))
 		return
 	}
 	defer g.leave()
-	c := newConn(g, gw, qc)
+	c := newConn(g, gw, over)
 	err = c.run(ctx)
 	g.forget(c)
 	close(c.ended)
 	g.logEnd(c, err)
 }
 
-func (g *Gate) identify(qc *quic.Conn) (id.Gateway, error) {
-	certs := qc.ConnectionState().TLS.PeerCertificates
-	if len(certs) == 0 {
+func (g *Gate) identify(over carrier.Conn) (id.Gateway, error) {
+	cert := over.PeerCertificate()
+	if cert == nil {
 		return id.Gateway{}, errors.New("no certificate")
 	}
-	return g.cfg.Identify(certs[0])
+	return g.cfg.Identify(cert)
 }
 
-func (g *Gate) refuse(qc *quic.Conn, code wire.CloseCode, text string) {
+func (g *Gate) refuse(over carrier.Conn, code wire.CloseCode, text string) {
 	g.metrics.closes[code].Inc()
-	qc.CloseWithError(quic.ApplicationErrorCode(code), text)
+	over.Close(code, text)
 }
 
 func (g *Gate) enter() bool {
@@ -245,7 +246,7 @@ func (g *Gate) supersede(c *conn) {
 	if older == nil {
 		return
 	}
-	older.end(closef(wire.CloseSuperseded, "the gateway has connected again, from %s", c.quic.RemoteAddr()))
+	older.end(closef(wire.CloseSuperseded, "the gateway has connected again, from %s", c.over.RemoteAddr()))
 	<-older.ended // soon: it is closed, and whatever it waits for ends with it
 }
 
@@ -259,19 +260,18 @@ func (g *Gate) forget(c *conn) {
 
 // logEnd counts and logs why a connection ended.
 func (g *Gate) logEnd(c *conn, err error) {
-	log := g.log.With("gateway", c.gateway.String(), "remote", c.quic.RemoteAddr().String())
+	log := g.log.With("gateway", c.gateway.String(), "remote", c.over.RemoteAddr().String())
 	var ours *closing
-	var theirs *quic.ApplicationError
+	var theirs *carrier.CloseError
 	switch {
 	case errors.As(err, &ours):
 		g.metrics.closes[ours.code].Inc()
 		log.Info("connection closed", "code", ours.code.String(), "reason", ours.text)
 	case errors.As(err, &theirs):
-		code := wire.CloseCode(theirs.ErrorCode)
-		if counter, ok := g.metrics.closes[code]; ok {
+		if counter, ok := g.metrics.closes[theirs.Code]; ok {
 			counter.Inc()
 		}
-		log.Info("gateway closed the connection", "code", code.String(), "reason", theirs.ErrorMessage)
+		log.Info("gateway closed the connection", "code", theirs.Code.String(), "reason", theirs.Text)
 	default:
 		g.metrics.lost.Inc()
 		log.Info("connection lost", "reason", err)

@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/quic-go/quic-go"
-
+	"github.com/atrium-iot/atrium/shared/carrier"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // write sends what the session has to say until ctx ends. Durable frames are
 // gathered for ackDelay; anything else goes at once.
-func (c *conn) write(ctx context.Context, stream *quic.Stream) error {
+func (c *conn) write(ctx context.Context, stream carrier.Stream) error {
 	for {
 		select {
 		case <-c.wake:

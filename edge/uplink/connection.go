@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/quic-go/quic-go"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/atrium-iot/atrium/edge/buffer"
+	"github.com/atrium-iot/atrium/shared/carrier"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -19,8 +19,8 @@ import (
 // connection is one connection from hello to its end.
 type connection struct {
 	u       *Uplink
-	conn    *quic.Conn
-	control *quic.Stream
+	conn    carrier.Conn
+	control carrier.Stream
 	reader  *wire.Reader
 	saying  sync.Mutex // one message at a time onto control, after the greeting
 	flight  *flight
@@ -31,10 +31,9 @@ type connection struct {
 // greet opens the control stream, says who is here, and waits for welcome.
 func (c *connection) greet(ctx context.Context, hello wire.Hello) (wire.Welcome, error) {
 	var err error
-	if c.control, err = c.conn.OpenStreamSync(ctx); err != nil {
+	if c.control, err = c.conn.OpenControl(ctx); err != nil {
 		return wire.Welcome{}, fmt.Errorf("control stream: %w", err)
 	}
-	c.control.SetPriority(urgencyControl, false)
 	hello.Min, hello.Max, hello.Agent = wire.Version, wire.Version, c.u.cfg.Agent
 	bind, version, _ := c.u.bind()
 	c.bound = version
@@ -112,8 +111,7 @@ func (c *connection) close(err error) {
 	if err != nil {
 		text = err.Error()
 	}
-	// The error says that the connection is closed already.
-	_ = c.conn.CloseWithError(quic.ApplicationErrorCode(code), text)
+	c.conn.Close(code, text)
 }
 
 // readControl takes what the gate says until the stream ends.
@@ -226,14 +224,11 @@ func (c *connection) writeBinds(ctx context.Context) error {
 func (c *connection) watch(ctx context.Context) error {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
-	var path path
 	for {
-		stats := c.conn.ConnectionStats()
-		c.u.metrics.rtt.Set(stats.SmoothedRTT.Seconds())
-		now := time.Now()
-		quiet := path.quiet(now, stats.PacketsSent, stats.PacketsReceived)
+		path := c.conn.Path()
+		c.u.metrics.rtt.Set(path.RTT.Seconds())
 		if sent, ok := c.flight.oldest(); ok {
-			if err := lifeless(now.Sub(sent), quiet, stats.SmoothedRTT); err != nil {
+			if err := lifeless(time.Since(sent), path.Quiet, path.RTT); err != nil {
 				return err
 			}
 		}
@@ -243,28 +238,6 @@ func (c *connection) watch(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// path notices packets that get no answer. Silence alone says nothing: between
-// the packet that carried a frame and the gate's ack none need travel.
-type path struct {
-	received, sent uint64    // packets, when one was last heard
-	asked          time.Time // when an answer was due since then; zero if none is
-}
-
-// quiet returns for how long an answer has been due, given the packets counted
-// so far.
-func (p *path) quiet(now time.Time, sent, received uint64) time.Duration {
-	switch {
-	case received != p.received:
-		*p = path{received: received, sent: sent}
-	case p.asked.IsZero() && sent >= p.sent+askingPackets:
-		p.asked = now
-	}
-	if p.asked.IsZero() {
-		return 0
-	}
-	return now.Sub(p.asked)
 }
 
 // lifeless says whether a connection is to be given up whose oldest frame

@@ -11,6 +11,7 @@ import (
 	"github.com/quic-go/quic-go"
 	"pgregory.net/rapid"
 
+	"github.com/atrium-iot/atrium/shared/carrier"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -190,12 +191,12 @@ func TestOnlyRefusalsThatPeopleEndAreRetriedSlowly(t *testing.T) {
 		wire.CloseProtocol: slow, wire.CloseVersion: slow, wire.CloseIdentity: slow, wire.CloseForeignSite: slow, wire.CloseSuperseded: slow,
 		99: backoff,
 	} {
-		v := judge(&quic.ApplicationError{Remote: true, ErrorCode: quic.ApplicationErrorCode(code)})
+		v := judge(&carrier.CloseError{Remote: true, Code: code})
 		if v.pace != want || (want == slow) != (v.hint != "") {
 			t.Errorf("%s: pace %d, hint %q", code, v.pace, v.hint)
 		}
 	}
-	if v := judge(&quic.ApplicationError{Remote: true, ErrorCode: 99}); v.reason != "unknown" {
+	if v := judge(&carrier.CloseError{Remote: true, Code: 99}); v.reason != "unknown" {
 		t.Errorf("an unknown code is labelled %q: labels must be a fixed set", v.reason)
 	}
 	for _, err := range []error{&quic.IdleTimeoutError{}, &quic.HandshakeTimeoutError{}, &quic.StatelessResetError{}, errDead, errStalled, errNoWelcome, io.EOF} {
@@ -219,29 +220,6 @@ func TestAPathIsDeadOnlyWhenItsQuestionsGetNoAnswer(t *testing.T) {
 	} {
 		if err := lifeless(c.unacked, c.quiet, rtt); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
-		}
-	}
-}
-
-func TestAQuestionCountsFromWhenItWasAsked(t *testing.T) {
-	var p path
-	start := time.Now()
-	for _, c := range []struct {
-		name           string
-		at             time.Duration
-		sent, received uint64
-		want           time.Duration
-	}{
-		{"the handshake", 0, 10, 10, 0},
-		{"idle, all answered", time.Hour, 10, 10, 0},
-		{"the last answer was acknowledged", 2 * time.Hour, 11, 10, 0},
-		{"a frame after that", 3 * time.Hour, 12, 10, 0},
-		{"a probe", 3*time.Hour + time.Second, 13, 10, time.Second},
-		{"an answer", 3*time.Hour + 2*time.Second, 13, 11, 0},
-		{"idle again", 4 * time.Hour, 13, 11, 0},
-	} {
-		if got := p.quiet(start.Add(c.at), c.sent, c.received); got != c.want {
-			t.Errorf("%s: quiet for %v, want %v", c.name, got, c.want)
 		}
 	}
 }

@@ -8,19 +8,11 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/quic-go/quic-go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/atrium-iot/atrium/shared/carrier"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
-)
-
-// Urgencies of RFC 9218, lower first: QUIC sends acknowledged control before
-// live before backlog when it has the choice.
-const (
-	urgencyControl = 0
-	urgencyLive    = 1
-	urgencyBacklog = 5
 )
 
 // lane writes runs to one stream.
@@ -32,22 +24,17 @@ type lane struct {
 	sent    *atomic.Uint64 // bytes of messages, of all lanes
 
 	mu     sync.Mutex // one message at a time
-	stream *quic.SendStream
+	stream io.Writer
 	buf    []byte
 }
 
 // openLane opens the lane's stream and says which lane it is.
-func openLane(ctx context.Context, conn *quic.Conn, l *lane) error {
-	stream, err := conn.OpenUniStreamSync(ctx)
+func openLane(ctx context.Context, conn carrier.Conn, l *lane) error {
+	stream, err := conn.OpenLane(ctx, l.kind)
 	if err != nil {
 		return fmt.Errorf("%s lane: %w", l.kind, err)
 	}
 	l.stream = stream
-	urgency := int8(urgencyLive)
-	if l.kind == wire.LaneBacklog {
-		urgency = urgencyBacklog
-	}
-	stream.SetPriority(urgency, false)
 	start := wire.LaneStart{Lane: l.kind}
 	if _, err := stream.Write(wire.AppendItem(nil, start.Append(nil))); err != nil {
 		return fmt.Errorf("%s lane: %w", l.kind, err)

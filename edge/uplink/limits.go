@@ -35,15 +35,11 @@ const (
 	keepAlive   = 20 * time.Second
 	idleTimeout = 60 * time.Second
 
-	// A path is dead if a frame is unacked, askingPackets were sent and no packet
-	// at all came for silenceRTTs round trips and silenceMin since: QUIC's own
-	// probes are by then seconds apart, and after an outage it would be late by
-	// as much again.
+	// A path is dead if a frame is unacked and an answer has been due for
+	// silenceRTTs round trips and silenceMin: QUIC's own probes are by then
+	// seconds apart, and after an outage it would be late by as much again.
 	silenceRTTs = 3
 	silenceMin  = time.Second
-	// askingPackets without an answer are a question: one may be no more than
-	// QUIC's answer to the last packet heard, and a question is repeated.
-	askingPackets = 2
 	// stallLimit is how long a frame may stay without an ack on a live path
 	// before another gate is tried: a journal without majority recovers faster.
 	stallLimit = time.Minute

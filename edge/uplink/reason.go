@@ -8,6 +8,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
+	"github.com/atrium-iot/atrium/shared/carrier"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
@@ -51,9 +52,9 @@ const (
 
 // judge names the end of a connection.
 func judge(err error) verdict {
-	var app *quic.ApplicationError
-	if errors.As(err, &app) && app.Remote {
-		return judgeClose(wire.CloseCode(app.ErrorCode))
+	var closed *carrier.CloseError
+	if errors.As(err, &closed) && closed.Remote {
+		return judgeClose(closed.Code)
 	}
 	var unverified *tls.CertificateVerificationError
 	if errors.As(err, &unverified) {

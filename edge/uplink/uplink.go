@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/quic-go/quic-go"
 
+	"github.com/atrium-iot/atrium/shared/carrier"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -190,7 +191,7 @@ func (u *Uplink) connect(ctx context.Context, addr string, round int) error {
 	if err != nil {
 		return fmt.Errorf("dial %s: %w", addr, err)
 	}
-	c := &connection{u: u, conn: conn, results: results{sent: map[id.Command]struct{}{}}}
+	c := &connection{u: u, conn: carrier.OverQUIC(conn), results: results{sent: map[id.Command]struct{}{}}}
 	err = u.serve(ctx, c, addr)
 	c.close(err) // no effect if it is closed already
 	u.connectedTo("")
@@ -212,7 +213,7 @@ func (u *Uplink) serve(ctx context.Context, c *connection, addr string) error {
 		return err
 	}
 	if u.cfg.OnTime != nil {
-		half := c.conn.ConnectionStats().SmoothedRTT / 2
+		half := c.conn.Path().RTT / 2
 		u.cfg.OnTime(time.UnixMilli(int64(w.Now)).Add(half), half+time.Millisecond)
 	}
 	u.source.Welcomed()

@@ -112,7 +112,7 @@ var only = []struct {
 }{
 	{"github.com/dgraph-io/badger", []string{"edge/buffer", "cloud/history"}},
 	{"github.com/nats-io/", []string{"cloud/journal", "cloud/cluster", "cloud/catalog"}},
-	{"github.com/quic-go/quic-go", []string{"edge/uplink", "cloud/gate", "simulator/link"}},
+	{"github.com/quic-go/quic-go", []string{"shared/carrier", "edge/uplink", "cloud/gate", "simulator/link"}},
 	{"periph.io/x/host", []string{"hal/host"}},
 	{"periph.io/x/conn", []string{"hal", "simulator", "edge"}},
 	{"github.com/danielgtaylor/huma", []string{"cloud/api"}},
