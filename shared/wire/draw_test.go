@@ -195,3 +195,23 @@ func drawSettled(t *rapid.T) appender {
 	}
 	return &m
 }
+
+func drawAddress(t *rapid.T) string {
+	return rapid.StringMatching(`([a-z][a-z0-9.-]{0,20}|\[2001:db8::[1-9a-f]\]|10\.0\.0\.[1-9]):[1-9][0-9]{0,3}`).Draw(t, "address")
+}
+
+func drawNodes(t *rapid.T) appender {
+	var m wire.Nodes
+	for range rapid.IntRange(0, 4).Draw(t, "nodes") {
+		m.Addresses = append(m.Addresses, drawAddress(t))
+	}
+	return &m
+}
+
+func drawRedirect(t *rapid.T) appender {
+	return &wire.Redirect{Address: drawAddress(t), Reason: wire.RedirectOwner}
+}
+
+func drawLater(t *rapid.T) appender {
+	return &wire.Later{Pause: rapid.Uint64Max(wire.MaxLater).Draw(t, "ms")}
+}

@@ -55,6 +55,9 @@ func FuzzParseCredit(f *testing.F)    { fuzz(f, wire.KindCredit) }
 func FuzzParseCommand(f *testing.F)   { fuzz(f, wire.KindCommand) }
 func FuzzParseResult(f *testing.F)    { fuzz(f, wire.KindResult) }
 func FuzzParseSettled(f *testing.F)   { fuzz(f, wire.KindSettled) }
+func FuzzParseNodes(f *testing.F)     { fuzz(f, wire.KindNodes) }
+func FuzzParseRedirect(f *testing.F)  { fuzz(f, wire.KindRedirect) }
+func FuzzParseLater(f *testing.F)     { fuzz(f, wire.KindLater) }
 
 // FuzzParseFrame gives each input a correct CRC too, which it would not find.
 func FuzzParseFrame(f *testing.F) {

@@ -138,5 +138,8 @@ func examples() []example {
 		}}, parser(wire.ParseCommand)},
 		{"result", &wire.Result{ID: command, State: wire.ResultDone, Confirmed: wire.ConfirmShadow, Ago: 12, Text: "line 27 is high"}, parser(wire.ParseResult)},
 		{"settled", &wire.Settled{IDs: []id.Command{command, {15: 1}}}, parser(wire.ParseSettled)},
+		{"nodes", &wire.Nodes{Addresses: []string{"n1.example.org:7443", "[2001:db8::1]:7443"}}, parser(wire.ParseNodes)},
+		{"redirect", &wire.Redirect{Address: "n2.example.org:7443", Reason: wire.RedirectOwner}, parser(wire.ParseRedirect)},
+		{"later", &wire.Later{Pause: 5000}, parser(wire.ParseLater)},
 	}
 }

@@ -9,6 +9,9 @@ const Version = 1
 // ALPN is the protocol's name in the TLS handshake (RFC 7301).
 const ALPN = "atrium/1"
 
+// ALPNTCP is its name over TCP, where records carry the streams.
+const ALPNTCP = "atrium/1-tcp"
+
 // Kind tells messages apart: the second item of every message.
 type Kind uint8
 
@@ -32,13 +35,18 @@ const (
 	KindCommand Kind = 25
 	KindResult  Kind = 26
 	KindSettled Kind = 27
+
+	KindNodes    Kind = 28
+	KindRedirect Kind = 29
+	KindLater    Kind = 30
 )
 
 func (k Kind) String() string {
 	return name(k, "frame", KindFrame, "gap", KindGap, "hello", KindHello, "welcome", KindWelcome,
 		"lane", KindLane, "schema", KindSchema, "clock", KindClock, "bind", KindBind, "ack", KindAck,
 		"reject", KindReject, "credit", KindCredit,
-		"command", KindCommand, "result", KindResult, "settled", KindSettled)
+		"command", KindCommand, "result", KindResult, "settled", KindSettled,
+		"nodes", KindNodes, "redirect", KindRedirect, "later", KindLater)
 }
 
 // Class is what a run carries.

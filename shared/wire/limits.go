@@ -55,6 +55,14 @@ const (
 	// years of 365 days, which still fit a time.Duration.
 	MaxAgo = 100 * 365 * 24 * 3600 * 1000
 
+	// MaxNodes bounds the addresses in a nodes: more gates than a gateway will
+	// ever try in turn.
+	MaxNodes = 64
+
+	// MaxLater bounds the pause of a later, in milliseconds: 10 minutes, so that
+	// no single answer silences a gateway for long.
+	MaxLater = 10 * 60 * 1000
+
 	// MaxText bounds every text for which no other limit is named, in bytes:
 	// versions, node names, reasons in words.
 	MaxText = 256

@@ -32,6 +32,7 @@ func TestHostileLengthsTakeNoMemory(t *testing.T) {
 		{"text", cat(0x86, 1, 0x17, run, 1, 1, 0x7a, 0xff, 0xff, 0xff, 0xff), func(b []byte) error { _, err := wire.ParseReject(b); return err }},
 		{"args", cat(0x87, 1, 0x18, 25, 0x50, make([]byte, 16), 0x63, []byte("a/b"), 0x61, []byte("x"), 1, huge), func(b []byte) error { _, err := wire.ParseCommand(b); return err }},
 		{"ids", cat(0x83, 1, 0x18, 27, huge), func(b []byte) error { _, err := wire.ParseSettled(b); return err }},
+		{"addresses", cat(0x83, 1, 0x18, 28, huge), func(b []byte) error { _, err := wire.ParseNodes(b); return err }},
 		{"columns of a body", cat(0x85, 1, 0x60, 1, 1, huge), func(b []byte) error { _, err := wire.ParseBody(b); return err }},
 	} {
 		var err error

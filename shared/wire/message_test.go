@@ -49,6 +49,9 @@ func messages() []message {
 		{wire.KindCommand, drawCommand, parser(wire.ParseCommand)},
 		{wire.KindResult, drawResult, parser(wire.ParseResult)},
 		{wire.KindSettled, drawSettled, parser(wire.ParseSettled)},
+		{wire.KindNodes, drawNodes, parser(wire.ParseNodes)},
+		{wire.KindRedirect, drawRedirect, parser(wire.ParseRedirect)},
+		{wire.KindLater, drawLater, parser(wire.ParseLater)},
 	}
 }
 
