@@ -22,7 +22,8 @@ const (
 	// Missing frames were skipped by the gateway without a gap frame.
 	Missing Reason = 16
 	// UnknownRemainder is what a run that the cloud never saw held below the
-	// first sequence that its gateway still had.
+	// first sequence that its gateway still had, or what a run held whose gateway
+	// has lost its state: with an open end.
 	UnknownRemainder Reason = 17
 	// Late frames belong to a run that was already retired.
 	Late Reason = 18
@@ -79,11 +80,11 @@ type Entry struct {
 	Run      id.Run
 	Class    wire.Class
 	Boot     id.Boot
-	A, B     uint64 // sequences, inclusive. B is 0 where the end is open (Crash)
+	A, B     uint64 // sequences, inclusive. B is 0 where the end is open (Crash, UnknownRemainder of a wiped board)
 	Reason   Reason
 	Readings uint64 // in the range, where the gateway counted them
-	TFirst   int64  // milliseconds since Boot: of the first reading in the range; for Crash of the last one applied
-	TLast    int64  // milliseconds since Boot: of the last; for Crash TFirst
+	TFirst   int64  // milliseconds since Boot: of the first reading in the range; where the end is open of the last one applied
+	TLast    int64  // milliseconds since Boot: of the last; where the end is open TFirst
 	Interval uint64 // of Crash: milliseconds that may be uncommitted
 	Time     int64  // Unix microseconds of journal time at which it was found
 }

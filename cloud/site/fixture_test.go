@@ -65,11 +65,16 @@ func clockOf(gw id.Gateway, r id.Run, clk uint32, boot id.Boot, utc0 int64) jour
 
 // frameOf makes a frame of one series with a value a millisecond from tick on.
 func frameOf(gw id.Gateway, r id.Run, seq uint64, sid uint32, tick int64, values ...int64) journal.Record {
+	return frameBy(gw, r, seq, 1, sid, tick, values...)
+}
+
+// frameBy is frameOf with another clock.
+func frameBy(gw id.Gateway, r id.Run, seq uint64, clk, sid uint32, tick int64, values ...int64) journal.Record {
 	var rows wire.Rows
 	for i, v := range values {
 		rows.Append(tick+int64(i), 0, []int64{v})
 	}
-	m := wire.Frame{Run: r, Seq: seq, Clk: 1, T0: tick, Blocks: []wire.Block{{SID: sid, N: len(values), DT0: wire.DT0(tick, tick, tickNanos), Data: wire.AppendColumns(nil, &rows, 1000)}}}
+	m := wire.Frame{Run: r, Seq: seq, Clk: clk, T0: tick, Blocks: []wire.Block{{SID: sid, N: len(values), DT0: wire.DT0(tick, tick, tickNanos), Data: wire.AppendColumns(nil, &rows, 1000)}}}
 	return wireRecord(journal.KindFrame, gw, m.Append(nil))
 }
 

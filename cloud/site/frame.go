@@ -58,6 +58,7 @@ func (g *gateway) takeFrame(in gatewayInput, out *gatewayOutput) error {
 		for _, t := range b.rows.T {
 			r.Tick = max(r.Tick, t*int64(b.batch.Tick))
 		}
+		g.reached(r.Boot, b.row.To, out.now)
 	}
 	g.retireIfDone(run, out)
 	return nil
@@ -83,6 +84,10 @@ func (g *gateway) decode(body []byte, r *runState, out *gatewayOutput) error {
 	if !ok {
 		return fmt.Errorf("frame: unknown clk %d of run %s", f.Clk, f.Run)
 	}
+	if bound := int64(maxNanos / nanosPerMilli); f.T0 < -bound || f.T0 > bound {
+		return fmt.Errorf("frame: t0 of %d ms is beyond any boot", f.T0)
+	}
+	clk = g.clockOf(clk, r.Boot, f.T0*1000, out.now)
 	for i := range f.Blocks {
 		if err := g.decodeBlock(&f.Blocks[i], r, clk, out.nextBlock(i), out.now); err != nil {
 			return fmt.Errorf("frame: run %s seq %d sid %d: %w", f.Run, f.Seq, f.Blocks[i].SID, err)

@@ -269,5 +269,8 @@ func (g *gateway) clock(in gatewayInput) error {
 		delete(r.Clks, slices.Min(slices.Collect(maps.Keys(r.Clks))))
 	}
 	r.Clks[m.Clk] = c
+	if b := g.boot(m.Boot); b != nil {
+		b.learn(r.Order, m.Clk, c)
+	}
 	return nil
 }

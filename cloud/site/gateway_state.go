@@ -41,12 +41,6 @@ type counts struct {
 	Retired    uint64   // runs
 }
 
-type bootState struct {
-	_    struct{} `cbor:",toarray"`
-	Boot id.Boot
-	Rank uint64 // from 1
-}
-
 // runState is a live run.
 type runState struct {
 	_     struct{} `cbor:",toarray"`

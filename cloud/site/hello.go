@@ -33,6 +33,7 @@ func (g *gateway) hello(in gatewayInput, out *gatewayOutput) error {
 	if !stale {
 		s.Board, s.Agent, s.Interval = m.Board, m.Agent, m.Interval
 		s.HelloBoot, s.HelloNow, s.HelloAt = boot, m.Now, out.now
+		g.boot(m.Boots[len(m.Boots)-1]).greeted(out.now, m.Now)
 	}
 	var refused []id.Run
 	for i := range m.Runs {
@@ -69,26 +70,6 @@ func (g *gateway) hello(in gatewayInput, out *gatewayOutput) error {
 	return nil
 }
 
-// rankBoots returns the rank of each boot, and ranks unseen ones after all
-// that are known, in the order given.
-func (g *gateway) rankBoots(boots []id.Boot) []uint64 {
-	s := g.state
-	ranks := make([]uint64, len(boots))
-	for i, b := range boots {
-		at := slices.IndexFunc(s.Boots, func(k bootState) bool { return k.Boot == b })
-		if at < 0 {
-			s.NextBoot++
-			at = len(s.Boots)
-			s.Boots = append(s.Boots, bootState{Boot: b, Rank: s.NextBoot})
-		}
-		ranks[i] = s.Boots[at].Rank
-	}
-	if over := len(s.Boots) - MaxBoots; over > 0 {
-		s.Boots = append(s.Boots[:0], s.Boots[over:]...)
-	}
-	return ranks
-}
-
 func (g *gateway) begin(info *wire.RunInfo, m *wire.Hello, rank uint64, out *gatewayOutput) {
 	s, boot := g.state, m.Boots[info.Boot]
 	s.NextRun++
@@ -105,7 +86,8 @@ func (g *gateway) begin(info *wire.RunInfo, m *wire.Hello, rank uint64, out *gat
 
 // vanished retires the runs that this board had and no longer names: it lets
 // go of a run when its last frame is acked. What it should still have held is
-// missing.
+// missing; and it never lets go of one that it has not called closed or
+// unclean, so that the board has lost its state, and with it nobody knows what.
 func (g *gateway) vanished(m *wire.Hello, out *gatewayOutput) {
 	named := make(map[id.Run]bool, len(m.Runs))
 	for i := range m.Runs {
@@ -122,6 +104,8 @@ func (g *gateway) vanished(m *wire.Hello, out *gatewayOutput) {
 		}
 		if r.State == wire.RunOpen {
 			r.State = wire.RunClosed
+			last := r.Tick / nanosPerMilli
+			g.enter(out, history.Entry{Run: run, Class: r.Class, Boot: r.Boot, A: r.Next, Reason: history.UnknownRemainder, TFirst: last, TLast: last})
 		}
 	}
 }

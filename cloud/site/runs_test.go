@@ -23,8 +23,18 @@ func TestRunsAreJudgedAsTheDesignSays(t *testing.T) {
 	})
 }
 
+// TestReadingsAreAtTheRightTimeOrMarkedAsEstimated plays testdata/clocks, where
+// rows show their UTC in milliseconds and what is known of their clock.
+func TestReadingsAreAtTheRightTimeOrMarkedAsEstimated(t *testing.T) {
+	datadriven.Walk(t, "testdata/clocks", func(t *testing.T, path string) {
+		p := &play{shard: offline(t, "node"), now: 1_000_000_000, times: true}
+		datadriven.RunTest(t, path, p.command)
+	})
+}
+
 // play is one scenario.
 type play struct {
+	times bool // show rows' times
 	shard *Shard
 	seq   uint64
 	now   int64 // milliseconds
@@ -53,9 +63,13 @@ func (p *play) command(t *testing.T, d *datadriven.TestData) string {
 	case "schema":
 		rec = schemaOf(gw, r, uint32(u("sid", 1)), dev)
 	case "clock":
-		rec = clockOf(gw, r, uint32(u("clk", 1)), boot, int64(u("utc0", 0)))
+		m := wire.Clock{Run: r, Clk: uint32(u("clk", 1)), Boot: boot, UTC0: int64(u("utc0", 0)) * 1000, Uncertainty: 1000, Source: wire.ClockSystem}
+		if d.HasArg("unsynchronised") {
+			m.Uncertainty, m.Source = noIdea, wire.ClockNone
+		}
+		rec = wireRecord(journal.KindClock, gw, m.Append(nil))
 	case "frame":
-		rec = frameOf(gw, r, u("seq", 1), uint32(u("sid", 1)), int64(u("tick", 10*u("seq", 1))), int64(u("value", u("seq", 1))))
+		rec = frameBy(gw, r, u("seq", 1), uint32(u("clk", 1)), uint32(u("sid", 1)), int64(u("tick", 10*u("seq", 1))), int64(u("value", u("seq", 1))))
 	case "broken":
 		rec = frameOf(gw, r, u("seq", 1), 1, 0, 1)
 		rec.Body[len(rec.Body)-1] ^= 1
@@ -107,7 +121,11 @@ func (p *play) apply(t *testing.T, rec journal.Record) string {
 	var out strings.Builder
 	h := &p.shard.pending
 	for _, r := range h.Rows {
-		fmt.Fprintf(&out, "row %s run=%d seq=%d bind=%d boot=%d n=%d\n", r.Device, r.Run[0], r.Seq, r.Bind, r.Boot, r.N)
+		fmt.Fprintf(&out, "row %s run=%d seq=%d bind=%d boot=%d n=%d", r.Device, r.Run[0], r.Seq, r.Bind, r.Boot, r.N)
+		if p.times {
+			fmt.Fprintf(&out, " at %d ms, %s", r.From/1000, certainty(r.Source, r.Uncertainty))
+		}
+		out.WriteByte('\n')
 	}
 	for _, e := range h.Ledger {
 		fmt.Fprintf(&out, "ledger %s run=%d %d..%d", e.Reason, e.Run[0], e.A, e.B)
@@ -120,6 +138,16 @@ func (p *play) apply(t *testing.T, rec journal.Record) string {
 		fmt.Fprintf(&out, "dead %s\n", x.Reason)
 	}
 	return out.String()
+}
+
+func certainty(source wire.ClockSource, uncertainty uint64) string {
+	switch {
+	case source != wire.ClockNone:
+		return fmt.Sprintf("%s within %d ms", source, uncertainty/1000)
+	case uncertainty == noIdea:
+		return "a guess"
+	}
+	return fmt.Sprintf("estimated within %d ms", uncertainty/1000)
 }
 
 func (p *play) state(gw id.Gateway) string {

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	snapshotVersion = 2
+	snapshotVersion = 3
 
 	// maxItems bounds arrays and maps in a snapshot that is read: above every
 	// limit of limits.go, so that a damaged head takes no memory.
@@ -46,7 +46,7 @@ func newCodec() (codec, error) {
 	return codec{e, d}, nil
 }
 
-// siteSnapshot is a site's object: [2, site, seq, state].
+// siteSnapshot is a site's object: [3, site, seq, state].
 type siteSnapshot struct {
 	_       struct{} `cbor:",toarray"`
 	Version int

@@ -68,8 +68,8 @@ func (c *comparison) missing(dev id.Device, present []Reading) []int64 {
 // that was replaced by one with a far higher number would fill the memory.
 const maxHole = 1 << 20
 
-// explain says of each number of a hole whether it is uncommitted, in a gap,
-// or lost. The numbers just before a crash are the uncommitted ones, so that
+// explain says of each number of a hole whether it is uncommitted, in a gap, in
+// a remainder or lost. The numbers just before a crash are the uncommitted ones, so that
 // crashes take from the top.
 func (c *comparison) explain(dev id.Device, h *hole, present []Reading) {
 	rest := h.numbers
@@ -94,6 +94,12 @@ func (c *comparison) explain(dev id.Device, h *hole, present []Reading) {
 		g.left -= uint64(n)
 		c.report.Gaps += n
 		rest = rest[n:]
+	}
+	for i := range c.rests {
+		if len(rest) > 0 && c.covers(&c.rests[i], h) {
+			c.report.Remainder += len(rest)
+			rest = nil
+		}
 	}
 	for _, n := range rest {
 		c.report.Lost++
@@ -127,9 +133,9 @@ func (c *comparison) follows(h *hole, e *entry) bool {
 	return true
 }
 
-// covers reports whether a declared gap may have held a hole's readings: it
-// lies between the hole's ends by the order of runs, by sequence within a run,
-// and by time since boot within a boot.
+// covers reports whether a range may have held a hole's readings: it lies
+// between the hole's ends by the order of runs, by sequence within a run, and if
+// a gateway declared it by time since boot within a boot.
 func (c *comparison) covers(g *entry, h *hole) bool {
 	if !c.sameGateway(h, g.Gateway) {
 		return false
@@ -137,13 +143,14 @@ func (c *comparison) covers(g *entry, h *hole) bool {
 	if c.before(g.Run, h.prev) || c.after(g.Run, h.next) {
 		return false
 	}
+	timed := g.Cause == Declared
 	if p := h.prev; p != nil {
-		if p.Run == g.Run && g.B <= p.Seq || c.runs[p.Run].Boot == g.Boot && g.To+time.Millisecond < p.Tick {
+		if p.Run == g.Run && g.B != 0 && g.B <= p.Seq || timed && c.runs[p.Run].Boot == g.Boot && g.To+time.Millisecond < p.Tick {
 			return false
 		}
 	}
 	if n := h.next; n != nil {
-		if n.Run == g.Run && g.A >= n.Seq || c.runs[n.Run].Boot == g.Boot && g.From > n.Tick {
+		if n.Run == g.Run && g.A >= n.Seq || timed && c.runs[n.Run].Boot == g.Boot && g.From > n.Tick {
 			return false
 		}
 	}

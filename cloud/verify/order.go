@@ -46,6 +46,8 @@ func newComparison(in Input) *comparison {
 		case Crash:
 			c.crashes = append(c.crashes, entry{Entry: e})
 			c.report.UncommittedWithin += min(max(e.Interval, 0), maxInterval)
+		case Remainder:
+			c.rests = append(c.rests, entry{Entry: e})
 		case Missing:
 			c.find(Finding{Kind: FindingMissing, Run: e.Run, Seq: e.A, Text: "sequences to " + strconv.FormatUint(e.B, 10) + " of " + e.Gateway.String() + " were never declared"})
 		}

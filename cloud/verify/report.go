@@ -17,6 +17,7 @@ type Report struct {
 	Readings    int `json:"readings"`    // distinct ones in the history
 	Gaps        int `json:"gaps"`        // in gap frames
 	Uncommitted int `json:"uncommitted"` // cut off by a crash within the commit interval
+	Remainder   int `json:"remainder"`   // gone with the state of a gateway or a cloud
 	Lost        int `json:"lost"`
 	Duplicated  int `json:"duplicated"`
 	Reordered   int `json:"reordered"` // includes twins that are not at the maximum
@@ -80,8 +81,12 @@ func (r Report) String() string {
 	if !r.HasTruth {
 		uncommitted = "<= " + r.UncommittedWithin.String()
 	}
-	return fmt.Sprintf("verify: %d readings: %d lost, %d duplicated, %d reordered (sampled %d, gaps %d, uncommitted %s)",
-		r.Readings, r.Lost, r.Duplicated, r.Reordered, r.Sampled, r.Gaps, uncommitted)
+	remainder := ""
+	if r.Remainder > 0 {
+		remainder = fmt.Sprintf(", remainder %d", r.Remainder)
+	}
+	return fmt.Sprintf("verify: %d readings: %d lost, %d duplicated, %d reordered (sampled %d, gaps %d, uncommitted %s%s)",
+		r.Readings, r.Lost, r.Duplicated, r.Reordered, r.Sampled, r.Gaps, uncommitted, remainder)
 }
 
 // OK reports whether nothing is wrong.

@@ -46,7 +46,7 @@ type Entry struct {
 	Gateway  id.Gateway
 	Run      id.Run
 	Boot     id.Boot
-	A, B     uint64 // sequences, inclusive; without a meaning for Crash
+	A, B     uint64 // sequences, inclusive; without a meaning for Crash. B is 0 where the end is open
 	Cause    Cause
 	Readings uint64        // of all the gateway's devices
 	From, To time.Duration // sample times since the boot, of gap frames
@@ -64,6 +64,9 @@ const (
 	// Crash is the open end of a run whose process died: readings younger than
 	// the commit interval.
 	Crash
+	// Remainder ranges are what nobody can count: what a gateway still held that
+	// lost its state, and what was acked to a cloud that lost its own.
+	Remainder
 	// Missing ranges were found by the cloud and never declared: they explain
 	// nothing, and their readings are lost.
 	Missing
@@ -99,8 +102,8 @@ func Compare(in Input) Report {
 		c.device(dev)
 	}
 	c.twins(in.Twins)
-	if r := &c.report; r.HasTruth && r.Sampled != r.Readings+r.Gaps+r.Uncommitted+r.Lost {
-		c.find(Finding{Kind: FindingSum, Text: "sampled is not readings + gaps + uncommitted + lost"})
+	if r := &c.report; r.HasTruth && r.Sampled != r.Readings+r.Gaps+r.Uncommitted+r.Remainder+r.Lost {
+		c.find(Finding{Kind: FindingSum, Text: "sampled is not readings + gaps + uncommitted + remainder + lost"})
 	}
 	return c.report
 }
@@ -115,6 +118,7 @@ type comparison struct {
 	order    map[id.Run]int
 	gaps     []entry
 	crashes  []entry
+	rests    []entry               // remainders
 	highest  map[id.Device]Reading // by value
 }
 

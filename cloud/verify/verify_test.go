@@ -258,6 +258,23 @@ func TestAReadingThatWasNeverDeliveredIsFound(t *testing.T) {
 	check(t, in, "verify: 80 readings: 0 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 0)", false, "unexpected hq/c1: number 41")
 }
 
+func TestARemainderExplainsWhatLiesInItsRangeAndNothingElse(t *testing.T) { // I1
+	in := without(world(), 15, 20)
+	in.Ledger = []verify.Entry{{Gateway: gw, Run: run1, Boot: boot, A: 8, Cause: verify.Remainder, From: 14 * every, To: 14 * every}}
+	check(t, in, "verify: 74 readings: 0 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 0, remainder 6)", true)
+
+	in = without(in, 5, 6) // before its first sequence
+	in.Ledger[0].A = 8
+	check(t, in, "verify: 72 readings: 2 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 0, remainder 6)", false, "lost hq/c1: number 5")
+
+	in = without(world(), 21, 24) // what was acked to a cloud that lost its state
+	in.Ledger = []verify.Entry{{Gateway: gw, Run: run2, Boot: boot, A: 1, B: 2, Cause: verify.Remainder}}
+	check(t, in, "verify: 76 readings: 0 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 0, remainder 4)", true)
+
+	in = without(in, 27, 28)
+	check(t, in, "verify: 74 readings: 2 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 0, remainder 4)", false, "lost hq/c1: number 27")
+}
+
 func TestAnUndeclaredRangeIsFound(t *testing.T) {
 	in := world()
 	in.Ledger = []verify.Entry{{Gateway: gw, Run: run1, A: 4, B: 6, Cause: verify.Missing}}

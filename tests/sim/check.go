@@ -128,6 +128,8 @@ func entryOf(e history.Entry) verify.Entry {
 		out.Cause = verify.Crash
 	case e.Reason < 16: // the wire's reasons: a gateway declared the gap
 		out.Cause = verify.Declared
+	case e.Reason == history.UnknownRemainder:
+		out.Cause = verify.Remainder
 	}
 	return out
 }

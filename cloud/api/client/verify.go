@@ -117,8 +117,9 @@ func addRuns(g Gateway, in *verify.Input) error {
 // maxMillis is the most milliseconds that a time.Duration holds.
 const maxMillis = uint64(math.MaxInt64 / time.Millisecond)
 
-// entryOf reads a ledger entry. An open end is a crash; ranges that a gateway
-// declared are gaps; everything else explains nothing.
+// entryOf reads a ledger entry. The open end of a crash is bounded by its
+// interval; ranges that a gateway declared are gaps; a remainder is all that one
+// side has lost with its state; everything else explains nothing.
 func entryOf(e LedgerEntry) (verify.Entry, error) {
 	out := verify.Entry{
 		A: e.A, B: e.B, Readings: e.Readings, Cause: verify.Missing,
@@ -130,6 +131,8 @@ func entryOf(e LedgerEntry) (verify.Entry, error) {
 		out.Cause = verify.Crash
 	case e.Reason == "quota" || e.Reason == "rejected" || e.Reason == "corrupt" || e.Reason == "crash":
 		out.Cause = verify.Declared
+	case e.Reason == "unknown-remainder":
+		out.Cause = verify.Remainder
 	}
 	var err error
 	if out.Gateway, err = id.ParseGateway(e.Gateway); err != nil {
