@@ -88,7 +88,7 @@ func (s *session) takeSchema(msg []byte) (verdict, error) {
 	}
 	def := series{device: m.Device, hash: m.Hash, grid: m.Grid, digest: m.Digest}
 	if known, ok := r.series[m.SID]; ok {
-		def.columns = known.columns
+		def.shape = known.shape
 		if def != known {
 			return verdict{}, closef(wire.CloseProtocol, "schema: sid %d of run %s is redefined", m.SID, m.Run)
 		}
@@ -101,7 +101,7 @@ func (s *session) takeSchema(msg []byte) (verdict, error) {
 	if err := s.entry(); err != nil {
 		return verdict{}, err
 	}
-	def.columns = len(body.Columns)
+	def.shape = wire.ShapeOf(body.Columns)
 	r.addSeries(m.SID, def)
 	return s.push(wire.KindSchema, pending{size: uint64(len(msg))}), nil
 }
@@ -199,7 +199,7 @@ func (s *session) decode(r *run, kind wire.Kind, last uint64, msg []byte) error 
 		if !ok {
 			return refuse(wire.RejectUnknownSchema, "sid", "is not announced on this connection")
 		}
-		if err := wire.ParseColumns(b.Data, b.N, def.columns, def.grid, 0, &sc.rows); err != nil {
+		if err := wire.ParseColumns(b.Data, b.N, def.shape, def.grid, 0, &sc.rows); err != nil {
 			return err
 		}
 	}

@@ -24,13 +24,13 @@ type run struct {
 	inAck    bool // the run is in the outbox's ack
 }
 
-// series is what a schema message says, and its number of columns.
+// series is what a schema message says, and the shape of its columns.
 type series struct {
-	device  id.Device
-	hash    id.Schema
-	grid    uint64
-	digest  [32]byte
-	columns int
+	device id.Device
+	hash   id.Schema
+	grid   uint64
+	digest [32]byte
+	shape  wire.Shape
 }
 
 // end takes what hello says of the run's end.

@@ -97,7 +97,7 @@ type cell struct {
 func (b *block) decode(s *source, scratch *wire.Rows, from, to int64) error {
 	b.row, b.info, b.column, b.next = s.row, s.info, s.column, 0
 	r := &b.row
-	if err := wire.ParseColumns(r.Data, r.N, len(b.info.Body.Columns), r.Grid, r.First, scratch); err != nil {
+	if err := wire.ParseColumns(r.Data, r.N, wire.ShapeOf(b.info.Body.Columns), r.Grid, r.First, scratch); err != nil {
 		return fmt.Errorf("block of run %s seq %d: %w", r.Run, r.Seq, err)
 	}
 	r.Data = nil // the source's buffer is used again

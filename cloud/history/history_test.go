@@ -262,7 +262,7 @@ func TestABatchLargerThanATransactionIsWrittenWhole(t *testing.T) {
 	s := opened(t)
 	a := series(0)
 	p := history.Projections{Series: []history.Series{a}}
-	const blocks, rows = 30, 10_000
+	const blocks, rows = 32, 10_000
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for seq := range uint64(blocks) {
 		first := int64(seq) * rows

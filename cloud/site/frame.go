@@ -108,7 +108,7 @@ func (g *gateway) decodeBlock(in *wire.Block, r *runState, clk clockState, b *bl
 		return err
 	}
 	first := wire.FirstTick(f.T0, in.DT0, body.Tick)
-	if err := wire.ParseColumns(in.Data, in.N, len(body.Columns), series.Grid, first, &b.rows); err != nil {
+	if err := wire.ParseColumns(in.Data, in.N, wire.ShapeOf(body.Columns), series.Grid, first, &b.rows); err != nil {
 		return err
 	}
 	least, most := b.rows.T[0], b.rows.T[0]

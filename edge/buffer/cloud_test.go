@@ -130,7 +130,7 @@ func (c *cloud) apply(run id.Run, f *wire.Frame) error {
 		if err != nil {
 			return err
 		}
-		if err := wire.ParseColumns(blk.Data, blk.N, len(body.Columns), s.Grid, wire.FirstTick(f.T0, blk.DT0, body.Tick), &rows); err != nil {
+		if err := wire.ParseColumns(blk.Data, blk.N, wire.ShapeOf(body.Columns), s.Grid, wire.FirstTick(f.T0, blk.DT0, body.Tick), &rows); err != nil {
 			return err
 		}
 		for k := range blk.N {

@@ -311,7 +311,7 @@ func (b *Buffer) measureBlock(r *run, it *item, f *wire.Frame, blk *wire.Block, 
 	if err != nil {
 		return err
 	}
-	if err := wire.ParseColumns(blk.Data, blk.N, len(body.Columns), schema.Grid, wire.FirstTick(f.T0, blk.DT0, body.Tick), rows); err != nil {
+	if err := wire.ParseColumns(blk.Data, blk.N, wire.ShapeOf(body.Columns), schema.Grid, wire.FirstTick(f.T0, blk.DT0, body.Tick), rows); err != nil {
 		return err
 	}
 	it.readings += uint64(blk.N) * uint64(len(body.Columns))

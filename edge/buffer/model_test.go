@@ -96,7 +96,7 @@ func (m *model) observe(value []byte, sure bool) {
 		var rows wire.Rows
 		for i := range f.Blocks {
 			blk := &f.Blocks[i]
-			if err := wire.ParseColumns(blk.Data, blk.N, 1, 0, 0, &rows); err != nil {
+			if err := wire.ParseColumns(blk.Data, blk.N, wire.Numbers(1), 0, 0, &rows); err != nil {
 				m.fail("segment: %v", err)
 				return
 			}

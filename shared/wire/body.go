@@ -27,15 +27,20 @@ type Column struct {
 // ColumnKind is how a column's numbers are meant.
 type ColumnKind uint8
 
-// A counter only grows, but for resets and wrap-around.
+// A counter only grows, but for resets and wrap-around. A float is for a point
+// without a resolution: its numbers are the bits of finite float64s. A text's
+// numbers are indexes into Rows.Texts. Both have the scale 1 * 10^0.
 const (
 	KindNumber  ColumnKind = 0
 	KindBoolean ColumnKind = 1
 	KindCounter ColumnKind = 2
+	KindFloat   ColumnKind = 3
+	KindText    ColumnKind = 4
 )
 
 func (k ColumnKind) String() string {
-	return name(k, "number", KindNumber, "boolean", KindBoolean, "counter", KindCounter)
+	return name(k, "number", KindNumber, "boolean", KindBoolean, "counter", KindCounter,
+		"float", KindFloat, "text", KindText)
 }
 
 const (
@@ -44,8 +49,11 @@ const (
 )
 
 // Float returns the value of v in the column's unit, as near as a float64 is
-// for a scale of at most 22 decimal digits.
+// for a scale of at most 22 decimal digits. Of a text it means nothing.
 func (c Column) Float(v int64) float64 {
+	if c.Kind == KindFloat {
+		return math.Float64frombits(uint64(v))
+	}
 	x := float64(v) * float64(c.Mantissa)
 	if c.Exponent < 0 {
 		return x / math.Pow10(-c.Exponent) // 10^n is exact to n = 22, 10^-n never
@@ -104,11 +112,14 @@ func (c *cursor) column() (col Column) {
 	c.tuple("column", columnItems)
 	col.Point = c.point("point")
 	col.Unit = c.text("unit", MaxUnit)
-	col.Kind = ColumnKind(c.uintIn("kind", uint64(KindNumber), uint64(KindCounter)))
+	col.Kind = ColumnKind(c.uintIn("kind", uint64(KindNumber), uint64(KindText)))
 	col.Mantissa = c.uintIn("mantissa", 1, maxUint64)
 	exp := c.int("exponent")
 	if c.err == nil && (exp < -MaxExponent || exp > MaxExponent) {
 		c.fail(RejectMalformed, "exponent", "is %d, want %d to %d", exp, -MaxExponent, MaxExponent)
+	}
+	if c.err == nil && col.Kind >= KindFloat && (col.Mantissa != 1 || exp != 0) {
+		c.fail(RejectMalformed, "mantissa", "is %d * 10^%d for a %s, want 1 * 10^0", col.Mantissa, exp, col.Kind)
 	}
 	if c.err != nil {
 		return Column{}

@@ -43,7 +43,9 @@ func TestABodyWithAWrongColumnNamesTheField(t *testing.T) {
 		{"point", func(b *wire.Body) { b.Columns[0].Point = "Temperature" }},
 		{"occurs twice", func(b *wire.Body) { b.Columns = append(b.Columns, good) }},
 		{"unit", func(b *wire.Body) { b.Columns[0].Unit = strings.Repeat("m", wire.MaxUnit+1) }},
-		{"kind", func(b *wire.Body) { b.Columns[0].Kind = 3 }},
+		{"kind", func(b *wire.Body) { b.Columns[0].Kind = 5 }},
+		{"for a float", func(b *wire.Body) { b.Columns[0].Kind = wire.KindFloat }},
+		{"for a text", func(b *wire.Body) { b.Columns[0].Kind, b.Columns[0].Mantissa = wire.KindText, 1 }},
 		{"mantissa", func(b *wire.Body) { b.Columns[0].Mantissa = 0 }},
 		{"exponent", func(b *wire.Body) { b.Columns[0].Exponent = -wire.MaxExponent - 1 }},
 		{"tick", func(b *wire.Body) { b.Tick = 0 }},
@@ -82,6 +84,7 @@ func TestAColumnsValuesAreTheNearestFloats(t *testing.T) {
 		{wire.Column{Mantissa: 1, Exponent: -2}, -7, -0.07},
 		{wire.Column{Mantissa: 1}, 1 << 40, 1 << 40},
 		{wire.Column{Mantissa: 5, Exponent: 3}, 3, 15000},
+		{wire.Column{Kind: wire.KindFloat, Mantissa: 1}, bits(-0.1), -0.1},
 	} {
 		if got := c.column.Float(c.v); got != c.want {
 			t.Errorf("%d * %d * 10^%d = %v, want %v", c.v, c.column.Mantissa, c.column.Exponent, got, c.want)

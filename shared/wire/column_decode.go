@@ -48,12 +48,17 @@ func (c *cursor) codec(at string) (codec byte, k uint) {
 	switch codec {
 	case codecDelta, codecDelta2, codecLine:
 		most = riceExact
+	case codecXOR:
+		most = riceMaxK
 	case codecConst:
 		most = constBase
 	}
-	if codec > codecVarint || k > most {
+	if codec > codecXOR || k > most {
 		c.fail(RejectMalformed, at, "has codec byte %#02x", b)
 		return 0, 0
+	}
+	if codec == codecXOR && k > 0 {
+		codec = codecTrend
 	}
 	return codec, k
 }
@@ -81,6 +86,8 @@ func parseColumn[T integer](c *cursor, at string, out []T, p plan) {
 			x += unzigzag(c.varint(at))
 			out[i] = T(x)
 		}
+	case codecXOR:
+		parseXOR(c, at, out)
 	default:
 		parseRice(c, at, out[p.start:], p)
 	}
@@ -147,6 +154,13 @@ func parseRice[T integer](c *cursor, at string, out []T, p plan) {
 			x += d
 			out[i] = T(x)
 		}
+	case codecTrend:
+		t := newTrend(x)
+		for i, u := range out {
+			x = t.next() + unzigzag(uint64(u))
+			t.learn(x)
+			out[i] = T(x)
+		}
 	case codecLine:
 		x += int64(p.start) * p.step
 		for i, u := range out {
@@ -178,8 +192,8 @@ func readRice[T integer](b []byte, k uint, out []T) (used int, ok bool) {
 			return 0, false
 		}
 		r.skip(escapeOnes)
-		high, enough := r.take32()
-		low, enough2 := r.take32()
+		high, enough := r.take(32)
+		low, enough2 := r.take(32)
 		u := high<<32 | low
 		if !enough || !enough2 || u>>k < escapeOnes {
 			return 0, false
@@ -221,13 +235,14 @@ func (r *bitReader) skip(n uint) {
 	r.n -= n
 }
 
-func (r *bitReader) take32() (v uint64, ok bool) {
+// take reads the next n bits, at most 32.
+func (r *bitReader) take(n uint) (v uint64, ok bool) {
 	r.fill()
-	if r.n < 32 {
+	if r.n < n {
 		return 0, false
 	}
-	v = r.acc >> 32
-	r.skip(32)
+	v = r.acc >> (64 - n) // 0 for n = 0: a shift by 64 leaves nothing
+	r.skip(n)
 	return v, true
 }
 

@@ -12,6 +12,7 @@ type plan struct {
 	base  int64 // codecLine: the value at row 0; otherwise row 0 itself
 	step  int64 // codecLine: the growth a row; 0 in value columns
 	start int   // the first row that is coded as a residual
+	trend trend // codecTrend: what residuals has seen so far
 }
 
 func appendTimes(dst []byte, t []int64, grid uint64) []byte {
@@ -78,7 +79,7 @@ func measure[T integer](v []T, line plan) (s survey) {
 func varintLen(u uint64) int { return (bits.Len64(u|1) + 6) / 7 }
 
 // choose returns the cheapest plan: the predictor with the least residuals in
-// Rice code at its best parameter, unless runs or varints are shorter.
+// Rice code at its best parameter, unless runs, varints or XORs are shorter.
 func choose[T integer](v []T, line plan) plan {
 	p := plan{codec: codecDelta, base: int64(v[0]), start: 1}
 	s := measure(v, line)
@@ -94,11 +95,20 @@ func choose[T integer](v []T, line plan) plan {
 		p, best = line, s.line
 	}
 	cost := riceParameter(v, &p, best)
+	if cost > trendDearer*len(v) {
+		t := plan{codec: codecTrend, base: int64(v[0]), start: 1}
+		if c := riceParameter(v, &t, best); c < cost && t.k > 0 {
+			p, cost = t, c
+		}
+	}
 	if c := 8 * s.runsBytes; c < cost {
 		p, cost = plan{codec: codecRuns, base: int64(v[0])}, c
 	}
 	if c := 8 * s.varintSize; c < cost {
-		p = plan{codec: codecVarint, base: int64(v[0])}
+		p, cost = plan{codec: codecVarint, base: int64(v[0])}, c
+	}
+	if cost > xorDearer*len(v) && xorCost(v) < cost {
+		p = plan{codec: codecXOR, base: int64(v[0])}
 	}
 	return p
 }
@@ -163,7 +173,7 @@ func addCosts(cost *[3]int, u []uint64, k0 uint) {
 const chunk = 128
 
 // residuals fills u with the residuals of the rows from row on, and returns
-// how many.
+// how many. It is called for all rows in their order, from p.start on.
 func residuals[T integer](u *[chunk]uint64, v []T, row int, p *plan) int {
 	v = v[:min(len(v), row+chunk)]
 	rest := v[row:]
@@ -190,6 +200,16 @@ func residuals[T integer](u *[chunk]uint64, v []T, row int, p *plan) int {
 			u[i] = zigzag(d - before)
 			x, before = int64(next), d
 		}
+	case codecTrend:
+		if row == p.start {
+			p.trend = newTrend(p.base)
+		}
+		t := p.trend
+		for i, x := range rest {
+			u[i] = zigzag(int64(x) - t.next())
+			t.learn(int64(x))
+		}
+		p.trend = t
 	}
 	return len(rest)
 }
@@ -207,13 +227,15 @@ func appendPlanned[T integer](dst []byte, v []T, p plan, withBase bool) []byte {
 		}
 	case codecDelta, codecDelta2, codecLine:
 		head |= byte(p.k)
+	case codecTrend:
+		head = codecXOR<<paramBits | byte(p.k)
 	}
 	dst = append(dst, head)
 	if withBase {
 		dst = binary.AppendVarint(dst, p.base)
 	}
 	switch p.codec {
-	case codecDelta, codecDelta2, codecLine:
+	case codecDelta, codecDelta2, codecLine, codecTrend:
 		return appendRice(dst, v, &p)
 	case codecRuns:
 		return appendRuns(dst, v)
@@ -221,6 +243,8 @@ func appendPlanned[T integer](dst []byte, v []T, p plan, withBase bool) []byte {
 		for i := 1; i < len(v); i++ {
 			dst = binary.AppendVarint(dst, int64(v[i])-int64(v[i-1]))
 		}
+	case codecXOR:
+		return appendXOR(dst, v)
 	}
 	return dst
 }

@@ -18,27 +18,40 @@ func TestColumnsComeBackAsTheyWentWhateverTheyHold(t *testing.T) {
 		want := drawRows(t)
 		grid := rapid.OneOf(rapid.Just(uint64(0)), rapid.Just(uint64(1000)), rapid.Uint64()).Draw(t, "grid")
 		b := wire.AppendColumns([]byte("before"), &want, grid)[len("before"):]
+		shape := shapeOf(&want)
 		var got wire.Rows
-		if err := wire.ParseColumns(b, want.Len(), len(want.V), grid, want.T[0], &got); err != nil {
+		if err := wire.ParseColumns(b, want.Len(), shape, grid, want.T[0], &got); err != nil {
 			t.Fatalf("%v: %x", err, b)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatal(diff)
 		}
 		for n := range b {
-			err := wire.ParseColumns(b[:n:n], want.Len(), len(want.V), grid, 0, &got)
+			err := wire.ParseColumns(b[:n:n], want.Len(), shape, grid, 0, &got)
 			var we *wire.Error
 			if !errors.As(err, &we) || we.Reason != wire.RejectMalformed {
 				t.Fatalf("columns cut at %d of %d: %v", n, len(b), err)
 			}
 		}
-		if err := wire.ParseColumns(append(b, 0), want.Len(), len(want.V), grid, 0, &got); err == nil {
+		if err := wire.ParseColumns(append(b, 0), want.Len(), shape, grid, 0, &got); err == nil {
 			t.Fatal("a byte after the columns was accepted")
 		}
 	})
 }
 
-// drawRows makes columns of every shape, extremes and outliers among them.
+// shapeOf is the shape of r: its columns are numbers or texts.
+func shapeOf(r *wire.Rows) wire.Shape {
+	columns := make([]wire.Column, len(r.V))
+	for i := range r.Texts {
+		if r.Texts[i] != nil {
+			columns[i].Kind = wire.KindText
+		}
+	}
+	return wire.ShapeOf(columns)
+}
+
+// drawRows makes columns of every shape, extremes and outliers among them, and
+// texts in the last one at times.
 func drawRows(t *rapid.T) wire.Rows {
 	n := rapid.OneOf(rapid.Just(1), rapid.IntRange(1, 12), rapid.IntRange(120, 400)).Draw(t, "rows")
 	r := wire.Rows{T: drawColumn(t, n), V: make([][]int64, rapid.IntRange(1, 3).Draw(t, "columns"))}
@@ -47,6 +60,13 @@ func drawRows(t *rapid.T) wire.Rows {
 	}
 	for i := range r.V {
 		r.V[i] = drawColumn(t, n)
+	}
+	if rapid.Bool().Draw(t, "texts") {
+		last := len(r.V) - 1
+		words := rapid.SliceOfN(rapid.StringN(0, 8, 40), 1, 20).Draw(t, "words")
+		for row := range n {
+			r.V[last][row], _ = r.Text(last, rapid.SampledFrom(words).Draw(t, "word"))
+		}
 	}
 	return r
 }
@@ -95,8 +115,20 @@ func TestColumnsAreLaidOutAsTheProtocolSays(t *testing.T) {
 		{"line", column(7, 8, 7, 8, 10, 8), 0, "00 00 6010 93c0"},
 		// 34 rows of 0, a step of 1, 2 rows.
 		{"runs", column(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1), 0, "00 00 8000 22 02 02"},
-		// One difference of 2^40.
-		{"varint", column(0, 1<<40), 0, "00 00 a000 808080808040"},
+		// One difference of 0x123456789a, 0x2468acf134 in zigzag.
+		{"varint", column(0, 0x123456789a), 0, "00 00 a000 b4e2b3c5c604"},
+		// 1, 1.5, 1 and 1 as float64s: base z(3ff0...) = 7fe0...; the XORs are bit 51,
+		// bit 51, 0: new window, 12 zeros lead, 1 bit: 11 01100 000000 1; the window
+		// again: 10 1; 0.
+		{"xor", column(bits(1), bits(1.5), bits(1), bits(1)), 0, "00 00 c0 80808080808080f07f d80680"},
+		// Level 0, slope 0, in 1/256. 0 is predicted, 600 comes: 1200; off by 153600,
+		// level 76800, slope 19200. 96000, that is 375, comes 100: -275 is 549; off by
+		// -70400, level 60800, slope 10400. 71200, 278, comes 700: 844; off by 108000,
+		// level 125200, slope 23900. 149100, 582, comes 200: -382 is 763; k 9:
+		// 110 010110000, 10 000100101, 10 101001100, 10 011111011.
+		{"trend", column(0, 600, 100, 700, 200), 0, "00 00 c900 cb084b5327d8"},
+		// Two strings; their indexes 0, 1, 0 by line: base 0, k 0: 0 110 0.
+		{"text", wire.Rows{V: [][]int64{{0, 1, 0}}, Texts: [][]string{{"off", "on"}}}, 0, "00 00 e0 02 036f6666 026f6e 600060"},
 	} {
 		for len(c.rows.T) < len(c.rows.V[0]) {
 			c.rows.T, c.rows.Q = append(c.rows.T, 0), append(c.rows.Q, 0)
@@ -115,10 +147,12 @@ func TestAnEscapedResidualIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	var rows wire.Rows
-	if err := wire.ParseColumns(data, 2, 1, 0, 0, &rows); err != nil || rows.V[0][1] != 12 {
+	if err := wire.ParseColumns(data, 2, wire.Numbers(1), 0, 0, &rows); err != nil || rows.V[0][1] != 12 {
 		t.Fatalf("%v, %v", rows.V, err)
 	}
 }
+
+func bits(x float64) int64 { return int64(math.Float64bits(x)) }
 
 func column(v ...int64) wire.Rows { return wire.Rows{V: [][]int64{v}} }
 
@@ -136,25 +170,36 @@ func TestEachShapeOfColumnTakesItsCodec(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		values []int64
-		codec  byte
+		codec  byte // and for codec 6, which is two, whether it has a parameter
+		k      bool
 	}{
-		{"constant", shape(50, func(int64) int64 { return 5 }), 0},
-		{"a slow walk", shape(50, func(i int64) int64 { return i / 3 * (1 - 2*(i/25)) }), 1},
-		{"a slope", shape(50, func(i int64) int64 { return i*i + i%2 }), 2},
-		{"white noise", shape(200, noise), 3},
-		{"a switch", shape(200, func(i int64) int64 { return i / 100 }), 4},
-		{"a heavy tail", shape(60, func(i int64) int64 { return (i % 2) << (4 + i%40) }), 5},
+		{name: "constant", values: shape(50, func(int64) int64 { return 5 }), codec: 0},
+		{name: "a slow walk", values: shape(50, func(i int64) int64 { return i / 3 * (1 - 2*(i/25)) }), codec: 1},
+		{name: "a slope", values: shape(50, func(i int64) int64 { return i*i + i%2 }), codec: 2},
+		{name: "white noise", values: shape(200, noise), codec: 3},
+		{name: "a switch", values: shape(200, func(i int64) int64 { return i / 100 }), codec: 4},
+		{name: "a heavy tail", values: shape(60, func(i int64) int64 { return (i % 2) * 0x123456789a >> (i % 37) }), codec: 5},
+		{name: "floats that wander", values: shape(50, func(i int64) int64 { return bits(20 + float64(i*7%11)/8) }), codec: 6},
+		{name: "a swing under noise", values: shape(200, func(i int64) int64 {
+			return int64(5000*math.Sin(float64(i)/40)) + 4*noise(i)
+		}), codec: 6, k: true},
 	} {
 		r := wire.Rows{T: make([]int64, len(c.values)), Q: make([]uint64, len(c.values)), V: [][]int64{c.values}}
-		if got := wire.AppendColumns(nil, &r, 0)[2] >> 5; got != c.codec {
-			t.Errorf("%s takes codec %d, want %d", c.name, got, c.codec)
+		head := wire.AppendColumns(nil, &r, 0)[2]
+		if codec, k := head>>5, head&31 > 0; codec != c.codec || codec == 6 && k != c.k {
+			t.Errorf("%s takes codec byte %#02x, want codec %d, with a parameter: %v", c.name, head, c.codec, c.k)
 		}
 	}
 }
 
 func TestAHostileColumnIsRefusedWithItsPlace(t *testing.T) {
 	for _, c := range []struct{ name, data, want string }{
-		{"unknown codec", "00 00 c0", "codec byte 0xc0"},
+		{"texts where none are", "00 00 e0", "codec byte 0xe0"},
+		{"a trend of no parameter that there is", "00 00 df00", "codec byte 0xdf"},
+		{"a window kept that never was", "00 00 c000 a0", "XORs"},
+		{"a window of 95 bits", "00 00 c000 fff80000000000000000", "XORs"},
+		{"a window that ends early", "00 00 c000 c7e0", "XORs"},
+		{"XORs filled with ones", "00 00 c000 1f", "XORs"},
 		{"a parameter on runs", "00 00 8100", "codec byte 0x81"},
 		{"a constant base of 0", "00 00 0100", "0 as a constant base"},
 		{"a constant base in times", "01 00 00", "time column"},
@@ -176,18 +221,18 @@ func TestAHostileColumnIsRefusedWithItsPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		var rows wire.Rows
-		if err := wire.ParseColumns(data, 4, 1, 0, 0, &rows); err == nil || !strings.Contains(err.Error(), c.want) {
+		if err := wire.ParseColumns(data, 4, wire.Numbers(1), 0, 0, &rows); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: want an error with %q, got %v", c.name, c.want, err)
 		}
 	}
 	var rows wire.Rows
 	for _, n := range []int{-1, 0, wire.MaxRows + 1} {
-		if err := wire.ParseColumns(make([]byte, 3), n, 1, 0, 0, &rows); err == nil {
+		if err := wire.ParseColumns(make([]byte, 3), n, wire.Numbers(1), 0, 0, &rows); err == nil {
 			t.Errorf("%d rows were accepted", n)
 		}
 	}
 	for _, n := range []int{-1, 0, wire.MaxColumns + 1} {
-		if err := wire.ParseColumns(make([]byte, 100), 1, n, 0, 0, &rows); err == nil {
+		if err := wire.ParseColumns(make([]byte, 100), 1, wire.Numbers(n), 0, 0, &rows); err == nil {
 			t.Errorf("%d columns were accepted", n)
 		}
 	}

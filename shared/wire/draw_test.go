@@ -105,12 +105,16 @@ func drawBody(t *rapid.T) wire.Body {
 	}
 	points := rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z][a-z0-9_]{0,20}`), 1, 5, rapid.ID[string]).Draw(t, "points")
 	for _, p := range points {
-		b.Columns = append(b.Columns, wire.Column{
+		c := wire.Column{
 			Point: id.Point(p), Unit: drawText(t, wire.MaxUnit),
-			Kind:     wire.ColumnKind(rapid.IntRange(0, 2).Draw(t, "kind")),
+			Kind:     wire.ColumnKind(rapid.IntRange(0, 4).Draw(t, "kind")),
 			Mantissa: rapid.Uint64Min(1).Draw(t, "mantissa"),
 			Exponent: rapid.IntRange(-wire.MaxExponent, wire.MaxExponent).Draw(t, "exponent"),
-		})
+		}
+		if c.Kind == wire.KindFloat || c.Kind == wire.KindText {
+			c.Mantissa, c.Exponent = 1, 0
+		}
+		b.Columns = append(b.Columns, c)
 	}
 	return b
 }

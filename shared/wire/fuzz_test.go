@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/atrium-iot/atrium/shared/wire"
@@ -94,13 +95,21 @@ func FuzzPeek(f *testing.F) {
 // FuzzParseColumns also demands that what was read can be written and read
 // again: the writer's own choice of codecs must not lose anything.
 func FuzzParseColumns(f *testing.F) {
-	f.Add([]byte{0x60, 0xc0, 0, 0}, uint16(3), uint8(1), uint64(10), int64(5))
-	f.Add([]byte{0, 0, 0x22, 0, 0xa3, 0x46, 0x80}, uint16(6), uint8(1), uint64(0), int64(0))
-	f.Add([]byte{0, 0, 0x45, 0, 0xfc, 0x80, 2, 4}, uint16(5), uint8(1), uint64(0), int64(0))
-	f.Add([]byte{0, 0, 0x80, 0, 0x22, 2, 2, 0xa0, 0}, uint16(36), uint8(2), uint64(0), int64(0))
-	f.Fuzz(func(t *testing.T, b []byte, n uint16, columns uint8, grid uint64, first int64) {
+	f.Add([]byte{0x60, 0xc0, 0, 0}, uint16(3), uint8(1), uint64(10), int64(5), uint64(0))
+	f.Add([]byte{0, 0, 0x22, 0, 0xa3, 0x46, 0x80}, uint16(6), uint8(1), uint64(0), int64(0), uint64(0))
+	f.Add([]byte{0, 0, 0x45, 0, 0xfc, 0x80, 2, 4}, uint16(5), uint8(1), uint64(0), int64(0), uint64(0))
+	f.Add([]byte{0, 0, 0x80, 0, 0x22, 2, 2, 0xa0, 0}, uint16(36), uint8(2), uint64(0), int64(0), uint64(0))
+	f.Add([]byte{0, 0, 0xc0, 0, 0xc7, 0xe0, 0, 0, 0, 0, 0, 0}, uint16(2), uint8(1), uint64(0), int64(0), uint64(wire.KindFloat))
+	f.Add([]byte{0, 0, 0xc9, 0, 0xcb, 8, 0x4b, 0x53, 0x27, 0xd8}, uint16(5), uint8(1), uint64(0), int64(0), uint64(0))
+	f.Add([]byte{0, 0, 0xe0, 2, 1, 'a', 1, 'b', 0x60, 0, 0x60}, uint16(3), uint8(1), uint64(0), int64(0), uint64(wire.KindText))
+	f.Fuzz(func(t *testing.T, b []byte, n uint16, columns uint8, grid uint64, first int64, kinds uint64) {
 		var rows, again wire.Rows
-		if err := wire.ParseColumns(b, int(n), int(columns), grid, first, &rows); err != nil {
+		described := make([]wire.Column, columns)
+		for i := range described {
+			described[i].Kind = wire.ColumnKind(kinds >> (3 * i) & 7)
+		}
+		shape := wire.ShapeOf(described)
+		if err := wire.ParseColumns(b, int(n), shape, grid, first, &rows); err != nil {
 			var we *wire.Error
 			if !errors.As(err, &we) {
 				t.Fatalf("an untyped error: %v", err)
@@ -111,7 +120,7 @@ func FuzzParseColumns(f *testing.F) {
 			t.Fatalf("row 0 is at %d, want %d", rows.T[0], first)
 		}
 		encoded := wire.AppendColumns(nil, &rows, grid)
-		if err := wire.ParseColumns(encoded, int(n), int(columns), grid, first, &again); err != nil {
+		if err := wire.ParseColumns(encoded, int(n), shape, grid, first, &again); err != nil {
 			t.Fatalf("%x was written as %x: %v", b, encoded, err)
 		}
 		if !sameRows(&rows, &again) {
@@ -149,5 +158,6 @@ func sameRows(a, b *wire.Rows) bool {
 			}
 		}
 	}
-	return len(a.T) == len(b.T) && len(a.V) == len(b.V)
+	same := func(x, y []string) bool { return slices.Equal(x, y) }
+	return len(a.T) == len(b.T) && len(a.V) == len(b.V) && slices.EqualFunc(a.Texts, b.Texts, same)
 }

@@ -24,6 +24,14 @@ const (
 	// with two bits a point, and must stay positive in 64 bits.
 	MaxColumns = 31
 
+	// MaxTexts bounds the strings of a text column in a block: a device has some
+	// dozens of states and messages. The writer ends the block before more.
+	MaxTexts = 1024
+
+	// MaxString bounds a string in bytes: an error in words or a scanned code,
+	// not a document. A twin keeps one a point.
+	MaxString = 1024
+
 	// MaxRuns bounds the runs in a hello or an ack. A gateway makes two runs at
 	// a start or a reconnect with backlog; at 1,024 it must drain before it may
 	// open more.

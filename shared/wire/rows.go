@@ -12,7 +12,11 @@ import (
 type Rows struct {
 	T []int64   // ticks since boot
 	Q []uint64  // quality, two bits a column
-	V [][]int64 // [column][row]
+	V [][]int64 // [column][row]; of a text column, indexes into Texts
+
+	// Texts has the strings of each text column, all different, and nil for any
+	// other column. It is empty where no column holds texts.
+	Texts [][]string
 }
 
 // Len returns the number of rows.
@@ -24,6 +28,27 @@ func (r *Rows) Reset() {
 	for i := range r.V {
 		r.V[i] = r.V[i][:0]
 	}
+	for i := range r.Texts {
+		r.Texts[i] = r.Texts[i][:0]
+	}
+}
+
+// Text returns the number that stands for s in a text column, for Append. It
+// fails where the column holds MaxTexts others: the block must end before.
+// s has at most MaxString bytes of UTF-8.
+func (r *Rows) Text(column int, s string) (v int64, ok bool) {
+	if missing := column + 1 - len(r.Texts); missing > 0 {
+		r.Texts = append(r.Texts, make([][]string, missing)...)
+	}
+	texts := r.Texts[column]
+	if i := slices.Index(texts, s); i >= 0 {
+		return int64(i), true
+	}
+	if len(texts) == MaxTexts {
+		return 0, false
+	}
+	r.Texts[column] = append(texts, s)
+	return int64(len(texts)), true
 }
 
 // Append adds a row, copying v. The first row after Reset sets the number of
@@ -50,9 +75,18 @@ func (r *Rows) columns(n int) {
 	}
 }
 
-// resize makes r hold n rows of as many columns, their values undefined.
-func (r *Rows) resize(n, columns int) {
-	r.columns(columns)
+// resize makes r hold n rows of that shape, their values undefined.
+func (r *Rows) resize(n int, shape Shape) {
+	r.columns(shape.n)
+	r.Texts = r.Texts[:0]
+	if shape.texts != 0 {
+		r.Texts = slices.Grow(r.Texts, shape.n)[:shape.n]
+		for i := range r.Texts {
+			if !shape.text(i) {
+				r.Texts[i] = nil
+			}
+		}
+	}
 	r.T = slices.Grow(r.T[:0], n)[:n]
 	r.Q = slices.Grow(r.Q[:0], n)[:n]
 	for i := range r.V {

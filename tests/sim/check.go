@@ -102,7 +102,7 @@ func (s *Sim) readings(r *history.Row, zero time.Time) ([]verify.Reading, error)
 		return nil, fmt.Errorf("series of %s: %w", r.Device, err)
 	}
 	var rows wire.Rows
-	if err := wire.ParseColumns(r.Data, r.N, len(body.Columns), r.Grid, r.First, &rows); err != nil {
+	if err := wire.ParseColumns(r.Data, r.N, wire.ShapeOf(body.Columns), r.Grid, r.First, &rows); err != nil {
 		return nil, fmt.Errorf("row of %s, run %s, seq %d: %w", r.Device, r.Run, r.Seq, err)
 	}
 	var all []verify.Reading

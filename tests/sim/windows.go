@@ -220,7 +220,7 @@ func (s *Sim) counts(row *history.Row) (all []sample) {
 		return nil
 	}
 	var rows wire.Rows
-	if err := wire.ParseColumns(row.Data, row.N, len(body.Columns), row.Grid, row.First, &rows); err != nil {
+	if err := wire.ParseColumns(row.Data, row.N, wire.ShapeOf(body.Columns), row.Grid, row.First, &rows); err != nil {
 		return nil
 	}
 	for i, t := range rows.T {

@@ -23,7 +23,7 @@ func TestFramesStayWithinTheirBytesPerReading(t *testing.T) {
 	for _, c := range []struct {
 		w    load
 		most float64
-	}{{gateway(1000), 1.0}, {gateway(5000), 0.5}, {motion(1000), 1.2}} {
+	}{{gateway(1000), 1.0}, {gateway(5000), 0.5}, {motion(1000), 1.1}} {
 		var s scratch
 		frame := c.w.encode(nil, &s)
 		if err := c.w.decode(frame, &s); err != nil {

@@ -46,7 +46,7 @@ func (w *load) decode(b []byte, s *scratch) error {
 	for i, blk := range s.frame.Blocks {
 		have := &w.series[i]
 		first := wire.FirstTick(s.frame.T0, blk.DT0, workload.Tick)
-		if err := wire.ParseColumns(blk.Data, blk.N, len(have.Rows.V), have.Grid, first, &s.rows); err != nil {
+		if err := wire.ParseColumns(blk.Data, blk.N, wire.Numbers(len(have.Rows.V)), have.Grid, first, &s.rows); err != nil {
 			return err
 		}
 	}
