@@ -36,6 +36,11 @@ type Conn interface {
 	// closed it.
 	Context() context.Context
 
+	// Gone is closed when nothing is left of a connection that has ended:
+	// neither a goroutine nor its socket. Over TCP that is up to a second after
+	// Close.
+	Gone() <-chan struct{}
+
 	// Path is how the connection's path is.
 	Path() Path
 	RemoteAddr() net.Addr

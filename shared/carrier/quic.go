@@ -86,6 +86,7 @@ func (c *quicConn) Close(code wire.CloseCode, text string) {
 }
 
 func (c *quicConn) Context() context.Context { return c.ctx }
+func (c *quicConn) Gone() <-chan struct{}    { return c.ctx.Done() }
 func (c *quicConn) RemoteAddr() net.Addr     { return c.conn.RemoteAddr() }
 func (c *quicConn) Network() string          { return "udp" }
 
