@@ -213,8 +213,9 @@ func TestAnotherClustersCertificateIsRefusedOnBothSides(t *testing.T) {
 	wantBoth(t, clientErr, serverErr, "unknown authority", "bad certificate")
 
 	// A gateway that trusts our node, with a certificate of another cluster.
-	foreign.RootCAs, foreign.VerifyConnection = credentials(t, ours).ClientTLS(nil).RootCAs, nil
-	_, clientErr, serverErr = handshake(foreign, serverTLS(t, ours))
+	trusting := credentials(t, ours).ClientTLS(nil)
+	trusting.GetClientCertificate = foreign.GetClientCertificate
+	_, clientErr, serverErr = handshake(trusting, serverTLS(t, ours))
 	wantBoth(t, clientErr, serverErr, "unknown certificate authority", "unknown authority")
 }
 
@@ -286,12 +287,30 @@ func TestAGatewayThatBootsIn1970ReachesANodeThatStartedLater(t *testing.T) {
 		creds := credentials(t, ca)
 		time.Sleep(400 * 24 * time.Hour)
 		server := serverTLS(t, ca) // the node's certificate is newer than the gateway's
-		cfg := creds.ClientTLS(func() time.Time { return time.Unix(3, 0) })
-		_, clientErr, serverErr := handshake(cfg, server)
-		if clientErr != nil || serverErr != nil {
-			t.Fatal(clientErr, serverErr)
+		for _, vouched := range []bool{false, true} {
+			cfg := creds.ClientTLS(func() (time.Time, bool) { return time.Unix(3, 0), vouched })
+			_, clientErr, serverErr := handshake(cfg, server)
+			if clientErr != nil || serverErr != nil {
+				t.Fatal(clientErr, serverErr)
+			}
 		}
 	})
+}
+
+func TestAClockIn2040StandsInTheWayOnlyIfSomebodyVouchesForIt(t *testing.T) {
+	ca := openCA(t)
+	creds, server := credentials(t, ca), serverTLS(t, ca)
+	in2040 := time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
+	cfg := creds.ClientTLS(func() (time.Time, bool) { return in2040, false })
+	if _, clientErr, serverErr := handshake(cfg, server); clientErr != nil || serverErr != nil {
+		t.Errorf("nobody vouches for the gateway's clock: %v, %v, want a connection", clientErr, serverErr)
+	}
+	cfg = creds.ClientTLS(func() (time.Time, bool) { return in2040, true })
+	_, clientErr, serverErr := handshake(cfg, server)
+	var unverified *tls.CertificateVerificationError
+	if !errors.As(clientErr, &unverified) || serverErr == nil {
+		t.Errorf("a time server vouches for it: %v, %v, want the certificate refused", clientErr, serverErr)
+	}
 }
 
 func TestANodeRenewsItsCertificateWhileItRuns(t *testing.T) {

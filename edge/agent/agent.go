@@ -106,7 +106,7 @@ func (a *agent) open(ctx context.Context) error {
 		}
 	}
 	a.moving = &progress{read: func() uint64 { return a.buf.Stats().Sampled }}
-	a.clock = &clockKeeper{set: a.buf.SetClock}
+	a.clock = newClockKeeper(a.buf.SetClock, a.log.With("part", "clock"), a.reg)
 	a.clock.offer(systemClock())
 	if a.socket, err = net.ListenPacket("udp", ":0"); err != nil {
 		return fmt.Errorf("agent: %w", err)
@@ -128,7 +128,7 @@ func (a *agent) open(ctx context.Context) error {
 		return err
 	}
 	a.uplink = uplink.New(uplink.Config{
-		Cloud: a.cfg.Cloud, TLS: creds.ClientTLS(time.Now), Agent: "atrium-edge " + ops.Version(), OnTime: a.clock.welcomed, MaxBackoff: a.cfg.Reconnect,
+		Cloud: a.cfg.Cloud, TLS: creds.ClientTLS(a.clock.now), Agent: "atrium-edge " + ops.Version(), OnTime: a.clock.welcomed, MaxBackoff: a.cfg.Reconnect,
 		Commands: a.commands,
 	}, uplink.FromBuffer(a.buf), uplink.Transport(a.socket), a.log.With("part", "uplink"), a.reg)
 	a.fieldChanged()

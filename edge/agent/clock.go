@@ -3,11 +3,13 @@ package agent
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 
 	"github.com/atrium-iot/atrium/shared/id"
@@ -68,8 +70,9 @@ func systemClock() utcMapping {
 }
 
 const (
-	// clockEvery is how often the system's clock is looked at, for steps: a
-	// slew moves CLOCK_BOOTTIME and UTC alike (clock_gettime(2)).
+	// clockEvery is how often the system's clock is looked at, for what no
+	// step tells: that it is synchronised now, and how well. A slew moves
+	// CLOCK_BOOTTIME and UTC alike (clock_gettime(2)).
 	clockEvery = time.Minute
 	// clockStep is the least difference that makes a new mapping. Each one
 	// cuts a frame and is a record in the cloud for good; samples are stamped
@@ -108,10 +111,31 @@ func trust(s wire.ClockSource) int {
 // clockKeeper gives the buffer the best known mapping of the boot's clock.
 type clockKeeper struct {
 	set func(utc0us int64, uncertaintyUS uint64, src wire.ClockSource)
+	log *slog.Logger
+
+	mappings    *prometheus.CounterVec // by source
+	uncertainty prometheus.Gauge
 
 	mu   sync.Mutex
 	last utcMapping
 	any  bool
+}
+
+func newClockKeeper(set func(int64, uint64, wire.ClockSource), log *slog.Logger, reg prometheus.Registerer) *clockKeeper {
+	k := &clockKeeper{
+		set: set, log: log,
+		mappings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "atrium_agent_clock_mappings_total", Help: "Mappings of the boot's clock to UTC that readings were stamped with, by source.",
+		}, []string{"source"}),
+		uncertainty: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "atrium_agent_clock_uncertainty_seconds", Help: "How far off the time of readings may be; a hundred years while nobody vouches for it.",
+		}),
+	}
+	for _, s := range [...]wire.ClockSource{wire.ClockNone, wire.ClockSystem, wire.ClockWelcome} {
+		k.mappings.WithLabelValues(s.String())
+	}
+	reg.MustRegister(k.mappings, k.uncertainty)
+	return k
 }
 
 // offer takes a mapping if it is better than what is in force.
@@ -121,7 +145,13 @@ func (k *clockKeeper) offer(m utcMapping) {
 	if k.any && !m.replaces(k.last) {
 		return
 	}
+	if !k.any || k.last.source != m.source {
+		k.log.Info("the time of readings comes from another source", "source", m.source.String(),
+			"uncertainty", time.Duration(m.uncertainty)*time.Microsecond)
+	}
 	k.any, k.last = true, m
+	k.mappings.WithLabelValues(m.source.String()).Inc()
+	k.uncertainty.Set(float64(m.uncertainty) / 1e6)
 	k.set(m.utc0, uint64(m.uncertainty), m.source)
 }
 
@@ -130,8 +160,28 @@ func (k *clockKeeper) welcomed(utc time.Time, uncertainty time.Duration) {
 	k.offer(utcMapping{utc0: utc.UnixMicro() - sinceBoot().Microseconds(), uncertainty: uncertainty.Microseconds() + 1, source: wire.ClockWelcome})
 }
 
-// run looks at the system's clock until ctx ends.
+// now is the best known time, and whether somebody vouches for it:
+// identity.Clock.
+func (k *clockKeeper) now() (now time.Time, vouched bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.any || k.last.source == wire.ClockNone {
+		return time.Now(), false
+	}
+	return time.UnixMicro(k.last.utc0).Add(sinceBoot()), true
+}
+
+// run looks at the system's clock now and then, and whenever it was set, until
+// ctx ends.
 func (k *clockKeeper) run(ctx context.Context) {
+	set := make(chan struct{}, 1)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() {
+		if err := watchClock(ctx, set); err != nil {
+			k.log.Warn("a step of the clock is noticed within a minute only", "err", err)
+		}
+	})
 	tick := time.NewTicker(clockEvery)
 	defer tick.Stop()
 	for {
@@ -139,7 +189,8 @@ func (k *clockKeeper) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			k.offer(systemClock())
+		case <-set:
 		}
+		k.offer(systemClock())
 	}
 }

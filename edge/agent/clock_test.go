@@ -1,8 +1,14 @@
 package agent
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -41,9 +47,13 @@ func TestAMappingReplacesAnotherOnlyIfItIsBetter(t *testing.T) {
 	}
 }
 
+func keeper(set func(int64, uint64, wire.ClockSource)) *clockKeeper {
+	return newClockKeeper(set, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+}
+
 func TestTheBufferGetsTheFirstMappingAndThenOnlyBetterOnes(t *testing.T) {
 	var got []wire.ClockSource
-	k := &clockKeeper{set: func(_ int64, _ uint64, src wire.ClockSource) { got = append(got, src) }}
+	k := keeper(func(_ int64, _ uint64, src wire.ClockSource) { got = append(got, src) })
 	k.offer(utcMapping{utc0: 1, uncertainty: 1 << 50, source: wire.ClockNone})
 	k.welcomed(time.Now(), 3*time.Millisecond)
 	k.offer(utcMapping{utc0: 2, uncertainty: 1 << 50, source: wire.ClockNone})
@@ -59,7 +69,7 @@ func TestTheBufferGetsTheFirstMappingAndThenOnlyBetterOnes(t *testing.T) {
 func TestAWelcomesTimeIsMappedToTheBootsClock(t *testing.T) {
 	var utc0 int64
 	var within uint64
-	k := &clockKeeper{set: func(u int64, w uint64, _ wire.ClockSource) { utc0, within = u, w }}
+	k := keeper(func(u int64, w uint64, _ wire.ClockSource) { utc0, within = u, w })
 	told := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	before := sinceBoot()
 	k.welcomed(told, 7*time.Millisecond)
@@ -77,5 +87,37 @@ func TestTheSystemsMappingIsItsClock(t *testing.T) {
 	off := time.Since(time.UnixMicro(m.utc0).Add(sinceBoot()))
 	if off.Abs() > time.Second || m.uncertainty <= 0 {
 		t.Errorf("the mapping is %v off, uncertainty %d us", off, m.uncertainty)
+	}
+}
+
+func TestTheTimeIsVouchedForOnceSomebodyToldIt(t *testing.T) {
+	k := keeper(func(int64, uint64, wire.ClockSource) {})
+	k.offer(utcMapping{utc0: time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro(), uncertainty: 1 << 50, source: wire.ClockNone})
+	if _, vouched := k.now(); vouched {
+		t.Error("a clock that nobody set is vouched for")
+	}
+	told := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	k.welcomed(told, time.Millisecond)
+	now, vouched := k.now()
+	if off := now.Sub(told); !vouched || off < 0 || off > time.Minute {
+		t.Errorf("after a welcome it is %v, vouched %v, want %v and a moment", now, vouched, told)
+	}
+}
+
+func TestAWatchOfTheClockEndsWithItsContextAndWhenItsTimeComes(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	set := make(chan struct{}, 1)
+	go func() { ended <- watchClock(ctx, set) }()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("after its context ended: %v", err)
+	}
+	past := unix.ItimerSpec{Value: unix.Timespec{Sec: 1}}
+	if err := watchTimer(t.Context(), set, &past); !errors.Is(err, errNeverCame) {
+		t.Errorf("when its time came: %v, want %v", err, errNeverCame)
+	}
+	if len(set) != 0 {
+		t.Error("a note without a change of the clock")
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/identity"
@@ -107,17 +106,5 @@ func TestAMissingFileIsNamed(t *testing.T) {
 	}
 	if _, err := identity.Load(dir); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Fatal(err)
-	}
-}
-
-func TestTheTimeFloorHoldsUntilTheClockIsPastIt(t *testing.T) {
-	now := time.Unix(0, 0)
-	clock := identity.TimeFloor(func() time.Time { return now }, time.Unix(100, 0), time.Unix(50, 0))
-	if got := clock(); !got.Equal(time.Unix(100, 0)) {
-		t.Fatalf("in 1970 the clock shows %v, want the latest floor", got)
-	}
-	now = time.Unix(200, 0)
-	if got := clock(); !got.Equal(now) {
-		t.Fatalf("a set clock shows %v, want %v", got, now)
 	}
 }

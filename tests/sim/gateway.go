@@ -161,7 +161,7 @@ func (g *gateway) start() (*process, error) {
 	p.quic = uplink.Transport(p.endpoint)
 	p.source = &observed{Source: uplink.FromBuffer(p.buf), gateway: g.name, tap: g.tap, rng: rand.New(rand.NewPCG(seed, 1)), flips: flips}
 	up := uplink.New(uplink.Config{
-		Cloud: g.cloud, TLS: g.creds.ClientTLS(time.Now), Agent: "sim", MinBackoff: 100 * time.Millisecond, MaxBackoff: 2 * time.Second,
+		Cloud: g.cloud, TLS: g.creds.ClientTLS(nil), Agent: "sim", MinBackoff: 100 * time.Millisecond, MaxBackoff: 2 * time.Second,
 		Commands: ears{p.commands, p},
 	}, p.source, p.quic, log, nil)
 	up.SetDevices(g.board.all())

@@ -50,7 +50,7 @@ func (s *stranger) visit(ctx context.Context) {
 	for slot := range slots {
 		_, _ = socket.WriteTo(s.random(1200), nodeAddr(slot)) // lost or not, both are fine
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-		conf := s.creds.ClientTLS(time.Now)
+		conf := s.creds.ClientTLS(nil)
 		conf.ServerName = edgeidentity.NodeServerName
 		conn, err := transport.Dial(ctx, nodeAddr(slot), conf, &quic.Config{})
 		if err == nil {

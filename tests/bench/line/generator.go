@@ -63,7 +63,7 @@ func newGenerator(ctx context.Context, l *line.Line, dir string, c loadCase, n i
 		return g, err
 	}
 	errorsOnly := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	g.uplink = uplink.New(uplink.Config{Cloud: []string{l.Gate}, TLS: creds.ClientTLS(time.Now), Agent: "bench"},
+	g.uplink = uplink.New(uplink.Config{Cloud: []string{l.Gate}, TLS: creds.ClientTLS(nil), Agent: "bench"},
 		uplink.FromBuffer(g.buf), uplink.Transport(g.socket), errorsOnly, reg)
 	g.uplink.SetDevices(devices)
 	return g, nil
