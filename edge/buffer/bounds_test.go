@@ -83,6 +83,11 @@ func (w *bench) drainNoise() {
 	for _, run := range append(s.Backlog, s.Live...) {
 		items, _ := w.pull(w.buf.Cursor(run))
 		for _, it := range items {
+			for _, msg := range it.Before {
+				if err := w.cloud.define(run, msg); err != nil {
+					w.t.Fatal(err)
+				}
+			}
 			if g, err := wire.ParseGap(it.Frame); err == nil {
 				w.cloud.gaps = append(w.cloud.gaps, g)
 			} else if f, err := wire.ParseFrame(it.Frame); err == nil {
@@ -337,7 +342,7 @@ func TestMetricsTellDepthAndDrops(t *testing.T) {
 		}
 		for name, want := range map[string]float64{
 			"atrium_buffer_sampled_readings_total": 4, "atrium_buffer_depth_readings": 4, "atrium_buffer_depth_frames": 1,
-			"atrium_buffer_commits_total": 1, "atrium_buffer_segments": 1, "atrium_buffer_runs": 2, "atrium_buffer_dropped_items_total": 0,
+			"atrium_buffer_commits_total": 1, "atrium_buffer_segments": 1, "atrium_buffer_runs": 4, "atrium_buffer_dropped_items_total": 0,
 		} {
 			if v, ok := got[name]; !ok || v != want {
 				t.Errorf("%s = %v (%t), want %v", name, v, ok, want)

@@ -66,7 +66,8 @@ type Config struct {
 	Mode           Mode
 	CommitInterval time.Duration // what a crash may take, at most; default 1 s
 	Linger         time.Duration // how long a frame waits for more rows on a live link in Spill; default 50 ms
-	Limit          int64         // bytes of segments in the store; default 512 MiB
+	Limit          int64         // bytes of telemetry segments in the store; default 512 MiB
+	EventLimit     int64         // bytes of segments of events in the store; default 16 MiB, at least MaxMemory
 	Reserve        int64         // bytes that the file system keeps free; default 32 MiB
 	MaxMemory      int64         // bytes of frames that are not committed; default 4 MiB
 	Board          id.Board      // of this gateway
@@ -82,6 +83,7 @@ const (
 	DefaultCommitInterval = time.Second
 	DefaultLinger         = 50 * time.Millisecond
 	DefaultLimit          = 512 << 20
+	DefaultEventLimit     = 16 << 20
 	DefaultReserve        = 32 << 20
 	DefaultMaxMemory      = 4 << 20
 	// MinMaxMemory holds two frames of the largest size, one of them being
@@ -138,6 +140,7 @@ func (cfg *Config) check() error {
 	def(&cfg.Limit, DefaultLimit)
 	def(&cfg.Reserve, DefaultReserve)
 	def(&cfg.MaxMemory, DefaultMaxMemory)
+	def(&cfg.EventLimit, max(DefaultEventLimit, cfg.MaxMemory))
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Reader
 	}
@@ -152,12 +155,14 @@ func (cfg *Config) check() error {
 		return fmt.Errorf("memory of %d bytes: want at least %d", cfg.MaxMemory, MinMaxMemory)
 	case cfg.Limit < cfg.MaxMemory:
 		return fmt.Errorf("limit of %d bytes: want at least the memory, %d", cfg.Limit, cfg.MaxMemory)
+	case cfg.EventLimit < cfg.MaxMemory:
+		return fmt.Errorf("limit of %d bytes for events: want at least the memory, %d", cfg.EventLimit, cfg.MaxMemory)
 	}
 	return nil
 }
 
-// Open recovers what a previous process left in the store, opens a new run and
-// starts the buffer. Runs that were not closed become unclean; what is missing
+// Open recovers what a previous process left in the store, opens a new run of
+// each class and starts the buffer. Runs that were not closed become unclean; what is missing
 // or damaged becomes a gap. Close closes the store too; after an error the
 // caller still has to.
 func Open(ctx context.Context, cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer) (*Buffer, error) {
@@ -166,11 +171,10 @@ func Open(ctx context.Context, cfg Config, store Store, log *slog.Logger, reg pr
 	}
 	b := &Buffer{
 		cfg: cfg, store: store, log: log,
-		core:   core{cfg: cfg, clock: clockMapping{source: wire.ClockNone}},
+		core:   newCore(cfg),
 		series: map[seriesKey]*Series{}, changed: make(chan struct{}),
 		write: make(chan struct{}, 1), cutWake: make(chan struct{}, 1), commitWake: make(chan struct{}, 1),
 	}
-	b.core.open.density = firstDensity
 	if err := b.recover(); err != nil {
 		return nil, fmt.Errorf("buffer: open: %w", err)
 	}
@@ -185,7 +189,7 @@ func Open(ctx context.Context, cfg Config, store Store, log *slog.Logger, reg pr
 
 // SetClock gives the mapping of the boot's clock to UTC for the rows from now
 // on: utc0 is Unix microseconds at the boot's zero, uncertainty microseconds
-// either way. A frame has one clock: the open frame is cut. Before the first
+// either way. A frame has one clock: the open frames are cut. Before the first
 // call frames carry an estimated clock with utc0 0.
 func (b *Buffer) SetClock(utc0us int64, uncertaintyUS uint64, src wire.ClockSource) {
 	b.mu.Lock()
@@ -194,16 +198,33 @@ func (b *Buffer) SetClock(utc0us int64, uncertaintyUS uint64, src wire.ClockSour
 	if b.closed || c == b.core.clock {
 		return
 	}
-	b.cutLocked()
+	b.cutAllLocked()
 	b.core.clock = c
 }
 
-// cutLocked cuts the open frame and tells who may want to know.
-func (b *Buffer) cutLocked() {
-	if b.core.open.rows == 0 {
+// newRuns names a run of each class.
+func (b *Buffer) newRuns() (names [len(classes)]id.Run, err error) {
+	for i := range names {
+		if names[i], err = id.NewRun(b.cfg.Rand); err != nil {
+			return names, err
+		}
+	}
+	return names, nil
+}
+
+// cutAllLocked cuts the open frames.
+func (b *Buffer) cutAllLocked() {
+	for i := range b.core.in {
+		b.cutLocked(&b.core.in[i])
+	}
+}
+
+// cutLocked cuts the open frame of a class and tells who may want to know.
+func (b *Buffer) cutLocked(in *intake) {
+	if in.frame.rows == 0 {
 		return
 	}
-	b.core.cut()
+	b.core.cut(in)
 	b.notifyLocked()
 	wake(b.commitWake)
 }
@@ -231,7 +252,7 @@ func (b *Buffer) cutter(ctx context.Context) {
 		defer b.mu.Unlock()
 		now := b.cfg.Now()
 		if at, ok := b.core.cutDue(); ok && at <= now {
-			b.cutLocked()
+			b.cutAllLocked()
 		}
 		at, ok := b.core.cutDue()
 		return at - now, ok

@@ -316,7 +316,7 @@ func TestReconnectingWithABacklogOpensANewRun(t *testing.T) {
 		if s.Live[0] == first || len(s.Backlog) != 1 || s.Backlog[0] != first {
 			t.Fatalf("a reconnect with a backlog gave %+v", s)
 		}
-		if r := s.Hello.Runs; len(r) != 2 || r[0].State != wire.RunClosed || r[0].Last != 3 || r[1].State != wire.RunOpen || r[1].Last != 0 {
+		if r := s.Hello.Runs; len(r) != 3 || r[0].State != wire.RunClosed || r[0].Last != 3 || r[2].State != wire.RunOpen || r[2].Last != 0 {
 			t.Fatalf("hello says %+v", r)
 		}
 		live := w.buf.Cursor(s.Live[0])
@@ -346,12 +346,12 @@ func TestARunLeavesOnceTheGateKnowsItsEnd(t *testing.T) {
 		}
 		w.send(s.Backlog[0], w.buf.Cursor(s.Backlog[0]), true)
 		settle(time.Minute)
-		if n := w.buf.Stats().Runs; n != 2 {
-			t.Fatalf("%d runs; the closed one left before hello was welcomed", n)
+		if n := w.buf.Stats().Runs; n != 4 {
+			t.Fatalf("%d runs; the closed ones left before hello was welcomed", n)
 		}
 		w.buf.Welcomed()
 		settle(time.Minute)
-		if st := w.buf.Stats(); st.Runs != 1 || st.Segments != 0 {
+		if st := w.buf.Stats(); st.Runs != 2 || st.Segments != 0 {
 			t.Fatalf("the closed run is still there: %+v", st)
 		}
 		if w.disk.Lose(func(key []byte) bool { return (key[0] == 's' || key[0] == 'c') && id.Run(key[1:9]) == s.Backlog[0] }) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 const (
@@ -59,6 +61,12 @@ func (b *Buffer) pause(ctx context.Context) time.Duration {
 // commit writes what waits, removes finished runs and reclaims space. Without
 // room it still deletes what is acked: that is what makes room.
 func (b *Buffer) commit() error {
+	b.mu.Lock()
+	if b.core.urgent() {
+		// The readings that led to an event are committed with it.
+		b.cutAllLocked()
+	}
+	b.mu.Unlock()
 	err := b.grow(b.cfg.Reserve, func() (*plan, error) { return b.core.commit(), nil })
 	if errors.Is(err, ErrFull) {
 		err = errors.Join(err, b.change(func() (*plan, error) { return b.core.letGo(), nil }))
@@ -149,54 +157,67 @@ func (b *Buffer) perform(p *plan) error {
 	return nil
 }
 
-// makeRoom drops the oldest segments while the limit, the index or the file
-// system's reserve has no room for what is in memory. It returns ErrFull if
-// that does not help. b.write is held.
+// makeRoom drops the oldest segments while a class's limit, the index or the
+// file system's reserve has no room for what is in memory. It returns ErrFull
+// if that does not help. b.write is held.
 func (b *Buffer) makeRoom(reserve int64) error {
-	for step := 0; ; step++ {
-		reason, want, err := b.excess(reserve)
-		if err != nil || want <= 0 {
+	if b.ask(b.core.memory) == 0 {
+		return nil
+	}
+	for i, class := range classes {
+		// With nothing left to drop, memory alone is over the limit, and that is
+		// bounded itself.
+		if _, err := b.shrink(DropLimit, func() (int64, error) { return b.ask(b.core.in[i].overLimit), nil }, class); err != nil {
 			return err
+		}
+	}
+	if _, err := b.shrink(DropIndex, func() (int64, error) { return b.ask(b.core.overIndex), nil }, classes[:]...); err != nil {
+		return err
+	}
+	missing, err := b.shrink(DropReserve, func() (int64, error) {
+		free, err := b.store.Free()
+		if err != nil {
+			return 0, fmt.Errorf("free space: %w", err)
+		}
+		return reserve + b.ask(b.core.memory) - free, nil
+	}, classes[:]...)
+	if err == nil && missing > 0 {
+		err = fmt.Errorf("%w: %d bytes more are needed", ErrFull, missing)
+	}
+	return err
+}
+
+// ask returns what of, which reads the core, says.
+func (b *Buffer) ask(of func() int64) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return of()
+}
+
+// shrink drops the oldest segments of the classes, the first class first, until
+// the excess is not above 0 or nothing is left to drop, and returns the excess
+// that remains.
+func (b *Buffer) shrink(reason DropReason, excess func() (int64, error), from ...wire.Class) (int64, error) {
+	for step := 0; ; step++ {
+		want, err := excess()
+		if err != nil || want <= 0 {
+			return want, err
 		}
 		b.mu.Lock()
-		p := b.core.dropOldest(reason, want)
+		p := b.core.dropOldest(reason, want, from...)
 		b.mu.Unlock()
-		if p == nil && reason != DropReserve {
-			return nil // the memory alone is over the limit: it is bounded itself
-		}
-		if p == nil || step == maxRoomSteps {
-			return fmt.Errorf("%w: %d bytes more are needed", ErrFull, want)
+		if p == nil || reason == DropReserve && step == maxRoomSteps {
+			return want, err
 		}
 		if err := b.perform(p); err != nil {
-			return err
+			return want, err
 		}
 		if reason == DropReserve {
 			if err := b.store.Reclaim(); err != nil {
-				return fmt.Errorf("reclaim: %w", err)
+				return want, fmt.Errorf("reclaim: %w", err)
 			}
 		}
 	}
-}
-
-// excess returns by how many bytes the store is over one of its bounds, once
-// what is in memory is written.
-func (b *Buffer) excess(reserve int64) (reason DropReason, want int64, err error) {
-	b.mu.Lock()
-	need, over, segments, live := b.core.memory, b.core.overQuota(), b.core.segments(), b.core.live
-	b.mu.Unlock()
-	switch {
-	case need == 0:
-		return 0, 0, nil
-	case over > 0:
-		return DropLimit, over, nil
-	case segments > maxSegments:
-		return DropIndex, live, nil
-	}
-	free, err := b.store.Free()
-	if err != nil {
-		return 0, 0, fmt.Errorf("free space: %w", err)
-	}
-	return DropReserve, reserve + need - free, nil
 }
 
 // removeRuns takes the runs that are done with out of the store.
@@ -245,7 +266,7 @@ func (b *Buffer) reclaim() error {
 	defer func() { <-b.write }()
 	now := b.cfg.Now()
 	b.mu.Lock()
-	garbage, drained := b.core.garbage, b.core.live == 0
+	garbage, drained := b.core.garbage, b.core.live() == 0
 	b.mu.Unlock()
 	worth := garbage >= reclaimBytes || drained && garbage >= reclaimDrained
 	if !worth || now-b.reclaimed < reclaimEvery {

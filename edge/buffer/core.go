@@ -14,14 +14,12 @@ import (
 // apply is called.
 type core struct {
 	cfg     Config
-	runs    []*run // oldest first; the last is open
+	runs    []*run // oldest first
+	in      [len(classes)]intake
 	online  bool
-	open    openFrame
 	clock   clockMapping
-	live    int64  // bytes of segments in the store
 	garbage int64  // bytes of segments deleted since the last reclaim
 	version uint64 // counts what replaces items that a cursor may hold
-	memory  int64  // bytes of items that are not committed
 	count   counters
 
 	quarantine [][]byte // keys, oldest first of this process
@@ -61,17 +59,15 @@ func (c *core) run(name id.Run) *run {
 	return nil
 }
 
-// current returns the open run.
-func (c *core) current() *run { return c.runs[len(c.runs)-1] }
-
-// begin opens a run, which becomes the current one.
-func (c *core) begin(name id.Run) *run {
+// begin opens a run, which takes the rows of its class from now on.
+func (c *core) begin(class wire.Class, name id.Run) *run {
 	ordinal := uint64(1)
-	if len(c.runs) > 0 {
-		ordinal = c.current().ordinal + 1
+	if n := len(c.runs); n > 0 {
+		ordinal = c.runs[n-1].ordinal + 1
 	}
-	r := &run{id: name, ordinal: ordinal, class: wire.Telemetry, boot: c.cfg.Boot, state: wire.RunOpen, next: 1, sids: map[*Series]uint32{}}
+	r := &run{id: name, ordinal: ordinal, class: class, boot: c.cfg.Boot, state: wire.RunOpen, next: 1, sids: map[*Series]uint32{}}
 	c.runs = append(c.runs, r)
+	c.class(class).run = r
 	return r
 }
 
@@ -83,15 +79,17 @@ func (c *core) commitAge() time.Duration {
 // sendsUncommitted says whether frames leave before they are committed.
 func (c *core) sendsUncommitted() bool { return c.cfg.Mode == Spill && c.online }
 
-// cutDue returns when the open frame must be cut.
+// cutDue returns when the open frame of telemetry must be cut. That of events
+// is cut with each row.
 func (c *core) cutDue() (at time.Duration, ok bool) {
-	if c.open.rows == 0 {
+	f := &c.class(wire.Telemetry).frame
+	if f.rows == 0 {
 		return 0, false
 	}
 	if c.sendsUncommitted() {
-		return c.open.since + min(c.cfg.Linger, c.commitAge()), true
+		return f.since + min(c.cfg.Linger, c.commitAge()), true
 	}
-	return c.open.since + c.commitAge(), true
+	return f.since + c.commitAge(), true
 }
 
 // commitDue returns when the store must next be written.
@@ -103,7 +101,7 @@ func (c *core) commitDue() (at time.Duration, ok bool) {
 	}
 	for _, r := range c.runs {
 		if len(r.mem) > 0 {
-			if !c.sendsUncommitted() || c.memory > c.cfg.MaxMemory/2 {
+			if !c.sendsUncommitted() || r.class == wire.Events || c.memory() > c.cfg.MaxMemory/2 {
 				sooner(0)
 			}
 			sooner(r.mem[0].at + c.commitAge())
@@ -116,10 +114,10 @@ func (c *core) commitDue() (at time.Duration, ok bool) {
 }
 
 // removable says whether a run may leave the store: the gate knows its state,
-// and nothing of it is held. The current run stays to the end of the process,
-// also when it is sealed: hello names at least its boot.
+// and nothing of it is held. The runs that were opened last stay to the end of
+// the process, also when they are sealed: hello names at least their boot.
 func (c *core) removable(r *run) bool {
-	return r != c.current() && r.retired && r.sealed && r.drained() && len(r.mem) == 0 && len(r.segs) == 0
+	return r != c.of(r).run && r.retired && r.sealed && r.drained() && len(r.mem) == 0 && len(r.segs) == 0
 }
 
 // commit plans to write what is in memory, together with the deletions that
@@ -146,50 +144,71 @@ func (c *core) letGo() *plan {
 	return p.plan()
 }
 
-// rotate seals the current run and begins another. In memory both happen at
-// once; the plan commits what the old run has and its close marker.
-func (c *core) rotate(name id.Run) *plan {
-	old := c.current()
+// rotates says whether a new connection begins a new run of any class, so that
+// live frames need not wait behind those in the store.
+func (c *core) rotates() bool {
+	return len(c.runs) < maxRuns && slices.ContainsFunc(c.in[:], func(in intake) bool { return in.run.backlog() })
+}
+
+// rotate seals the open runs that have a backlog and begins others. In memory
+// both happen at once; the plan commits what is held and the close markers.
+func (c *core) rotate(names [len(classes)]id.Run) *plan {
+	var old []*run
+	for i := range c.in {
+		if r := c.in[i].run; r.backlog() {
+			old = append(old, r)
+		}
+	}
 	p := newPlanner()
-	c.closeRun(p, old)
-	p.open(c.begin(name))
+	c.closeRuns(p, old)
+	for _, r := range old {
+		p.open(c.begin(r.class, names[slices.Index(classes[:], r.class)]))
+	}
 	return p.plan()
 }
 
 // finish plans the clean end of the process.
 func (c *core) finish() *plan {
-	if c.current().state == wire.RunClosed {
+	var open []*run
+	for i := range c.in {
+		if r := c.in[i].run; r.state != wire.RunClosed {
+			open = append(open, r)
+		}
+	}
+	if len(open) == 0 {
 		return c.letGo()
 	}
 	p := newPlanner()
-	c.closeRun(p, c.current())
+	c.closeRuns(p, open)
 	return p.plan()
 }
 
-func (c *core) closeRun(p *planner, r *run) {
-	r.sealed = true
+// closeRuns commits what is held, and the close markers of these runs last.
+func (c *core) closeRuns(p *planner, runs []*run) {
+	for _, r := range runs {
+		r.sealed = true
+	}
 	for _, other := range c.runs {
-		if other != r {
+		if !slices.Contains(runs, other) {
 			d := p.draft(other)
 			p.release(c, d)
 			p.append(c, d, other.mem)
 		}
 	}
-	d := p.draft(r)
-	p.release(c, d)
-	p.append(c, d, r.mem)
-	p.close(d)
+	for _, r := range runs {
+		d := p.draft(r)
+		p.release(c, d)
+		p.append(c, d, r.mem)
+		p.close(d)
+	}
 }
-
-// rotates says whether a new connection begins a new run, so that live frames
-// need not wait behind those in the store.
-func (c *core) rotates() bool { return c.current().backlog() && len(c.runs) < maxRuns }
 
 // committed notes that segments of a run are durable.
 func (c *core) committed(r *run, segs []segment) {
+	in := c.of(r)
 	for i := range segs {
 		s := &segs[i]
-		c.live += s.bytes
+		in.live += s.bytes
 		c.count.committed += s.held()
 		c.count.safe += s.held()
 		if s.last <= r.acked { // while it was written
@@ -199,7 +218,7 @@ func (c *core) committed(r *run, segs []segment) {
 	r.segs = append(r.segs, segs...)
 	r.committed = segs[len(segs)-1].last
 	for _, it := range r.trim(r.committed) {
-		c.memory -= it.size()
+		in.memory -= it.size()
 	}
 }
 
@@ -207,7 +226,7 @@ func (c *core) committed(r *run, segs []segment) {
 func (c *core) released(r *run, n int) {
 	for i := range n {
 		s := &r.segs[i]
-		c.live -= s.bytes
+		c.of(r).live -= s.bytes
 		c.garbage += s.bytes
 	}
 	r.segs = slices.Delete(r.segs, 0, n)
@@ -218,15 +237,16 @@ func (c *core) released(r *run, n int) {
 
 // swapped notes that s stands for the segments of its range.
 func (c *core) swapped(r *run, s segment) {
+	in := c.of(r)
 	i, j := r.segmentOf(s.first), r.segmentOf(s.last)+1
 	for k := i; k < j; k++ {
-		c.live -= r.segs[k].bytes
+		in.live -= r.segs[k].bytes
 		c.garbage += r.segs[k].bytes
 		if r.segs[k].last <= r.acked && s.last > r.acked { // acked while s was written
 			s.gone += r.segs[k].held()
 		}
 	}
-	c.live += s.bytes
+	in.live += s.bytes
 	c.version++
 	r.replace(i, j, s)
 }
@@ -241,34 +261,38 @@ func (c *core) removed(r *run) {
 func (c *core) add(r *run, it item) {
 	r.mem = append(r.mem, it)
 	r.next = it.last + 1
-	c.memory += it.size()
-	for c.memory > c.cfg.MaxMemory && c.shed() {
+	c.of(r).memory += it.size()
+	for c.memory() > c.cfg.MaxMemory && slices.ContainsFunc(c.shedFirst(), c.shed) {
 	}
 }
 
 func (it *item) size() int64 { return int64(len(it.msg)) + itemOverhead }
 
-// shed turns the oldest frame that is not being written into a gap, joined to
-// the gap before it if that was never sent: the store does not keep up, and
-// memory is at its bound. It returns false if there is none.
-func (c *core) shed() bool {
+// shed turns the oldest frame of a class that is not being written into a gap,
+// joined to the gap before it if that was never sent: the store does not keep
+// up, and memory is at its bound. It returns false if there is none.
+func (c *core) shed(class wire.Class) bool {
+	in := c.class(class)
 	for _, r := range c.runs {
+		if r.class != class {
+			continue
+		}
 		for i := range r.mem {
 			it := &r.mem[i]
 			if it.gap || it.first <= r.writing {
 				continue
 			}
-			c.drop(DropMemory, it.readings)
+			c.drop(r, DropMemory, it.readings)
 			gap := newGap(r.id, wire.GapQuota, it.first, it.last, it.readings, it.tFirst, it.tLast)
 			gap.at = it.at
-			c.memory += gap.size() - it.size()
+			in.memory += gap.size() - it.size()
 			*it = gap
 			c.version++
 			if i > 0 && r.mem[i-1].gap && r.mem[i-1].first > max(r.handed, r.writing) {
 				before := &r.mem[i-1]
 				joined := joinGaps(r.id, wire.GapQuota, before, it)
 				joined.at = before.at
-				c.memory += joined.size() - before.size() - it.size()
+				in.memory += joined.size() - before.size() - it.size()
 				r.mem[i-1] = joined
 				r.mem = slices.Delete(r.mem, i, i+1)
 			}
@@ -303,7 +327,7 @@ func (c *core) ack(now time.Duration, name id.Run, seq uint64) bool {
 		c.count.acked += r.segs[before+i].held()
 	}
 	for _, it := range r.trim(seq) {
-		c.memory -= it.size()
+		c.of(r).memory -= it.size()
 		if !it.gap && it.first > r.writing { // what is being written counts with its segment
 			c.count.acked += it.readings
 			c.count.safe += it.readings
@@ -312,18 +336,13 @@ func (c *core) ack(now time.Duration, name id.Run, seq uint64) bool {
 	return true
 }
 
-// overQuota returns the bytes by which the store would exceed its limit if
-// what is in memory were written.
-func (c *core) overQuota() int64 {
-	return c.live + c.memory - c.cfg.Limit
-}
-
-// dropOldest plans to replace the oldest segments by gaps until want bytes are
-// free or maxDropBatch segments are gone, nil if no segment is left to drop.
-func (c *core) dropOldest(reason DropReason, want int64) *plan {
+// dropOldest plans to replace the oldest segments of the classes, the first
+// class first, by gaps until want bytes are free or maxDropBatch segments are
+// gone; nil if no segment is left to drop.
+func (c *core) dropOldest(reason DropReason, want int64, from ...wire.Class) *plan {
 	p := newPlanner()
 	left := maxDropBatch
-	for _, r := range c.runs {
+	for _, r := range c.byClass(from) {
 		d := p.draft(r)
 		want -= p.release(c, d)
 		for i := r.ackedSegments(); i < len(r.segs) && want > 0 && left > 0; {
@@ -351,6 +370,19 @@ func (c *core) dropOldest(reason DropReason, want int64) *plan {
 	return p.plan()
 }
 
+// byClass returns the runs of the classes, the first class first, each oldest
+// first.
+func (c *core) byClass(from []wire.Class) (runs []*run) {
+	for _, class := range from {
+		for _, r := range c.runs {
+			if r.class == class {
+				runs = append(runs, r)
+			}
+		}
+	}
+	return runs
+}
+
 // dropSegments plans one gap for segs[i:j], and for the gap before them if
 // that was never sent: an item that may have been sent does not change.
 func (c *core) dropSegments(p *planner, d *draft, reason DropReason, i, j int) {
@@ -370,7 +402,7 @@ func (c *core) dropSegments(p *planner, d *draft, reason DropReason, i, j int) {
 			i--
 		}
 	}
-	p.then(func() { c.drop(reason, r.held(gap.first, gap.last)) }) // less than the gap says if acks come first
+	p.then(func() { c.drop(r, reason, r.held(gap.first, gap.last)) }) // less than the gap says if acks come first
 	p.swap(c, d, i, j, gap, reason.gap() == wire.GapQuota)
 }
 
@@ -394,9 +426,21 @@ func (c *core) jail(p *planner, run id.Run, it *item) {
 	p.then(func() { c.quarantine = append(c.quarantine, key) })
 }
 
-func (c *core) drop(reason DropReason, readings uint64) {
+func (c *core) drop(r *run, reason DropReason, readings uint64) {
 	c.count.dropped[reason].Items++
 	c.count.dropped[reason].Readings += readings
+	if r.class == wire.Events {
+		c.count.droppedEvents += readings
+	}
+}
+
+// overIndex returns how many bytes are to be dropped so that the index has room:
+// all of a batch, if any.
+func (c *core) overIndex() int64 {
+	if c.segments() <= maxSegments {
+		return 0
+	}
+	return c.live()
 }
 
 // segments counts the segments of all runs.

@@ -148,7 +148,7 @@ func (c *Cursor) look() (look, error) {
 
 // load reads a segment into the cursor; a damaged one becomes a gap.
 func (c *Cursor) load(l look) error {
-	items, err := c.b.readSegment(c.run.id, l.seg)
+	items, err := c.b.readSegment(c.run, l.seg)
 	if err == nil {
 		c.items, c.version = items, l.version
 		return nil
@@ -252,12 +252,12 @@ func (b *Buffer) condemn(r *run, seg *segment, cause error) error {
 }
 
 // readSegment reads and checks a segment.
-func (b *Buffer) readSegment(run id.Run, seg *segment) ([]item, error) {
-	value, err := b.get(seg.key(run))
+func (b *Buffer) readSegment(r *run, seg *segment) ([]item, error) {
+	value, err := b.get(r.key(seg))
 	if err != nil {
 		return nil, err
 	}
-	return parseSegment(run, seg, value)
+	return parseSegment(r.id, seg, value)
 }
 
 // get reads a value and checks its CRC. Close waits for it, or it fails.

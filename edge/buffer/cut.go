@@ -7,8 +7,8 @@ import (
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
-// openFrame is the frame that is being filled: columns that grow in place in
-// their series until the cut encodes them.
+// openFrame is the frame of one class that is being filled: columns that grow in
+// place in their series until the cut encodes them.
 type openFrame struct {
 	series     []*Series // those with rows
 	rows       int
@@ -42,10 +42,10 @@ type part struct {
 	from, to int
 }
 
-// cut makes frames of the open frame, usually one: columns that compress far
-// worse than those before may need more to stay under wire.MaxFrame.
-func (c *core) cut() {
-	f := &c.open
+// cut makes frames of a class's open frame, usually one: columns that compress
+// far worse than those before may need more to stay under wire.MaxFrame.
+func (c *core) cut(in *intake) {
+	f := &in.frame
 	if f.rows == 0 {
 		return
 	}
@@ -53,7 +53,7 @@ func (c *core) cut() {
 	for i, s := range f.series {
 		parts[i] = part{s, 0, s.rows.Len()}
 	}
-	c.encode(c.current(), parts)
+	c.encode(in, parts)
 	for i, s := range f.series {
 		s.rows.Reset()
 		f.series[i] = nil
@@ -61,29 +61,29 @@ func (c *core) cut() {
 	f.series, f.rows, f.values = f.series[:0], 0, 0
 }
 
-// encode makes the parts a frame of the run, or halves them until they fit.
-func (c *core) encode(r *run, parts []part) {
-	it, size := c.frame(r, parts)
+// encode makes the parts a frame of the open run, or halves them until they fit.
+func (c *core) encode(in *intake, parts []part) {
+	it, size := in.encode(parts, c.clock)
 	if it.msg == nil {
 		a, b := halve(parts)
-		c.encode(r, a)
-		c.encode(r, b)
+		c.encode(in, a)
+		c.encode(in, b)
 		return
 	}
 	values := 0
 	for _, p := range parts {
 		values += (p.to - p.from) * (len(p.s.rows.V) + 2)
 	}
-	c.open.density = max(1, (3*c.open.density+size*256/values)/4)
-	c.open.suppressed = 0
-	c.add(r, it)
+	in.frame.density = max(1, (3*in.frame.density+size*256/values)/4)
+	in.frame.suppressed = 0
+	c.add(in.run, it)
 }
 
-// frame encodes parts as the run's next frame; the item has no message if that
-// would be too large.
-func (c *core) frame(r *run, parts []part) (it item, size int) {
-	f := &c.open
-	it = item{first: r.next, last: r.next, at: f.since, clk: r.clk(c.clock), tFirst: math.MaxInt64, tLast: math.MinInt64}
+// encode encodes parts as the open run's next frame; the item has no message if
+// that would be too large.
+func (in *intake) encode(parts []part, clock clockMapping) (it item, size int) {
+	f, r := &in.frame, in.run
+	it = item{first: r.next, last: r.next, at: f.since, clk: r.clk(clock), tFirst: math.MaxInt64, tLast: math.MinInt64}
 	for _, p := range parts {
 		it.tFirst = min(it.tFirst, millis(p.s.rows.T[p.from], p.s.tick))
 		it.tLast = max(it.tLast, millis(p.s.rows.T[p.to-1], p.s.tick))

@@ -79,6 +79,13 @@ const (
 	segmentKeyLen = runKeyLen + 5*8 + 1
 )
 
+// The last byte of a segment's key: whether it holds a gap, and the class of
+// its run, which is known then also if the run's record is lost.
+const (
+	segmentGap        = 1
+	segmentClassShift = 1
+)
+
 // segment describes the items of one commit: sequences first to last of a run.
 // All but bytes stands in its key, so that what a lost or dropped segment held
 // is known without its value.
@@ -101,7 +108,7 @@ func (s *segment) held() uint64 {
 	return s.readings - s.gone
 }
 
-func (s *segment) key(run id.Run) []byte {
+func (s *segment) key(run id.Run, class wire.Class) []byte {
 	b := make([]byte, 0, segmentKeyLen)
 	b = append(append(b, keySegment), run[:]...)
 	b = binary.BigEndian.AppendUint64(b, s.first)
@@ -109,15 +116,16 @@ func (s *segment) key(run id.Run) []byte {
 	b = binary.BigEndian.AppendUint64(b, s.readings)
 	b = binary.BigEndian.AppendUint64(b, uint64(s.tFirst))
 	b = binary.BigEndian.AppendUint64(b, uint64(s.tLast))
+	flags := byte(class) << segmentClassShift
 	if s.gap {
-		return append(b, 1)
+		flags |= segmentGap
 	}
-	return append(b, 0)
+	return append(b, flags)
 }
 
-func parseSegmentKey(key []byte) (run id.Run, s segment, err error) {
-	if len(key) != segmentKeyLen || key[0] != keySegment || key[segmentKeyLen-1] > 1 {
-		return run, s, fmt.Errorf("%w: segment key %x", errCorrupt, key)
+func parseSegmentKey(key []byte) (run id.Run, class wire.Class, s segment, err error) {
+	if len(key) != segmentKeyLen || key[0] != keySegment {
+		return run, class, s, fmt.Errorf("%w: segment key %x", errCorrupt, key)
 	}
 	copy(run[:], key[1:])
 	n := key[runKeyLen:]
@@ -126,11 +134,12 @@ func parseSegmentKey(key []byte) (run id.Run, s segment, err error) {
 	s.readings = binary.BigEndian.Uint64(n[16:])
 	s.tFirst = int64(binary.BigEndian.Uint64(n[24:]))
 	s.tLast = int64(binary.BigEndian.Uint64(n[32:]))
-	s.gap = n[40] == 1
-	if s.first == 0 || s.last < s.first {
-		return run, s, fmt.Errorf("%w: segment key %x", errCorrupt, key)
+	s.gap = n[40]&segmentGap != 0
+	class = wire.Class(n[40] >> segmentClassShift)
+	if s.first == 0 || s.last < s.first || !known(class) {
+		return run, class, s, fmt.Errorf("%w: segment key %x", errCorrupt, key)
 	}
-	return run, s, nil
+	return run, class, s, nil
 }
 
 // record is what the store keeps of a run beside its segments.
@@ -162,7 +171,7 @@ func parseRecord(b []byte) (r record, err error) {
 	copy(r.boot[:], b[10:])
 	r.first = binary.BigEndian.Uint64(b[26:])
 	r.last = binary.BigEndian.Uint64(b[34:])
-	if r.first == 0 || r.first-1 > r.last || r.state > wire.RunUnclean {
+	if r.first == 0 || r.first-1 > r.last || r.state > wire.RunUnclean || !known(r.class) {
 		return r, fmt.Errorf("%w: run record %x", errCorrupt, b)
 	}
 	return r, nil

@@ -46,7 +46,7 @@ func (b *Buffer) merge() error {
 	b.mu.Unlock()
 	var items []item
 	for i := range old {
-		part, err := b.readSegment(r.id, &old[i])
+		part, err := b.readSegment(r, &old[i])
 		if errors.Is(err, ErrClosed) {
 			return nil
 		}

@@ -35,6 +35,7 @@ func register(reg prometheus.Registerer, b *Buffer) error {
 	gauge("depth_readings", "Readings in frames that are not acked.", func(s *Stats) float64 { return float64(s.Readings) })
 	gauge("memory_bytes", "Frames that are not committed.", func(s *Stats) float64 { return float64(s.MemoryBytes) })
 	gauge("stored_bytes", "Segments in the store.", func(s *Stats) float64 { return float64(s.StoredBytes) })
+	gauge("event_bytes", "Segments of events in the store.", func(s *Stats) float64 { return float64(s.EventBytes) })
 	gauge("disk_bytes", "What the store takes on its disk, deleted values included.", func(s *Stats) float64 { return float64(s.DiskBytes) })
 	gauge("segments", "Segments in the store.", func(s *Stats) float64 { return float64(s.Segments) })
 	gauge("oldest_age_seconds", "Age of the oldest frame that is not acked.", func(s *Stats) float64 { return s.OldestAge.Seconds() })
@@ -49,6 +50,7 @@ func register(reg prometheus.Registerer, b *Buffer) error {
 	counter("writes", "Batches given to the store.", func(s *Stats) float64 { return float64(s.Writes) })
 	counter("write_errors", "Batches that the store did not confirm.", func(s *Stats) float64 { return float64(s.WriteErrors) })
 	counter("bad_acks", "Acks of what was never sent.", func(s *Stats) float64 { return float64(s.BadAcks) })
+	counter("dropped_event_readings", "Readings of events that left without an ack.", func(s *Stats) float64 { return float64(s.DroppedEvents) })
 	for i, what := range [2]string{"items", "readings"} {
 		c.drops[i] = prometheus.NewDesc("atrium_buffer_dropped_"+what+"_total", "Frames or segments, and their readings, that left without an ack.", []string{"reason"}, nil)
 	}

@@ -16,15 +16,15 @@ func FuzzStoredValuesAreRefusedOrRoundTrip(f *testing.F) {
 	f.Add(rec.append(nil))
 	gap := newGap(run, wire.GapQuota, 5, 8, 40, -3, 12)
 	seg := describe([]item{gap})
-	f.Add(seg.key(run))
+	f.Add(seg.key(run, wire.Events))
 	frame := wire.Frame{Run: run, Seq: 9, Clk: 1, T0: 1, Blocks: []wire.Block{{SID: 1, N: 1, Data: []byte{0, 0, 0}}}}
 	f.Add(appendSegment(nil, []item{gap, {msg: frame.Append(nil)}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if r, err := parseRecord(data); err == nil && !bytes.Equal(r.append(nil), data) {
 			t.Errorf("record %x came back as %x", data, r.append(nil))
 		}
-		if owner, s, err := parseSegmentKey(data); err == nil && !bytes.Equal(s.key(owner), data) {
-			t.Errorf("key %x came back as %x", data, s.key(owner))
+		if owner, class, s, err := parseSegmentKey(data); err == nil && !bytes.Equal(s.key(owner, class), data) {
+			t.Errorf("key %x came back as %x", data, s.key(owner, class))
 		}
 		for _, s := range []segment{{first: 5, last: 9}, {first: 5, last: 8}} {
 			items, err := parseSegment(run, &s, data)

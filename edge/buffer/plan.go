@@ -107,7 +107,7 @@ func (p *planner) release(c *core, d *draft) (bytes int64) {
 	for i := range n {
 		s := &d.r.segs[i]
 		p.room(1, segmentKeyLen+indexEntry, 0)
-		p.cur.Delete(s.key(d.r.id))
+		p.cur.Delete(d.r.key(s))
 		d.rec.first = s.last + 1
 		p.touch(d.r.id, d.rec)
 		bytes += s.bytes
@@ -156,7 +156,7 @@ func (p *planner) append(c *core, d *draft, items []item) {
 			size += wire.ItemSize(len(items[n].msg))
 			n++
 		}
-		s := p.segment(d.r.id, items[:n], size)
+		s := p.segment(d.r, items[:n], size)
 		if d.rec.first > d.rec.last {
 			d.rec.first = s.first
 		}
@@ -170,10 +170,10 @@ func (p *planner) append(c *core, d *draft, items []item) {
 }
 
 // segment plans one segment of size bytes and returns it.
-func (p *planner) segment(run id.Run, items []item, size int) segment {
+func (p *planner) segment(r *run, items []item, size int) segment {
 	s := describe(items)
 	p.room(1, segmentKeyLen+indexEntry, size+crcSize)
-	p.put(s.key(run), appendSegment(make([]byte, 0, size+crcSize), items))
+	p.put(r.key(&s), appendSegment(make([]byte, 0, size+crcSize), items))
 	if !s.gap {
 		p.commits++
 		p.payload += s.bytes
@@ -230,9 +230,9 @@ func (p *planner) rewrite(c *core, d *draft, i int, items []item, gone uint64) {
 func (p *planner) exchange(c *core, d *draft, i, j int, s segment, items []item) {
 	n := int(s.bytes)
 	p.room(j-i+1, (j-i+1)*(segmentKeyLen+indexEntry)+n, n)
-	key := s.key(d.r.id)
+	key := d.r.key(&s)
 	for k := i; k < j; k++ {
-		if old := d.r.segs[k].key(d.r.id); string(old) != string(key) {
+		if old := d.r.key(&d.r.segs[k]); string(old) != string(key) {
 			p.cur.Delete(old)
 		}
 	}

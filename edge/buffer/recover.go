@@ -46,12 +46,14 @@ func (b *Buffer) recover() error {
 	if err := b.forget(p); err != nil {
 		return err
 	}
-	name, err := id.NewRun(b.cfg.Rand)
+	names, err := b.newRuns()
 	if err != nil {
 		return err
 	}
 	b.core.count.safe = b.core.count.recovered
-	p.open(b.core.begin(name))
+	for i, class := range classes {
+		p.open(b.core.begin(class, names[i]))
+	}
 	return b.perform(p.plan())
 }
 
@@ -122,7 +124,7 @@ func (b *Buffer) guess(name id.Run) record {
 // recoverSegments reads the index from the keys.
 func (b *Buffer) recoverSegments(runs map[id.Run]*found) error {
 	return b.store.Scan([]byte{keySegment}, func(key []byte, size int64) error {
-		name, seg, err := parseSegmentKey(key)
+		name, class, seg, err := parseSegmentKey(key)
 		if err != nil {
 			b.log.Error("buffer: a segment's key is damaged", "error", err)
 			return nil
@@ -134,7 +136,7 @@ func (b *Buffer) recoverSegments(runs map[id.Run]*found) error {
 			runs[name] = f
 		}
 		if f.rec.ordinal == 0 && len(f.run.segs) == 0 {
-			f.rec.first = seg.first // a guessed record takes what there is
+			f.rec.first, f.rec.class = seg.first, class // a guessed record takes what there is
 		}
 		if n := len(f.run.segs); n > 0 && seg.first <= f.run.segs[n-1].last {
 			f.dead = append(f.dead, append([]byte(nil), key...))
@@ -165,7 +167,7 @@ func (b *Buffer) settleRun(p *planner, f *found) {
 	r.committed, r.next, r.inherited = rec.last, rec.last+1, true
 	r.acked = r.first() - 1
 	for i := range r.segs {
-		b.core.live += r.segs[i].bytes
+		b.core.of(r).live += r.segs[i].bytes
 		b.core.count.recovered += r.segs[i].held()
 	}
 	b.core.runs = append(b.core.runs, r)
@@ -182,14 +184,14 @@ func (b *Buffer) fillHoles(p *planner, f *found, rec *record) {
 	next := rec.first
 	hole := func(last uint64, tFirst, tLast int64) {
 		gap := newGap(f.run.id, wire.GapCorrupt, next, last, 0, tFirst, tLast)
-		segs = append(segs, p.segment(f.run.id, []item{gap}, wire.ItemSize(len(gap.msg))))
-		b.core.drop(DropCorrupt, 0)
+		segs = append(segs, p.segment(f.run, []item{gap}, wire.ItemSize(len(gap.msg))))
+		b.core.drop(f.run, DropCorrupt, 0)
 		b.log.Error("buffer: segments are missing; a gap takes their place", "run", f.run.id.String(), "first", next, "last", last)
 	}
 	var t int64
 	for _, s := range f.run.segs {
 		if s.first < next { // before the record's first: acked, and its deletion lost
-			f.dead = append(f.dead, s.key(f.run.id))
+			f.dead = append(f.dead, f.run.key(&s))
 			continue
 		}
 		if s.first > next {
@@ -207,7 +209,7 @@ func (b *Buffer) fillHoles(p *planner, f *found, rec *record) {
 // forget takes runs without frames out of the store while there are more than
 // a hello can name: a gateway that starts over and over without a link.
 func (b *Buffer) forget(p *planner) error {
-	excess := len(b.core.runs) + 1 - wire.MaxRuns
+	excess := len(b.core.runs) + len(classes) - wire.MaxRuns
 	for _, r := range slices.Clone(b.core.runs) {
 		if excess <= 0 {
 			break

@@ -51,6 +51,9 @@ func (r *run) first() uint64 {
 	return r.committed + 1
 }
 
+// key returns the key of one of the run's segments.
+func (r *run) key(s *segment) []byte { return s.key(r.id, r.class) }
+
 func (r *run) record() record {
 	return record{ordinal: r.ordinal, class: r.class, state: r.state, boot: r.boot, first: r.first(), last: r.committed}
 }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// Seal ends sampling: it commits what is held and marks the open run as closed
-// while its frames can still be sent and acked. Append then returns ErrClosed.
+// Seal ends sampling: it commits what is held and marks the open runs as closed
+// while their frames can still be sent and acked. Append then returns ErrClosed.
 // Close comes after it.
 func (b *Buffer) Seal(ctx context.Context) error {
 	b.mu.Lock()
@@ -15,7 +15,7 @@ func (b *Buffer) Seal(ctx context.Context) error {
 		b.mu.Unlock()
 		return ErrClosed
 	}
-	b.cutLocked()
+	b.cutAllLocked()
 	b.sealed = true
 	done := make(chan error, 1)
 	b.running.Go(func() { done <- b.finish() }) // before a Close waits
@@ -27,7 +27,7 @@ func (b *Buffer) Seal(ctx context.Context) error {
 func (b *Buffer) Drained(ctx context.Context) error {
 	for {
 		b.mu.Lock()
-		done := b.core.open.rows == 0
+		done := b.core.openRows() == 0
 		for _, r := range b.core.runs {
 			done = done && r.drained()
 		}
@@ -45,15 +45,15 @@ func (b *Buffer) Drained(ctx context.Context) error {
 	}
 }
 
-// Close commits what is held, marks the open run as closed and closes the
-// store. If the context ends first, or the store fails, the run stays unclean.
+// Close commits what is held, marks the open runs as closed and closes the
+// store. If the context ends first, or the store fails, they stay unclean.
 func (b *Buffer) Close(ctx context.Context) error {
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
 		return ErrClosed
 	}
-	b.cutLocked()
+	b.cutAllLocked()
 	b.closed, b.sealed = true, true
 	b.notifyLocked()
 	b.mu.Unlock()
@@ -66,7 +66,7 @@ func (b *Buffer) Close(ctx context.Context) error {
 	return finished(ctx, done, "close")
 }
 
-// finish closes the open run. What it writes may take half of the reserve: it
+// finish closes the open runs. What it writes may take half of the reserve: it
 // would be lost without.
 func (b *Buffer) finish() error {
 	return b.grow(b.cfg.Reserve/2, func() (*plan, error) { return b.core.finish(), nil })

@@ -17,6 +17,7 @@ const maxSeries = 4 * wire.MaxDevices
 // use.
 type Series struct {
 	b      *Buffer
+	class  wire.Class
 	device id.Device
 	hash   id.Schema
 	body   []byte
@@ -33,6 +34,7 @@ type Series struct {
 // seriesKey says when two registrations are the same series: then the schema
 // message would be the same.
 type seriesKey struct {
+	class  wire.Class
 	device id.Device
 	hash   id.Schema
 	digest [32]byte
@@ -45,11 +47,22 @@ type seriesKey struct {
 // returns the same Series; any difference makes a new one with a sid of its
 // own, as a sid is never redefined.
 func (b *Buffer) Series(dev id.Device, body wire.Body, digest [32]byte, grid uint64) (*Series, error) {
+	return b.register(wire.Telemetry, dev, body, digest, grid)
+}
+
+// EventSeries is Series for rows that are events: each is a frame of its own in
+// the run of events, is committed at once with all that was sampled before it,
+// and counts against the limit of events. Events have no expected spacing.
+func (b *Buffer) EventSeries(dev id.Device, body wire.Body, digest [32]byte) (*Series, error) {
+	return b.register(wire.Events, dev, body, digest, 0)
+}
+
+func (b *Buffer) register(class wire.Class, dev id.Device, body wire.Body, digest [32]byte, grid uint64) (*Series, error) {
 	enc := body.Append(nil)
 	if _, err := wire.ParseBody(enc); err != nil {
 		return nil, fmt.Errorf("buffer: series of %s: %w", dev, err)
 	}
-	key := seriesKey{dev, wire.HashBody(enc), digest, grid}
+	key := seriesKey{class, dev, wire.HashBody(enc), digest, grid}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -61,7 +74,7 @@ func (b *Buffer) Series(dev id.Device, body wire.Body, digest [32]byte, grid uin
 	if len(b.series) >= maxSeries {
 		return nil, fmt.Errorf("buffer: series of %s: more than %d series since the start", dev, maxSeries)
 	}
-	s := &Series{b: b, device: dev, hash: key.hash, body: enc, digest: digest, grid: grid, tick: body.Tick, width: len(body.Columns)}
+	s := &Series{b: b, class: class, device: dev, hash: key.hash, body: enc, digest: digest, grid: grid, tick: body.Tick, width: len(body.Columns)}
 	b.series[key] = s
 	return s, nil
 }
@@ -80,10 +93,11 @@ func (s *Series) Append(tick int64, q uint64, v []int64, suppressed int) error {
 	if b.closed || b.sealed {
 		return ErrClosed
 	}
-	f := &b.core.open
+	in := b.core.class(s.class)
+	f := &in.frame
 	if s.rows.Len() == 0 {
 		if len(f.series) == wire.MaxBlocks {
-			b.cutLocked()
+			b.cutLocked(in)
 		}
 		f.series = append(f.series, s)
 	}
@@ -97,8 +111,8 @@ func (s *Series) Append(tick int64, q uint64, v []int64, suppressed int) error {
 	f.suppressed += uint64(max(suppressed, 0))
 	b.core.count.sampled += uint64(s.width)
 	b.core.count.suppressed += uint64(max(suppressed, 0))
-	if f.full() {
-		b.cutLocked()
+	if s.class == wire.Events || f.full() {
+		b.cutLocked(in)
 	}
 	return nil
 }

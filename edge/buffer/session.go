@@ -1,8 +1,10 @@
 package buffer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
@@ -12,8 +14,8 @@ import (
 type Session struct {
 	// Hello has Board, Interval, Now, Boots and Runs; the uplink adds the rest.
 	Hello wire.Hello
-	// Live are the open runs, Backlog the others with unacked frames; oldest
-	// first.
+	// Live are the open runs, telemetry first, Backlog the others with unacked frames: events
+	// before telemetry, oldest first.
 	Live, Backlog []id.Run
 }
 
@@ -27,11 +29,11 @@ var (
 )
 
 // Connect begins a connection: frames are cut by Linger from now on. If the
-// store holds unacked frames of the open run, that run is closed and becomes
+// store holds unacked frames of an open run, that run is closed and becomes
 // backlog, so that live frames need not wait behind it, unless there are
 // maxRuns. The error is ErrClosed or that of Config.Rand.
 func (b *Buffer) Connect() (Session, error) {
-	name, err := id.NewRun(b.cfg.Rand)
+	names, err := b.newRuns()
 	if err != nil {
 		return Session{}, fmt.Errorf("buffer: connect: %w", err)
 	}
@@ -39,8 +41,8 @@ func (b *Buffer) Connect() (Session, error) {
 		if b.sealed || !b.core.rotates() {
 			return nil, nil
 		}
-		b.cutLocked()
-		return b.core.rotate(name), nil
+		b.cutAllLocked()
+		return b.core.rotate(names), nil
 	})
 	if err != nil {
 		// The link is what empties a store that is full, so it must not wait
@@ -132,7 +134,7 @@ func (b *Buffer) reject(run id.Run, seq uint64) error {
 	i := r.segmentOf(seq)
 	seg := r.segs[i]
 	b.mu.Unlock()
-	items, err := b.readSegment(r.id, &seg)
+	items, err := b.readSegment(r, &seg)
 	if err != nil {
 		return err
 	}
@@ -163,7 +165,11 @@ func (c *core) connect(nowMS int64) Session {
 	// once they have drained.
 	runs := c.runs
 	if len(runs) > wire.MaxRuns {
-		runs = append(runs[:wire.MaxRuns-1:wire.MaxRuns-1], c.current())
+		n := wire.MaxRuns - len(classes)
+		runs = slices.DeleteFunc(slices.Clone(runs[:n]), func(r *run) bool { return c.of(r).run == r })
+		for i := range c.in {
+			runs = append(runs, c.in[i].run)
+		}
 	}
 	for _, r := range runs {
 		n, ok := boots[r.boot]
@@ -183,6 +189,9 @@ func (c *core) connect(nowMS int64) Session {
 			c.told = append(c.told, r)
 		}
 	}
+	byClass := func(x, y id.Run) int { return cmp.Compare(c.run(x).class, c.run(y).class) }
+	slices.SortStableFunc(s.Live, byClass)
+	slices.SortStableFunc(s.Backlog, func(x, y id.Run) int { return byClass(y, x) })
 	return s
 }
 
@@ -193,6 +202,6 @@ func (c *core) quarantineFrame(r *run, seg *segment, items []item, frame *item) 
 	i := r.segmentOf(seg.first)
 	readings := min(frame.readings, seg.held())
 	p.rewrite(c, p.draft(r), i, items, seg.gone+readings)
-	p.then(func() { c.drop(DropRejected, readings) })
+	p.then(func() { c.drop(r, DropRejected, readings) })
 	return p.plan()
 }

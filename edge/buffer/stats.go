@@ -11,7 +11,7 @@ type DropReason uint8
 
 // The reasons of drops. Each leaves a gap frame in the frames' place.
 const (
-	DropLimit    DropReason = iota // the store is at Config.Limit
+	DropLimit    DropReason = iota // the class is at Config.Limit or Config.EventLimit
 	DropReserve                    // the file system is at Config.Reserve
 	DropMemory                     // the store does not keep up and memory is at Config.MaxMemory
 	DropIndex                      // too many segments for the index in memory
@@ -54,6 +54,7 @@ type counters struct {
 	writeErrors         uint64
 	badAcks             uint64
 	dropped             [dropReasons]Dropped
+	droppedEvents       uint64 // readings
 }
 
 // Stats is what the buffer holds and has done since Open.
@@ -64,6 +65,7 @@ type Stats struct {
 	OpenRows      int    // in the frame that is not cut yet
 	MemoryBytes   int64  // of frames that are not committed
 	StoredBytes   int64  // of segments
+	EventBytes    int64  // of those, of events
 	DiskBytes     int64  // that the store takes, deleted values included; 0 if it cannot tell
 	Segments      int
 	OldestAge     time.Duration // of the oldest frame, by sample time, at least; 0 without frames
@@ -81,7 +83,8 @@ type Stats struct {
 	BadAcks       uint64 // acks of what was never sent
 	Quarantined   int    // frames in quarantine
 	Dropped       map[DropReason]Dropped
-	SessionOnline bool // between Connect and Disconnect
+	DroppedEvents uint64 // of Dropped, readings of events
+	SessionOnline bool   // between Connect and Disconnect
 }
 
 // Stats returns a snapshot.
@@ -100,7 +103,7 @@ func (b *Buffer) Stats() Stats {
 func (c *core) stats(now time.Duration) Stats {
 	n := &c.count
 	s := Stats{
-		Runs: len(c.runs), OpenRows: c.open.rows, MemoryBytes: c.memory, StoredBytes: c.live,
+		Runs: len(c.runs), OpenRows: c.openRows(), MemoryBytes: c.memory(), StoredBytes: c.live(), EventBytes: c.class(wire.Events).live, DroppedEvents: n.droppedEvents,
 		Sampled: n.sampled, Suppressed: n.suppressed, Committed: n.committed, Acked: n.acked, Recovered: n.recovered, Safe: n.safe,
 		Commits: n.commits, CommitBytes: n.commitBytes, Merges: n.merges, Writes: n.writes, WriteErrors: n.writeErrors, BadAcks: n.badAcks,
 		Quarantined: len(c.quarantine), Dropped: make(map[DropReason]Dropped, dropReasons), SessionOnline: c.online,
