@@ -70,7 +70,7 @@ func (c *connection) welcome() (wire.Welcome, error) {
 // serve sends the session's runs until the connection or ctx ends, and returns
 // why.
 func (c *connection) serve(ctx context.Context, s buffer.Session, credit uint64) error {
-	c.flight = newFlight(credit)
+	c.flight = newFlight(credit, func() time.Duration { return c.conn.Path().Latest })
 	live, backlog := c.lane(wire.LaneLive), c.lane(wire.LaneBacklog)
 	for _, l := range []*lane{live, backlog} {
 		if err := openLane(ctx, c.conn, l); err != nil {
@@ -227,6 +227,7 @@ func (c *connection) watch(ctx context.Context) error {
 	for {
 		path := c.conn.Path()
 		c.u.metrics.rtt.Set(path.RTT.Seconds())
+		c.u.metrics.see(c.flight.estimate())
 		if sent, ok := c.flight.oldest(); ok {
 			if err := lifeless(time.Since(sent), path.Quiet, path.RTT); err != nil {
 				return err

@@ -20,8 +20,16 @@ type flight struct {
 	sent    uint64 // bytes sent, or about to be
 	waiting int    // live frames that wait for credit
 	runs    map[id.Run]*runFlight
-	backlog uint64 // bytes of the backlog without an ack
+	unacked [lanes]uint64 // bytes without an ack, by lane
+
+	latest   func() time.Duration
+	delivery delivery
+	pacer    pacer
+	drains   bool // the backlog has frames to send
 }
+
+// lanes is one more than the greatest lane.
+const lanes = wire.LaneBacklog + 1
 
 // runFlight is what was sent of a run and not acked, in order.
 type runFlight struct {
@@ -51,11 +59,13 @@ var errRewound = errors.New("rewound")
 type entry struct {
 	last uint64
 	size uint64
-	at   time.Time
+	mark mark
 }
 
-func newFlight(credit uint64) *flight {
-	return &flight{changed: make(chan struct{}), credit: credit, runs: make(map[id.Run]*runFlight)}
+// newFlight returns a flight with a credit; latest is the round trip of the
+// carrier's last packet, 0 if it is not known.
+func newFlight(credit uint64, latest func() time.Duration) *flight {
+	return &flight{changed: make(chan struct{}), credit: credit, latest: latest, runs: make(map[id.Run]*runFlight)}
 }
 
 // turn begins a turn of a run: a context that ends at the run's next reject,
@@ -89,11 +99,86 @@ func (f *flight) start(turn context.Context, run id.Run, last, size uint64) erro
 		return err
 	}
 	r.highest = max(r.highest, last)
-	r.entries = append(r.entries, entry{last, size, time.Now()})
-	if r.lane == wire.LaneBacklog {
-		f.backlog += size
+	if !f.drains {
+		f.delivery.limit(f.inFlight() + size)
+	}
+	r.entries = append(r.entries, entry{last, size, f.delivery.begin(time.Now(), f.inFlight())})
+	f.unacked[r.lane] += size
+	return nil
+}
+
+// pace waits until n more bytes of the frame that a run's sequence last ends
+// may leave: those of the backlog as fast as the path takes them. It ends only
+// with ctx, because what has begun must be written whole.
+func (f *flight) pace(ctx context.Context, run id.Run, last, n uint64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.runs[run]
+	for r.lane == wire.LaneBacklog {
+		wait := f.pacer.wait(time.Now())
+		if wait <= 0 {
+			break
+		}
+		if err := f.sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+	now := time.Now()
+	f.pacer.packet(now, f.latest(), &f.delivery)
+	f.pacer.spend(now, n, &f.delivery)
+	// A frame that was rejected as it left is not among the entries any more.
+	if i := len(r.entries) - 1; i >= 0 && r.entries[i].last == last {
+		r.entries[i].mark.sent = now
 	}
 	return nil
+}
+
+// sleep waits, with f unlocked meanwhile.
+func (f *flight) sleep(ctx context.Context, wait time.Duration) error {
+	f.mu.Unlock()
+	defer f.mu.Lock()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// piece is how many bytes of a frame of n leave at once.
+func (f *flight) piece(lane wire.Lane, n int) int {
+	if lane == wire.LaneLive {
+		return n
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return min(n, f.pacer.piece(&f.delivery))
+}
+
+// estimate is what acks and packets have told of the path.
+type estimate struct {
+	rate   float64       // bytes a second; 0 before the first ack of the backlog
+	minRTT time.Duration // of packets; 0 if it is not known
+	limit  uint64        // bytes of the backlog that may be on their way
+}
+
+func (f *flight) estimate() estimate {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return estimate{f.delivery.rate(), f.pacer.rtt.least(), f.delivery.allowed()}
+}
+
+func (f *flight) inFlight() uint64 { return f.unacked[wire.LaneLive] + f.unacked[wire.LaneBacklog] }
+
+// drain says whether a lane has frames to send without waiting for a reading.
+func (f *flight) drain(lane wire.Lane, has bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if lane == wire.LaneBacklog {
+		f.drains = has
+	}
 }
 
 // announce is start for a schema or clock, which has no ack of its own.
@@ -113,6 +198,9 @@ func (f *flight) spend(turn context.Context, lane wire.Lane, size uint64, allowe
 		}()
 	}
 	for turn.Err() == nil && !allowed(lane, size) {
+		if !f.may(lane, size) {
+			f.delivery.limit(f.inFlight()) // the gate holds us up, not the path
+		}
 		f.wait(turn)
 	}
 	if turn.Err() != nil {
@@ -134,9 +222,10 @@ func (f *flight) may(lane wire.Lane, size uint64) bool {
 	return f.waiting == 0 && f.sent+size+reserve <= f.credit
 }
 
-// mayFly is may for a frame, which keeps the backlog under backlogInFlight.
+// mayFly is may for a frame, of which the backlog begins none while all that
+// the path holds is on its way.
 func (f *flight) mayFly(lane wire.Lane, size uint64) bool {
-	return f.may(lane, size) && (lane == wire.LaneLive || f.backlog == 0 || f.backlog+size <= backlogInFlight)
+	return f.may(lane, size) && (lane == wire.LaneLive || f.unacked[lane] < f.delivery.allowed())
 }
 
 // wait returns after a change or the end of ctx, with f locked again.
@@ -193,7 +282,9 @@ func (f *flight) ack(run id.Run, seq uint64) bool {
 	r.acked = max(r.acked, seq)
 	n := 0
 	for n < len(r.entries) && r.entries[n].last <= seq {
-		f.leave(r, &r.entries[n])
+		e := &r.entries[n]
+		f.unacked[r.lane] -= e.size
+		f.delivery.ack(time.Now(), &e.mark, e.size, r.lane == wire.LaneLive)
 		n++
 	}
 	r.entries = append(r.entries[:0], r.entries[n:]...)
@@ -246,7 +337,7 @@ func (f *flight) rewind(run id.Run, to rewind) {
 		n++
 	}
 	for i := n; i < len(r.entries); i++ {
-		f.leave(r, &r.entries[i])
+		f.unacked[r.lane] -= r.entries[i].size
 	}
 	r.entries = r.entries[:n]
 	r.highest = to.seq - 1 // acks never pass a rejected sequence
@@ -255,19 +346,13 @@ func (f *flight) rewind(run id.Run, to rewind) {
 	f.wake()
 }
 
-func (f *flight) leave(r *runFlight, e *entry) {
-	if r.lane == wire.LaneBacklog {
-		f.backlog -= e.size
-	}
-}
-
 // oldest returns when the longest unacked frame was sent.
 func (f *flight) oldest() (at time.Time, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, r := range f.runs {
-		if len(r.entries) > 0 && (!ok || r.entries[0].at.Before(at)) {
-			at, ok = r.entries[0].at, true
+		if len(r.entries) > 0 && (!ok || r.entries[0].mark.sent.Before(at)) {
+			at, ok = r.entries[0].mark.sent, true
 		}
 	}
 	return at, ok

@@ -18,12 +18,15 @@ import (
 
 var live, old = id.Run{1}, id.Run{2}
 
+// unknown is the round trip of a path of which nothing is known.
+func unknown() time.Duration { return 0 }
+
 // I5: whatever is acked, rejected and granted in whatever order, no more is
 // sent than the credit allows, and the backlog's bytes in flight are those of
 // its entries and within their bound.
 func TestNothingIsSentBeyondCreditNorBacklogBeyondItsBound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		f := newFlight(rapid.Uint64Max(1<<20).Draw(t, "credit"))
+		f := newFlight(rapid.Uint64Max(1<<20).Draw(t, "credit"), unknown)
 		turns := map[id.Run]context.Context{}
 		next := map[id.Run]uint64{live: 1, old: 1}
 		lanes := map[id.Run]wire.Lane{live: wire.LaneLive, old: wire.LaneBacklog}
@@ -72,8 +75,8 @@ func TestNothingIsSentBeyondCreditNorBacklogBeyondItsBound(t *testing.T) {
 			for _, e := range f.runs[old].entries {
 				backlog += e.size
 			}
-			if f.sent != sent || f.sent > f.credit || f.backlog != backlog || f.backlog > backlogInFlight {
-				t.Fatalf("sent %d of credit %d (want %d), backlog %d of %d (want %d)", f.sent, f.credit, sent, f.backlog, backlogInFlight, backlog)
+			if on := f.unacked[wire.LaneBacklog]; f.sent != sent || f.sent > f.credit || on != backlog || on > maxInFlight+wire.MaxFrame {
+				t.Fatalf("sent %d of credit %d (want %d), backlog %d of %d (want %d)", f.sent, f.credit, sent, on, maxInFlight, backlog)
 			}
 		}
 	})
@@ -81,7 +84,7 @@ func TestNothingIsSentBeyondCreditNorBacklogBeyondItsBound(t *testing.T) {
 
 func TestTheBacklogGivesWayToALiveFrameThatWaitsForCredit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFlight(0)
+		f := newFlight(0, unknown)
 		liveTurn, _ := f.turn(t.Context(), wire.LaneLive, live)
 		oldTurn, _ := f.turn(t.Context(), wire.LaneBacklog, old)
 		var order []id.Run
@@ -108,7 +111,7 @@ func TestTheBacklogGivesWayToALiveFrameThatWaitsForCredit(t *testing.T) {
 // bubble never rests.
 func TestLiveFramesThatWaitForCreditRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFlight(0)
+		f := newFlight(0, unknown)
 		sent := 0
 		for _, run := range []id.Run{live, old} {
 			turn, _ := f.turn(t.Context(), wire.LaneLive, run)
@@ -139,7 +142,7 @@ func TestLiveFramesThatWaitForCreditRest(t *testing.T) {
 // message of any size must fit, or the backlog would stand still for ever.
 func TestABacklogMessageOfAnySizeFitsTheLeastCredit(t *testing.T) {
 	for _, size := range []uint64{1, 64 << 10, wire.MaxFrame - liveReserve + 1, wire.MaxFrame} {
-		if f := newFlight(wire.MaxFrame); !f.mayFly(wire.LaneBacklog, size) {
+		if f := newFlight(wire.MaxFrame, unknown); !f.mayFly(wire.LaneBacklog, size) {
 			t.Errorf("%d bytes do not fit a credit of %d", size, wire.MaxFrame)
 		}
 	}
@@ -147,7 +150,7 @@ func TestABacklogMessageOfAnySizeFitsTheLeastCredit(t *testing.T) {
 
 func TestAWaitForCreditEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFlight(0)
+		f := newFlight(0, unknown)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		turn, _ := f.turn(ctx, wire.LaneLive, live)
 		done := make(chan error)
@@ -222,4 +225,49 @@ func TestAPathIsDeadOnlyWhenItsQuestionsGetNoAnswer(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
+}
+
+// A reject while a frame leaves must not cut it short, or nothing after it on
+// the stream could be read; and what is sent again is counted once.
+func TestAFrameThatHasBegunIsPacedToItsEndPastAReject(t *testing.T) {
+	f := newFlight(1<<20, unknown)
+	turn, _ := f.turn(t.Context(), wire.LaneBacklog, old)
+	for seq := range uint64(2) {
+		if err := f.start(turn, old, seq+1, 1000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.rewind(old, rewind{seq: 1})
+	if err := f.pace(t.Context(), old, 2, 500); err != nil {
+		t.Fatalf("the rest of a frame that has begun: %v", err)
+	}
+	if f.inFlight() != 0 {
+		t.Fatalf("%d bytes are on their way after a reject of all", f.inFlight())
+	}
+	if err := f.start(turn, old, 3, 1000); !errors.Is(err, errRewound) {
+		t.Fatalf("a frame began past a reject: %v", err)
+	}
+}
+
+func TestAWaitForThePaceEndsWithTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlight(1<<20, func() time.Duration { return time.Hour })
+		ctx, cancel := context.WithCancelCause(t.Context())
+		turn, _ := f.turn(ctx, wire.LaneBacklog, old)
+		if err := f.start(turn, old, 1, 100_000); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := f.pace(ctx, old, 1, 50_000); err != nil {
+				t.Fatal(err)
+			}
+		}
+		done := make(chan error)
+		go func() { done <- f.pace(ctx, old, 1, 1) }()
+		synctest.Wait()
+		cancel(io.ErrClosedPipe)
+		if err := <-done; !errors.Is(err, io.ErrClosedPipe) {
+			t.Fatalf("want the context's cause, got %v", err)
+		}
+	})
 }

@@ -55,12 +55,14 @@ func (l *lane) sideBySide(ctx context.Context, runs []id.Run) error {
 // its end, until ctx ends. An open run has no end.
 func (l *lane) inTurn(ctx context.Context, runs []id.Run) error {
 	cursors := make(map[id.Run]Cursor, len(runs))
+	l.flight.drain(l.kind, len(runs) > 0)
 	for _, run := range runs {
 		cursors[run] = l.source.Cursor(run)
 		if err := l.pump(ctx, run, cursors[run]); err != nil {
 			return err
 		}
 	}
+	l.flight.drain(l.kind, false)
 	for {
 		run, err := l.flight.waitRewind(ctx, runs)
 		if err != nil {
@@ -80,7 +82,7 @@ func (l *lane) pump(ctx context.Context, run id.Run, cursor Cursor) error {
 		if back != nil {
 			cursor.Rewind(back.seq, back.resend)
 		}
-		err := l.send(turn, run, cursor)
+		err := l.send(ctx, turn, run, cursor)
 		switch {
 		case errors.Is(context.Cause(turn), errRewound) && ctx.Err() == nil:
 		case errors.Is(err, io.EOF):
@@ -93,8 +95,9 @@ func (l *lane) pump(ctx context.Context, run id.Run, cursor Cursor) error {
 	}
 }
 
-// send sends items until turn ends.
-func (l *lane) send(turn context.Context, run id.Run, cursor Cursor) error {
+// send sends items until turn ends. ctx is the connection's: a frame that has
+// begun is written whole.
+func (l *lane) send(ctx, turn context.Context, run id.Run, cursor Cursor) error {
 	for {
 		item, err := cursor.Next(turn)
 		if err != nil {
@@ -105,26 +108,35 @@ func (l *lane) send(turn context.Context, run id.Run, cursor Cursor) error {
 			if err := l.flight.announce(turn, l.kind, uint64(len(msg))); err != nil {
 				return err
 			}
-			if err := l.write(msg); err != nil {
+			if err := l.write(msg, func(int) error { return nil }); err != nil {
 				return err
 			}
 		}
 		if err := l.flight.start(turn, run, item.Last, uint64(len(item.Frame))); err != nil {
 			return err
 		}
-		if err := l.write(item.Frame); err != nil {
+		pace := func(n int) error { return l.flight.pace(ctx, run, item.Last, uint64(n)) }
+		if err := l.write(item.Frame, pace); err != nil {
 			return err
 		}
 		l.metrics.frames.Inc()
 	}
 }
 
-func (l *lane) write(msg []byte) error {
+// write writes a message in pieces, each when pace says so.
+func (l *lane) write(msg []byte, pace func(n int) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.buf = wire.AppendItem(l.buf[:0], msg)
-	if _, err := l.stream.Write(l.buf); err != nil {
-		return err
+	for rest := l.buf; len(rest) > 0; {
+		n := l.flight.piece(l.kind, len(rest))
+		if err := pace(n); err != nil {
+			return err
+		}
+		if _, err := l.stream.Write(rest[:n]); err != nil {
+			return err
+		}
+		rest = rest[n:]
 	}
 	l.metrics.bytes.Add(float64(len(msg)))
 	l.sent.Add(uint64(len(msg)))

@@ -1,10 +1,6 @@
 package uplink
 
-import (
-	"time"
-
-	"github.com/atrium-iot/atrium/shared/wire"
-)
+import "time"
 
 // Limits of the connection.
 const (
@@ -46,9 +42,20 @@ const (
 	// watchInterval is how often both are checked.
 	watchInterval = 250 * time.Millisecond
 
-	// backlogInFlight bounds the backlog's bytes without an ack, because they
-	// queue up in the router in front of live frames. A frame of any size fits.
-	backlogInFlight = wire.MaxFrame
+	// minInFlight and maxInFlight bound what the estimate allows of the backlog
+	// to be on its way: one segment, and 100 Mbit/s at 300 ms, beyond what a
+	// gate's credit covers. A frame of any size may go when none is on its way.
+	minInFlight = 64 << 10
+	maxInFlight = 4 << 20
+	// packetSize is about a packet's payload, the least of a frame that leaves
+	// at once. paceBurst is how much later than due a piece may be and be made
+	// up for: a timer that is late must not slow a fast path down.
+	packetSize = 1200
+	paceBurst  = 4 * time.Millisecond
+	// startPackets are sent a round trip before anything is known of the path.
+	startPackets = 10
+	// pauseMax bounds how long the backlog rests for an empty queue to be seen.
+	pauseMax = 200 * time.Millisecond
 	// liveReserve is credit that the backlog leaves to live frames: one cut.
 	liveReserve = 64 << 10
 

@@ -9,6 +9,9 @@ import (
 type metrics struct {
 	connected   prometheus.Gauge
 	rtt         prometheus.Gauge
+	rate        prometheus.Gauge
+	minRTT      prometheus.Gauge
+	limit       prometheus.Gauge
 	dials       prometheus.Counter
 	connects    prometheus.Counter
 	disconnects *prometheus.CounterVec // by reason
@@ -40,6 +43,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		rtt: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "atrium_uplink_rtt_seconds", Help: "Smoothed round trip of the connection.",
 		}),
+		rate: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "atrium_uplink_delivery_rate_bytes", Help: "Bytes of frames a second that the path was seen to deliver; 0 before a backlog's first ack.",
+		}),
+		minRTT: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "atrium_uplink_min_rtt_seconds", Help: "Shortest round trip of a packet in the last seconds of a backlog.",
+		}),
+		limit: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "atrium_uplink_backlog_limit_bytes", Help: "Bytes of the backlog without an ack at which no further frame of it begins.",
+		}),
 		dials:    counter("atrium_uplink_dials_total", "Dials, the failed ones included."),
 		connects: counter("atrium_uplink_connects_total", "Connections that reached welcome."),
 		disconnects: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -64,7 +76,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, l := range []wire.Lane{wire.LaneLive, wire.LaneBacklog} {
 		m.lanes[l] = laneMetrics{bytes.WithLabelValues(l.String()), frames.WithLabelValues(l.String())}
 	}
-	reg.MustRegister(m.connected, m.rtt, m.dials, m.connects, m.disconnects, m.rejects, m.acks, m.strayAcks,
+	reg.MustRegister(m.connected, m.rtt, m.rate, m.minRTT, m.limit, m.dials, m.connects, m.disconnects, m.rejects, m.acks, m.strayAcks,
 		m.commands, m.results, m.straySettled, bytes, frames)
 	return m
+}
+
+func (m *metrics) see(e estimate) {
+	m.rate.Set(e.rate)
+	m.minRTT.Set(e.minRTT.Seconds())
+	m.limit.Set(float64(e.limit))
 }

@@ -197,7 +197,7 @@ func TestLiveFramesDoNotWaitBehindTheBacklog(t *testing.T) {
 			if f.lane != wire.LaneLive {
 				continue
 			}
-			if late := f.at.Sub(sampled[live]); late > 400*time.Millisecond {
+			if late := f.at.Sub(sampled[live]); late > 120*time.Millisecond {
 				t.Errorf("live frame %d came %v after its sample", live, late)
 			}
 			live++

@@ -64,6 +64,7 @@ type Stream interface {
 type Path struct {
 	RTT    time.Duration // smoothed round trip; 0 before the first
 	MinRTT time.Duration // the shortest seen
+	Latest time.Duration // of the last packet that was answered; 0 if the carrier does not know
 	// Quiet is for how long the other side has owed an answer: packets went
 	// out that a living one answers, and nothing at all came since.
 	Quiet time.Duration

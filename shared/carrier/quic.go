@@ -103,7 +103,7 @@ func (c *quicConn) Path() Path {
 	s := c.conn.ConnectionStats()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return Path{RTT: s.SmoothedRTT, MinRTT: s.MinRTT, Quiet: c.silence.lasts(time.Now(), s.PacketsSent, s.PacketsReceived)}
+	return Path{RTT: s.SmoothedRTT, MinRTT: s.MinRTT, Latest: s.LatestRTT, Quiet: c.silence.lasts(time.Now(), s.PacketsSent, s.PacketsReceived)}
 }
 
 // silence notices packets that get no answer. Silence alone says nothing:
