@@ -34,11 +34,13 @@ type conn struct {
 
 func newConn(g *Gate, gw id.Gateway, over carrier.Conn) *conn {
 	claim := func(run id.Run) bool { return g.claims.take(run, gw) }
+	s := newSession(gw, claim, &g.scratches)
+	s.versions = g.versions
 	return &conn{
 		gate: g, gateway: gw, over: over,
 		ended:   make(chan struct{}),
 		wake:    make(chan struct{}, 1),
-		session: newSession(gw, claim, &g.scratches),
+		session: s,
 	}
 }
 
@@ -146,6 +148,9 @@ func (c *conn) admit(ctx context.Context) error {
 		return closef(wire.CloseInternal, "no shard for site %s: %v", c.gateway.Site, err)
 	}
 	c.shard = shard
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session.guide = c.gate.guideFor(c.gateway)
 	return nil
 }
 

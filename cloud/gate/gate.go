@@ -9,7 +9,7 @@
 // too?) -> outbox -> ack on the control stream. Results of commands go the same
 // way; a command comes from Gate.Command and leaves through the outbox.
 //
-// Goroutines: Serve accepts; each connection has one that reads control, one
+// Goroutines: Serve and ServeTCP accept; each connection has one that reads control, one
 // that writes it, and one a lane.
 package gate
 
@@ -46,6 +46,15 @@ type Config struct {
 	// MaxConnections is the most that are served at once; 0 means
 	// DefaultMaxConnections.
 	MaxConnections int
+	// MaxHandshakes is how many handshakes a second may begin; 0 means
+	// DefaultMaxHandshakes.
+	MaxHandshakes float64
+	// Nodes are the addresses of the cluster's gates, HOST:PORT, that gateways
+	// are told of: at most wire.MaxNodes.
+	Nodes func() []string
+	// Owner says whether a site is better served by another gate, and by which.
+	// Nil: none is.
+	Owner func(id.Site) (address string, here bool)
 }
 
 // Appender is the way into the journal: journal.Coalescer.
@@ -69,6 +78,7 @@ type Catalog interface {
 // Gate serves gateways.
 type Gate struct {
 	cfg      Config
+	versions wire.Versions
 	catalog  Catalog
 	appender Appender
 	claims   *claims
@@ -78,7 +88,8 @@ type Gate struct {
 	turned   limiter // of the log of connections beyond the limit
 
 	scratches scratches
-	alive     atomic.Int64 // QUIC's connections, handshakes included
+	admission admission
+	alive     atomic.Int64 // connections, handshakes included
 
 	mu      sync.Mutex // guards the fields below
 	open    int
@@ -90,11 +101,16 @@ func New(cfg Config, catalog Catalog, appender Appender, log *slog.Logger, reg p
 	if cfg.MaxConnections == 0 {
 		cfg.MaxConnections = DefaultMaxConnections
 	}
+	if cfg.MaxHandshakes == 0 {
+		cfg.MaxHandshakes = DefaultMaxHandshakes
+	}
 	return &Gate{
 		cfg: cfg, catalog: catalog, appender: appender, log: log,
-		claims:  newClaims(claimed),
-		metrics: newMetrics(reg),
-		current: make(map[id.Gateway]*conn),
+		versions:  wire.Spoken(),
+		admission: admission{bucket: bucket{rate: cfg.MaxHandshakes}},
+		claims:    newClaims(claimed),
+		metrics:   newMetrics(reg),
+		current:   make(map[id.Gateway]*conn),
 	}
 }
 
@@ -123,36 +139,6 @@ func (g *Gate) Serve(ctx context.Context, transport *quic.Transport) error {
 		}
 		conns.Go(func() { g.serve(ctx, carrier.OverQUIC(qc)) })
 	}
-}
-
-// handshakes is how many of QUIC's connections are not served: not yet, or not
-// any more.
-func (g *Gate) handshakes() int64 { return g.alive.Load() - int64(g.Connections()) }
-
-var errHandshakes = errors.New("too many handshakes at a time")
-
-// watchHandshake bounds the handshakes, and logs why one failed, which Accept
-// never says: another cluster's certificate, an expired one, a wrong ALPN. It
-// is called for each connection before QUIC makes anything for it.
-func (g *Gate) watchHandshake(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
-	if g.handshakes() >= maxHandshakes {
-		g.metrics.turnedAway.Inc()
-		return nil, errHandshakes
-	}
-	g.alive.Add(1)
-	context.AfterFunc(ctx, func() {
-		g.alive.Add(-1)
-		err := context.Cause(ctx)
-		var transport *quic.TransportError
-		if !errors.As(err, &transport) || !transport.ErrorCode.IsCryptoError() {
-			return
-		}
-		g.metrics.handshakes.Inc()
-		if g.quiet.allow(time.Now()) {
-			g.log.Warn("handshake failed", "remote", info.RemoteAddr.String(), "reason", err)
-		}
-	})
-	return ctx, nil
 }
 
 // limiter allows one log line a second: neither strangers nor gateways that
@@ -190,7 +176,7 @@ func (g *Gate) serve(ctx context.Context, over carrier.Conn) {
 		if g.turned.allow(time.Now()) {
 			g.log.Warn("connection refused: too many", "gateway", gw.String(), "limit", g.cfg.MaxConnections)
 		}
-		g.refuse(over, wire.CloseBusy, fmt.Sprintf("this node serves %d connections, its limit: try another or later", g.cfg.MaxConnections))
+		g.putOff(ctx, over)
 		return
 	}
 	defer g.leave()

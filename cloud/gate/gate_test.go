@@ -152,7 +152,7 @@ func inWorld(t *testing.T, change func(*Config), f func(w *world)) {
 		}
 		w.net.Start()
 		defer w.net.Close()
-		transport := Transport(pc, [32]byte{1})
+		transport := Transport(pc, Keys{Reset: [32]byte{1}})
 		served := make(chan error, 1)
 		go func() { served <- w.gate.Serve(ctx, transport) }()
 		w.stop = func() {
@@ -502,14 +502,17 @@ func TestSilenceAfterTheHandshakeTimesOut(t *testing.T) { // I5
 	})
 }
 
-func TestConnectionsOverTheLimitAreToldThatTheNodeIsBusy(t *testing.T) { // I5
+func TestConnectionsOverTheLimitAreToldToComeLater(t *testing.T) { // I5
 	inWorld(t, func(c *Config) { c.MaxConnections = 1 }, func(w *world) {
 		first := w.open("hq/gw")
-		e, err := w.dial(w.clientTLS(w.ca, "hq/gw-2"))
-		if err != nil {
-			t.Fatal(err)
+		second := w.connect("hq/gw-2")
+		if m, err := wire.ParseLater(second.want(wire.KindLater)); err != nil || m.Pause != uint64(putOffPause.Milliseconds()) {
+			t.Errorf("later %+v, %v", m, err)
 		}
-		e.wantClose(wire.CloseBusy, "limit")
+		second.wantClose(wire.CloseBusy, "limit")
+		if n := w.counted("atrium_gate_put_off_total"); n != 1 {
+			t.Errorf("%v gateways were counted as put off", n)
+		}
 		first.send(testFrame("a", 1, 1, 1))
 		first.wantAck(1)
 		first.conn.CloseWithError(quic.ApplicationErrorCode(wire.CloseBye), "")
@@ -559,7 +562,7 @@ func TestAFloodOfHandshakesIsBoundedAndAGatewayGetsIn(t *testing.T) {
 }
 
 func TestHandshakesBeyondTheLimitAreTurnedAway(t *testing.T) { // I5
-	g := New(Config{}, fakeCatalog{}, &fakeJournal{}, slog.New(slog.DiscardHandler), nil)
+	g := New(Config{MaxHandshakes: 1e6}, fakeCatalog{}, &fakeJournal{}, slog.New(slog.DiscardHandler), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	for i := range maxHandshakes {
 		if _, err := g.watchHandshake(ctx, &quic.ClientInfo{}); err != nil {
@@ -646,6 +649,7 @@ func TestRefusedHandshakesAreExplainedOnBothSides(t *testing.T) {
 func TestALaneMayEndAndTheConnectionGoesOn(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		e := w.open("hq/gw")
+		time.Sleep(time.Second) // the lanes are read side by side
 		e.lane.Close()
 		e.openLane()
 		e.send(testFrame("a", 1, 1, 1))

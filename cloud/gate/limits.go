@@ -13,6 +13,11 @@ const (
 	// take 770 MB with QUIC's own state.
 	DefaultMaxConnections = 10_000
 
+	// DefaultMaxHandshakes bounds the handshakes that begin in a second: they
+	// take two thirds of a core, and a node must go on with the gateways that it
+	// has. 10,000 gateways are back in 20 s.
+	DefaultMaxHandshakes = 500
+
 	// maxHandshakes bounds the connections beyond those that are served:
 	// handshakes, and refusals that are still being said. A stranger's costs as
 	// much as an idle connection until handshakeTimeout; more get one packet.
@@ -32,6 +37,15 @@ const (
 	idleTimeout = 60 * time.Second
 	// writeTimeout bounds the writing of acks to a gateway that does not read.
 	writeTimeout = 30 * time.Second
+
+	// putOffPause is how long a gateway is told to stay away from a node that is
+	// full: as long again is added by its jitter. putOffTimeout bounds the
+	// telling.
+	putOffPause   = 10 * time.Second
+	putOffTimeout = 5 * time.Second
+
+	// acceptRetry is the pause after a TCP connection could not be accepted.
+	acceptRetry = 100 * time.Millisecond
 
 	// laneStreams is how many lanes a connection may open in its life.
 	laneStreams = 2

@@ -11,7 +11,9 @@ type metrics struct {
 	connections prometheus.Gauge
 	accepted    prometheus.Counter
 	handshakes  prometheus.Counter
-	turnedAway  prometheus.Counter
+	turnedAway  turnedMetrics
+	putOff      prometheus.Counter
+	redirects   prometheus.Counter
 	failed      prometheus.Counter
 	frames      prometheus.Counter
 	gaps        prometheus.Counter
@@ -29,6 +31,11 @@ type metrics struct {
 // commandMetrics are the ends of commands at this gate.
 type commandMetrics struct {
 	sent, busy, notConnected, expired, lost prometheus.Counter
+}
+
+// turnedMetrics are the handshakes that were refused, by the limit they met.
+type turnedMetrics struct {
+	atATime, aSecond prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -49,7 +56,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{Name: "atrium_gate_connections", Help: "Connections with a gateway's certificate."}),
 		accepted:    counter("accepted_total", "Connections that were admitted."),
 		handshakes:  counter("handshake_failures_total", "Handshakes that were refused: certificate or ALPN."),
-		turnedAway:  counter("handshakes_turned_away_total", "Handshakes that were refused because there were too many at a time."),
+		putOff:      counter("put_off_total", "Gateways that were told to come later: the node serves as many as it may."),
+		redirects:   counter("redirects_total", "Gateways that were told of a gate that serves their site better."),
 		failed:      counter("append_failures_total", "Records that the journal did not take."),
 		frames:      counter("frames_total", "Frames that were given to the journal."),
 		gaps:        counter("gaps_total", "Gap frames that were given to the journal."),
@@ -70,6 +78,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for r := wire.RejectCRC; r <= wire.RejectUnsupportedKind; r++ {
 		m.rejects[r] = rejects.WithLabelValues(r.String())
 	}
+	turned := vec("handshakes_turned_away_total", "Handshakes that were refused, by the limit that they met.", "limit")
+	m.turnedAway = turnedMetrics{atATime: turned.WithLabelValues("at-a-time"), aSecond: turned.WithLabelValues("a-second")}
 	commands := vec("commands_total", "Commands for gateways, by what became of them here.", "outcome")
 	m.commands = commandMetrics{
 		sent:         commands.WithLabelValues("sent"),

@@ -69,9 +69,10 @@ func (s *session) take(welcome wire.Welcome, now time.Time) (dst []byte, command
 	o := &s.out
 	var msg []byte
 	if o.welcome {
-		welcome.Now, welcome.Credit = uint64(now.UnixMilli()), s.granted
+		welcome.Version, welcome.Now, welcome.Credit = s.version, uint64(now.UnixMilli()), s.granted
 		msg = welcome.Append(msg[:0])
 		dst = wire.AppendItem(dst, msg)
+		dst = s.guide.append(dst)
 	}
 	for len(o.acks) > 0 {
 		n := min(len(o.acks), wire.MaxRuns)

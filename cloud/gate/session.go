@@ -19,6 +19,10 @@ type session struct {
 	gateway id.Gateway
 	claim   func(id.Run) bool // whether the run is this gateway's; asked once a run
 
+	versions wire.Versions // that this gate speaks
+	version  uint64        // of these, the one that hello led to
+	guide    guide         // what follows welcome
+
 	phase phase
 	runs  map[id.Run]*run
 	// entries counts schemas and clocks of all runs.
@@ -86,7 +90,7 @@ type verdict struct {
 }
 
 func newSession(gw id.Gateway, claim func(id.Run) bool, memory *scratches) *session {
-	return &session{gateway: gw, claim: claim, runs: make(map[id.Run]*run), first: 1, scratches: memory}
+	return &session{gateway: gw, claim: claim, versions: wire.Spoken(), runs: make(map[id.Run]*run), first: 1, scratches: memory}
 }
 
 // control takes a message of the control stream.
@@ -115,10 +119,11 @@ func (s *session) takeHello(msg []byte) (verdict, error) {
 	if err != nil {
 		return verdict{}, badMessage(wire.KindHello, err)
 	}
-	if hello.Min > wire.Version || hello.Max < wire.Version {
-		return verdict{}, closef(wire.CloseVersion, "the gateway speaks versions %d to %d, this gate speaks %d", hello.Min, hello.Max, wire.Version)
+	version, ok := s.versions.Common(wire.Versions{Min: hello.Min, Max: hello.Max})
+	if !ok {
+		return verdict{}, closef(wire.CloseVersion, "the gateway speaks versions %d to %d, this gate %d to %d", hello.Min, hello.Max, s.versions.Min, s.versions.Max)
 	}
-	s.phase = wantBind
+	s.phase, s.version = wantBind, version
 	for _, info := range hello.Runs {
 		if info.First > maxSeq || info.Last > maxSeq {
 			return verdict{}, closef(wire.CloseProtocol, "hello: run %s: sequences beyond 2^63-1", info.Run)

@@ -32,7 +32,7 @@ func restarted(t *testing.T, key [32]byte) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := Transport(server, [32]byte{1})
+	first := Transport(server, Keys{Reset: [32]byte{1}})
 	ln, err := first.Listen(conf, quicConfig())
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func restarted(t *testing.T, key [32]byte) error {
 	}
 	first.Close()
 
-	second := Transport(server, key)
+	second := Transport(server, Keys{Reset: key})
 	defer second.Close()
 	if ln, err = second.Listen(conf, quicConfig()); err != nil {
 		t.Fatal(err)

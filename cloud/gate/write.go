@@ -74,7 +74,6 @@ func (c *conn) collect() (buf []byte, commands taken) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	buf, commands = c.session.take(wire.Welcome{
-		Version: wire.Version,
 		Cluster: c.gate.cfg.Cluster,
 		Node:    c.gate.cfg.Node,
 	}, time.Now())

@@ -55,7 +55,7 @@ const (
 // Config is what a node is told. Everything has a default but Data.
 type Config struct {
 	Data   string   // folder of everything that the node keeps
-	Listen string   // UDP address for gateways
+	Listen string   // address for gateways, UDP and TCP
 	HTTP   string   // TCP address of the API, loopback
 	Name   string   // of this node
 	Zone   string   // its location label
@@ -99,6 +99,7 @@ type node struct {
 	coalescer *journal.Coalescer
 	gate      *gate.Gate
 	socket    net.PacketConn
+	tcp       net.Listener // on the socket's port
 	http      net.Listener
 }
 
@@ -115,6 +116,25 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		err = nil // it was stopped while it started
 	}
 	return errors.Join(err, n.release())
+}
+
+// listen takes the same port for UDP and TCP. With port 0 the system chooses
+// one that is free for UDP, and perhaps not for TCP: then it chooses again.
+func listen(address string) (udp net.PacketConn, tcp net.Listener, err error) {
+	for range 10 {
+		if udp, err = net.ListenPacket("udp", address); err != nil {
+			return nil, nil, err
+		}
+		chosen := udp.LocalAddr().String()
+		if tcp, err = net.Listen("tcp", chosen); err == nil {
+			return udp, tcp, nil
+		}
+		udp.Close()
+		if chosen == address {
+			break
+		}
+	}
+	return nil, nil, err
 }
 
 // open makes every part. History comes first: its lock keeps a second node out
@@ -136,7 +156,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.tls, err = n.ca.ServerTLS(n.cfg.Name, n.cfg.Hosts); err != nil {
 		return err
 	}
-	if n.socket, err = net.ListenPacket("udp", n.cfg.Listen); err != nil {
+	if n.socket, n.tcp, err = listen(n.cfg.Listen); err != nil {
 		return fmt.Errorf("gate: %w", err)
 	}
 	if n.http, err = ops.Listen(ctx, n.cfg.HTTP); err != nil {
@@ -184,7 +204,7 @@ func (n *node) openShards(ctx context.Context) error {
 // the direction of the data: the gate takes nothing more, what it took becomes
 // durable, and only then do the owners stop.
 func (n *node) serve(ctx context.Context) error {
-	resetKey, err := n.ca.ResetKey()
+	keys, err := n.keys()
 	if err != nil {
 		return err
 	}
@@ -196,7 +216,7 @@ func (n *node) serve(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.serveHTTP(failing) })
 	g.Go(func() error {
-		err := n.gate.Serve(failing, gate.Transport(n.socket, resetKey))
+		err := n.serveGateways(failing, keys)
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
 		err = errors.Join(err, n.coalescer.Close(stop))
@@ -204,6 +224,24 @@ func (n *node) serve(ctx context.Context) error {
 		return err
 	})
 	n.log.Info("running", "cluster", n.ca.Cluster(), "node", n.cfg.Name, "shards", len(n.shards), "gateways", n.socket.LocalAddr().String(), "version", ops.Version())
+	return g.Wait()
+}
+
+// keys are the gate's, which the cluster's CA holds.
+func (n *node) keys() (keys gate.Keys, err error) {
+	if keys.Reset, err = n.ca.ResetKey(); err != nil {
+		return gate.Keys{}, err
+	}
+	keys.Token, err = n.ca.TokenKey()
+	return keys, err
+}
+
+// serveGateways serves QUIC, and TLS over TCP on the same port, until ctx ends
+// or one of them fails.
+func (n *node) serveGateways(ctx context.Context, keys gate.Keys) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.gate.Serve(ctx, gate.Transport(n.socket, keys)) })
+	g.Go(func() error { return n.gate.ServeTCP(ctx, n.tcp) })
 	return g.Wait()
 }
 
@@ -252,6 +290,9 @@ func (n *node) release() error {
 	}
 	if n.socket != nil {
 		err = errors.Join(err, n.socket.Close())
+	}
+	if n.tcp != nil {
+		n.tcp.Close() // the gate has closed it, unless it never came to that
 	}
 	if n.http != nil {
 		n.http.Close() // serveHTTP has closed it, unless it never came to that

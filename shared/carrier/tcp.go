@@ -305,6 +305,9 @@ func (c *tcpConn) write() {
 			continue
 		}
 		if _, err := c.secure.Write(buf); err != nil && c.ctx.Err() == nil {
+			// What the other side said last says more than that it is gone.
+			_ = c.raw.SetReadDeadline(time.Now().Add(closeTimeout))
+			<-c.ended
 			c.fail(fmt.Errorf("carrier: write: %w", err))
 		}
 	}

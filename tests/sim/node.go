@@ -147,7 +147,7 @@ func (n *node) serve(ctx context.Context) error {
 		}
 	})
 	g.Go(func() error {
-		transport := gate.Transport(n.endpoint, [32]byte{1})
+		transport := gate.Transport(n.endpoint, gate.Keys{Reset: [32]byte{1}, Token: [32]byte{2}})
 		err := n.gate.Serve(failing, transport)
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
