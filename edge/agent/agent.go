@@ -64,8 +64,7 @@ type agent struct {
 	http     net.Listener // nil without an address
 	socket   net.PacketConn
 	uplink   *uplink.Uplink
-	moving   *progress // of the sampler
-	drains   drainRate
+	moving   *progress    // of the sampler
 	running  atomic.Int64 // devices
 }
 

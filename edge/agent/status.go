@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/atrium-iot/atrium/edge/buffer"
+	"github.com/atrium-iot/atrium/edge/uplink"
 )
 
 // Status is a gateway as GET /status shows it. The counts are of readings, begin
@@ -27,8 +27,10 @@ type Status struct {
 	Dropped   uint64         `json:"dropped"`
 	Recovered uint64         `json:"recovered"` // those of sampled and committed that an earlier process left
 	Buffer    BufferStatus   `json:"buffer"`
-	DrainETA  *int64         `json:"drain_eta_ms"` // nil: not known, or never
-	SentBytes uint64         `json:"sent_bytes"`   // of messages on the lanes
+	DrainETA  *int64         `json:"drain_eta_ms"`           // nil: not known, or never
+	DrainRate float64        `json:"drain_bytes_per_second"` // of the backlog; 0 without one
+	Starved   bool           `json:"starved"`                // the cloud takes less than is sampled
+	SentBytes uint64         `json:"sent_bytes"`             // of messages on the lanes
 	Commands  CommandsStatus `json:"commands"`
 }
 
@@ -56,12 +58,12 @@ func (a *agent) status() Status {
 			Frames: b.Frames, Readings: b.Readings, Bytes: b.MemoryBytes + b.StoredBytes,
 			OldestAge: b.OldestAge.Milliseconds(), DiskBytes: b.DiskBytes,
 		},
-		SentBytes: u.Sent, Commands: CommandsStatus{Executed: c.Executed, Unsettled: c.Unsettled},
+		DrainRate: u.Drain, Starved: u.Starved, SentBytes: u.Sent, Commands: CommandsStatus{Executed: c.Executed, Unsettled: c.Unsettled},
 	}
 	for _, d := range b.Dropped {
 		s.Dropped += d.Readings
 	}
-	if eta, ok := a.drains.eta(time.Now(), &b); ok && s.Connected {
+	if eta, ok := drainETA(&b, &u); ok {
 		ms := eta.Milliseconds()
 		s.DrainETA = &ms
 	}
@@ -73,50 +75,30 @@ func (a *agent) serveStatus(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(a.status()) // the client has gone
 }
 
-// drainRate tells when the buffer will be empty, from how it shrank between
-// two looks.
-type drainRate struct {
-	mu     sync.Mutex
-	at     time.Time
-	acked  uint64
-	before uint64  // readings sampled
-	rate   float64 // readings a second that it shrinks by
-}
-
 const (
-	// minLook is the shortest time between two looks that says anything about a
-	// rate: frames come and go in bursts.
-	minLook = 200 * time.Millisecond
 	// fresh is how old frames may be that are only on their way.
 	fresh = time.Second
+	// maxETA is when nobody waits for the end any more.
+	maxETA = 30 * 24 * time.Hour
 )
 
-// eta returns how long it takes; ok is false if it does not shrink, or nobody
-// has looked before.
-func (d *drainRate) eta(now time.Time, b *buffer.Stats) (eta time.Duration, ok bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if span := now.Sub(d.at); d.at.IsZero() || span >= minLook {
-		if !d.at.IsZero() {
-			d.rate = (float64(b.Acked-d.acked) - float64(b.Sampled-d.before)) / span.Seconds()
-		}
-		d.at, d.acked, d.before = now, b.Acked, b.Sampled
-	}
+// drainETA is when the buffer will be empty, if the cloud takes its backlog as
+// fast as in the last seconds; ok is false if that is not known, or never.
+func drainETA(b *buffer.Stats, u *uplink.Stats) (eta time.Duration, ok bool) {
 	switch {
+	case u.Gate == "":
+		return 0, false
 	case b.Frames == 0 || b.OldestAge < fresh:
 		return 0, true
-	case d.rate <= 0:
+	case u.Drain <= 0:
 		return 0, false
 	}
-	seconds := float64(b.Readings) / d.rate
+	seconds := float64(b.MemoryBytes+b.StoredBytes) / u.Drain
 	if seconds > maxETA.Seconds() {
 		return 0, false
 	}
 	return time.Duration(seconds * float64(time.Second)), true
 }
-
-// maxETA is when nobody waits for the end any more.
-const maxETA = 30 * 24 * time.Hour
 
 // FetchStatus asks the gateway that serves HTTP at an address, HOST:PORT.
 func FetchStatus(ctx context.Context, addr string) (Status, error) {

@@ -5,35 +5,29 @@ import (
 	"time"
 
 	"github.com/atrium-iot/atrium/edge/buffer"
+	"github.com/atrium-iot/atrium/edge/uplink"
 )
 
-func TestTheTimeToDrainIsReadOffHowTheBufferShrinks(t *testing.T) {
-	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	var d drainRate
-	at := func(ms int, sampled, acked, held uint64, age time.Duration) (time.Duration, bool) {
-		b := buffer.Stats{Sampled: sampled, Acked: acked, Readings: held, OldestAge: age}
-		if held > 0 {
-			b.Frames = 1
-		}
-		return d.eta(start.Add(time.Duration(ms)*time.Millisecond), &b)
-	}
-	for _, look := range []struct {
-		name                 string
-		ms                   int
-		sampled, acked, held uint64
-		age                  time.Duration
-		want                 time.Duration
-		known                bool
+func TestTheTimeToDrainIsThatOfTheBytesAtTheRateThatTheyAreAckedAt(t *testing.T) {
+	old := buffer.Stats{Frames: 3, MemoryBytes: 1000, StoredBytes: 9000, OldestAge: time.Minute}
+	onTheWay := buffer.Stats{Frames: 1, MemoryBytes: 1000, OldestAge: 100 * time.Millisecond}
+	at := func(rate float64) uplink.Stats { return uplink.Stats{Gate: "gate:7443", Drain: rate} }
+	for _, c := range []struct {
+		name   string
+		buffer buffer.Stats
+		uplink uplink.Stats
+		want   time.Duration
+		known  bool
 	}{
-		{"nobody has looked before", 0, 0, 0, 1000, time.Minute, 0, false},
-		{"200 acked and 100 sampled in a second", 1000, 100, 200, 900, time.Minute, 9 * time.Second, true},
-		{"too soon for another rate", 1100, 110, 900, 200, time.Minute, 2 * time.Second, true},
-		{"it grows", 2000, 1000, 900, 300, time.Minute, 0, false},
-		{"frames that are only on their way", 3000, 2000, 900, 300, 100 * time.Millisecond, 0, true},
-		{"empty", 4000, 2000, 1200, 0, 0, 0, true},
+		{"at 1 kB/s", old, at(1000), 10 * time.Second, true},
+		{"nothing was acked yet", old, at(0), 0, false},
+		{"nobody waits for that", old, at(0.001), 0, false},
+		{"not connected", old, uplink.Stats{Drain: 1000}, 0, false},
+		{"frames that are only on their way", onTheWay, at(0), 0, true},
+		{"empty", buffer.Stats{}, at(0), 0, true},
 	} {
-		if eta, known := at(look.ms, look.sampled, look.acked, look.held, look.age); eta != look.want || known != look.known {
-			t.Errorf("%s: %v, %v, want %v, %v", look.name, eta, known, look.want, look.known)
+		if eta, known := drainETA(&c.buffer, &c.uplink); eta != c.want || known != c.known {
+			t.Errorf("%s: %v, %v, want %v, %v", c.name, eta, known, c.want, c.known)
 		}
 	}
 }

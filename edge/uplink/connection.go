@@ -224,10 +224,15 @@ func (c *connection) writeBinds(ctx context.Context) error {
 func (c *connection) watch(ctx context.Context) error {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
+	defer c.u.flows(false, 0)
+	var hunger starvation
+	var drain speed
 	for {
-		path := c.conn.Path()
+		path, e := c.conn.Path(), c.flight.estimate()
 		c.u.metrics.rtt.Set(path.RTT.Seconds())
-		c.u.metrics.see(c.flight.estimate())
+		c.u.metrics.see(e)
+		now := time.Now()
+		c.u.flows(hunger.see(now, e.hungry), drain.see(now, e.acked, e.drains))
 		if sent, ok := c.flight.oldest(); ok {
 			if err := lifeless(time.Since(sent), path.Quiet, path.RTT); err != nil {
 				return err

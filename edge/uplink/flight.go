@@ -25,7 +25,8 @@ type flight struct {
 	latest   func() time.Duration
 	delivery delivery
 	pacer    pacer
-	drains   bool // the backlog has frames to send
+	drains   bool   // the backlog has frames to send
+	acked    uint64 // bytes of the backlog
 }
 
 // lanes is one more than the greatest lane.
@@ -162,12 +163,18 @@ type estimate struct {
 	rate   float64       // bytes a second; 0 before the first ack of the backlog
 	minRTT time.Duration // of packets; 0 if it is not known
 	limit  uint64        // bytes of the backlog that may be on their way
+	acked  uint64        // bytes of the backlog
+	drains bool          // there is a backlog that is not acked
+	hungry bool          // live frames wait for credit
 }
 
 func (f *flight) estimate() estimate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return estimate{f.delivery.rate(), f.pacer.rtt.least(), f.delivery.allowed()}
+	return estimate{
+		rate: f.delivery.rate(), minRTT: f.pacer.rtt.least(), limit: f.delivery.allowed(),
+		acked: f.acked, drains: f.drains || f.unacked[wire.LaneBacklog] > 0, hungry: f.waiting > 0,
+	}
 }
 
 func (f *flight) inFlight() uint64 { return f.unacked[wire.LaneLive] + f.unacked[wire.LaneBacklog] }
@@ -284,6 +291,9 @@ func (f *flight) ack(run id.Run, seq uint64) bool {
 	for n < len(r.entries) && r.entries[n].last <= seq {
 		e := &r.entries[n]
 		f.unacked[r.lane] -= e.size
+		if r.lane == wire.LaneBacklog {
+			f.acked += e.size
+		}
 		f.delivery.ack(time.Now(), &e.mark, e.size, r.lane == wire.LaneLive)
 		n++
 	}

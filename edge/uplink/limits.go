@@ -59,6 +59,13 @@ const (
 	// liveReserve is credit that the backlog leaves to live frames: one cut.
 	liveReserve = 64 << 10
 
+	// starvedAfter is how long live frames may wait for credit, one after
+	// another, before that is said: a slow fsync is none.
+	starvedAfter = time.Second
+	// drainMemory is how fast the drain's speed forgets: a segment on a narrow
+	// radio link takes seconds.
+	drainMemory = 10 * time.Second
+
 	// maxAttempts is how often one sequence may be rejected on a connection.
 	// Then the gate and this program disagree, and sending on helps nobody.
 	maxAttempts = 4

@@ -12,6 +12,8 @@ type metrics struct {
 	rate        prometheus.Gauge
 	minRTT      prometheus.Gauge
 	limit       prometheus.Gauge
+	drain       prometheus.Gauge
+	starved     prometheus.Gauge
 	dials       prometheus.Counter
 	connects    prometheus.Counter
 	disconnects *prometheus.CounterVec // by reason
@@ -52,6 +54,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		limit: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "atrium_uplink_backlog_limit_bytes", Help: "Bytes of the backlog without an ack at which no further frame of it begins.",
 		}),
+		drain: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "atrium_uplink_drain_bytes", Help: "Bytes of the backlog acked in a second, over the last seconds; 0 without one.",
+		}),
+		starved: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "atrium_uplink_starved", Help: "1 while live frames keep waiting for the gate's credit.",
+		}),
 		dials:    counter("atrium_uplink_dials_total", "Dials, the failed ones included."),
 		connects: counter("atrium_uplink_connects_total", "Connections that reached welcome."),
 		disconnects: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -76,7 +84,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, l := range []wire.Lane{wire.LaneLive, wire.LaneBacklog} {
 		m.lanes[l] = laneMetrics{bytes.WithLabelValues(l.String()), frames.WithLabelValues(l.String())}
 	}
-	reg.MustRegister(m.connected, m.rtt, m.rate, m.minRTT, m.limit, m.dials, m.connects, m.disconnects, m.rejects, m.acks, m.strayAcks,
+	reg.MustRegister(m.connected, m.rtt, m.rate, m.minRTT, m.limit, m.drain, m.starved,
+		m.dials, m.connects, m.disconnects, m.rejects, m.acks, m.strayAcks,
 		m.commands, m.results, m.straySettled, bytes, frames)
 	return m
 }

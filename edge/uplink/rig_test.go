@@ -98,6 +98,7 @@ type rig struct {
 	stop    context.CancelFunc
 	done    chan error
 	times   []time.Time // from OnTime
+	starved []bool      // from OnStarved
 }
 
 type settings struct {
@@ -139,6 +140,7 @@ func newRig(t *testing.T, s settings) *rig {
 	r.uplink = uplink.New(uplink.Config{
 		Cloud: []string{gateAddr.String()}, TLS: ours.client(t), Agent: "test",
 		OnTime:     func(utc time.Time, _ time.Duration) { r.times = append(r.times, utc) },
+		OnStarved:  func(starved bool) { r.starved = append(r.starved, starved) },
 		Commands:   s.commands,
 		MaxBackoff: time.Second, Random: func() float64 { return 0.5 },
 	}, uplink.FromBuffer(r.buffer), transport, log, r.reg)

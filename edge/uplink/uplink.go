@@ -39,6 +39,10 @@ type Config struct {
 	// Commands takes what the cloud wants done, and has what became of it. Nil
 	// ignores commands and has no results.
 	Commands Commands
+	// OnStarved is told when live frames keep waiting for the gate's credit, and
+	// when they do no longer or the connection has ended: what is sampled comes
+	// faster than the cloud makes it durable. Nil ignores it. It must not block.
+	OnStarved func(starved bool)
 	// MinBackoff and MaxBackoff bound the wait between dials; zero means
 	// DefaultMinBackoff and DefaultMaxBackoff.
 	MinBackoff, MaxBackoff time.Duration
@@ -59,6 +63,8 @@ type Uplink struct {
 	mu      sync.Mutex
 	devices devices
 	gate    string // of the connection, from welcome to its end
+	starved bool
+	drain   float64
 
 	// What Run alone uses.
 	told     string // the reason that was logged last
@@ -100,13 +106,18 @@ func (u *Uplink) SetDevices(list []id.Device) {
 type Stats struct {
 	Gate string // the address of the gate that it is connected to; empty without
 	Sent uint64 // bytes of messages written to lanes since the start
+	// Starved says that live frames keep waiting for the gate's credit.
+	Starved bool
+	// Drain is how fast the backlog is acked, in bytes a second over the last
+	// seconds; 0 while there is none.
+	Drain float64
 }
 
 // Stats returns a snapshot.
 func (u *Uplink) Stats() Stats {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return Stats{Gate: u.gate, Sent: u.sent.Load()}
+	return Stats{Gate: u.gate, Sent: u.sent.Load(), Starved: u.starved, Drain: u.drain}
 }
 
 // connectedTo says which gate has welcomed this gateway, or that none has.
@@ -119,6 +130,27 @@ func (u *Uplink) connectedTo(gate string) {
 		connected = 1
 	}
 	u.metrics.connected.Set(connected)
+}
+
+// flows says how the flow of a connection is, and tells a change of starved.
+// Only one connection calls it at a time.
+func (u *Uplink) flows(starved bool, drain float64) {
+	u.mu.Lock()
+	changed := starved != u.starved
+	u.starved, u.drain = starved, drain
+	u.mu.Unlock()
+	u.metrics.drain.Set(drain)
+	if !changed {
+		return
+	}
+	gauge := 0.0
+	if starved {
+		gauge = 1
+	}
+	u.metrics.starved.Set(gauge)
+	if u.cfg.OnStarved != nil {
+		u.cfg.OnStarved(starved)
+	}
 }
 
 func (u *Uplink) bind() (b wire.Bind, version uint64, changed <-chan struct{}) {

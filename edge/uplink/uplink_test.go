@@ -2,6 +2,7 @@ package uplink_test
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -346,6 +347,32 @@ func TestFramesWaitForCredit(t *testing.T) {
 		time.Sleep(time.Second)
 		if n := len(r.gate.taken()); n != 3 {
 			t.Fatalf("%d frames with credit, want 3\n%s", n, r.log)
+		}
+	})
+}
+
+// What is sampled comes faster than the gate takes it: that is said while it
+// is so.
+func TestAGateWithoutCreditStarvesTheUplink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, settings{gate: func(g *gate) { g.credit = 1000 }})
+		r.start()
+		time.Sleep(time.Second)
+		r.rows(10)
+		if r.uplink.Stats().Starved {
+			t.Fatal("starved with credit left")
+		}
+		r.rows(50)
+		if !r.uplink.Stats().Starved || r.metric("atrium_uplink_starved", "") != 1 {
+			t.Fatalf("not starved after %d frames of what 1000 bytes allow", len(r.gate.taken()))
+		}
+		r.gate.grant(plenty)
+		r.rows(30)
+		if r.uplink.Stats().Starved || r.metric("atrium_uplink_starved", "") != 0 {
+			t.Fatal("still starved with credit again")
+		}
+		if got := fmt.Sprint(r.starved); got != "[true false]" {
+			t.Errorf("told %s", got)
 		}
 	})
 }

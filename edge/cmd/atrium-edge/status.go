@@ -46,6 +46,12 @@ func printStatus(out io.Writer, s *agent.Status) error {
 	if s.DrainETA != nil {
 		eta = (time.Duration(*s.DrainETA) * time.Millisecond).String()
 	}
+	if s.DrainRate > 0 {
+		eta += fmt.Sprintf(", at %.0f bytes a second", s.DrainRate)
+	}
+	if s.Starved {
+		link += ", which takes less than is sampled"
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, row := range [][2]string{
 		{"gateway", fmt.Sprintf("%s, %d devices, mode %s", s.Gateway, s.Devices, s.Mode)},
