@@ -171,6 +171,9 @@ func (a *agent) openBuffer(ctx context.Context) error {
 // run serves until ctx ends, then stops.
 func (a *agent) run(ctx context.Context, hup <-chan os.Signal) error {
 	a.log.Info("running", "gateway", a.cfg.Gateway.String(), "devices", len(a.field.devices), "mode", a.cfg.Buffer.Mode.String(), "version", ops.Version())
+	if a.cfg.Running != nil {
+		a.cfg.Running(a.status)
+	}
 	// The parts outlive ctx: what they hold is drained first.
 	parts, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -217,6 +220,7 @@ func (a *agent) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	next.Wires = a.cfg.Wires
 	for _, key := range a.cfg.fixedDifferences(next) {
 		a.log.Warn("reload: this key changed and takes effect at the next start", "key", key)
 	}

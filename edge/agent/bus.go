@@ -31,10 +31,13 @@ type openBus struct {
 }
 
 // openAll opens the buses, all or none.
-func openAll(ctx context.Context, list []BusConfig, log *slog.Logger) ([]*openBus, error) {
+func openAll(ctx context.Context, list []BusConfig, own func(BusConfig) (io.Closer, error), log *slog.Logger) ([]*openBus, error) {
+	if own == nil {
+		own = func(cfg BusConfig) (io.Closer, error) { return open(ctx, cfg, log) }
+	}
 	var opened []*openBus
 	for _, cfg := range list {
-		wires, err := open(ctx, cfg, log)
+		wires, err := own(cfg)
 		if err != nil {
 			err = fmt.Errorf("agent: bus %s: %w", cfg.Name, err)
 			for _, o := range opened {

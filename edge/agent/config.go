@@ -38,6 +38,13 @@ type Config struct {
 	Buses     []BusConfig
 	Devices   []DeviceConfig
 
+	// Wires opens a bus for a program that has its own: an i2c.BusCloser or a
+	// line.Chip. Nil opens Linux devices and boards.
+	Wires func(BusConfig) (io.Closer, error)
+	// Running is called once everything has started, with a function that tells
+	// the status until Run returns. Nil is not called.
+	Running func(status func() Status)
+
 	doc *config.Document // for the places of what only the start can find wrong
 }
 

@@ -85,7 +85,7 @@ func (f *field) apply(ctx context.Context, cfg *Config) error {
 		running[name] = b.cfg
 	}
 	c := diff(running, f.devices, cfg)
-	fresh, err := openAll(ctx, c.open, f.log)
+	fresh, err := openAll(ctx, c.open, cfg.Wires, f.log)
 	if err != nil {
 		return err
 	}

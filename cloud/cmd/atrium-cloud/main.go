@@ -6,6 +6,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -73,31 +74,39 @@ func newIssue() *cobra.Command {
 	var data, out string
 	var force, asJSON bool
 	gateway := &cobra.Command{
-		Use:   "gateway SITE/GATEWAY",
-		Short: "Issue a gateway its certificate, key and the cluster's CA",
+		Use:   "gateway SITE/GATEWAY...",
+		Short: "Issue gateways their certificate, key and the cluster's CA",
 		Long: `gateway writes gateway.crt, gateway.key and ca.crt into a folder, to be copied to
-the gateway. The node need not run; the first call makes the authority.`,
-		Example: "  atrium-cloud issue gateway hq/gw-1 --data ./cloud-data --out ./gw-1",
-		Args:    cobra.ExactArgs(1),
+the gateway. Of several gateways each gets a folder SITE/GATEWAY in that one.
+The node need not run; the first call makes the authority.`,
+		Example: "  atrium-cloud issue gateway hq/gw-1 --data ./cloud-data --out ./gw-1\n  atrium-cloud issue gateway fleet/gw-{1..100} --data ./cloud-data --out ./identities",
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			gw, err := id.ParseGateway(args[0])
-			if err != nil {
-				return err
+			gateways := make([]id.Gateway, len(args)) // all are read before any is issued
+			for i, arg := range args {
+				var err error
+				if gateways[i], err = id.ParseGateway(arg); err != nil {
+					return err
+				}
 			}
 			ca, err := identity.OpenCA(filepath.Join(data, node.CAFolder))
 			if err != nil {
 				return err
 			}
-			issued, err := ca.IssueGateway(gw, out, force)
-			if err != nil {
-				return err
+			for _, gw := range gateways {
+				folder := out
+				if len(gateways) > 1 {
+					folder = filepath.Join(out, string(gw.Site), gw.Name)
+				}
+				issued, err := ca.IssueGateway(gw, folder, force)
+				if err != nil {
+					return err
+				}
+				if err := printIssued(cmd.OutOrStdout(), asJSON, ca.Cluster(), gw, folder, issued.NotAfter); err != nil {
+					return err
+				}
 			}
-			w := cmd.OutOrStdout()
-			if asJSON {
-				return json.NewEncoder(w).Encode(map[string]any{"gateway": gw, "cluster": ca.Cluster(), "folder": out, "not_after": issued.NotAfter})
-			}
-			_, err = fmt.Fprintf(w, "issued %s of cluster %s into %s, valid until %s\n", gw, ca.Cluster(), out, issued.NotAfter.Format(time.DateOnly))
-			return err
+			return nil
 		},
 	}
 	f := gateway.Flags()
@@ -110,4 +119,12 @@ the gateway. The node need not run; the first call makes the authority.`,
 	}
 	cmd.AddCommand(gateway)
 	return cmd
+}
+
+func printIssued(w io.Writer, asJSON bool, cluster string, gw id.Gateway, folder string, notAfter time.Time) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(map[string]any{"gateway": gw, "cluster": cluster, "folder": folder, "not_after": notAfter})
+	}
+	_, err := fmt.Fprintf(w, "issued %s of cluster %s into %s, valid until %s\n", gw, cluster, folder, notAfter.Format(time.DateOnly))
+	return err
 }

@@ -1,5 +1,6 @@
 // Command atrium-sim is hardware and networks without either: it serves a
-// simulated board over a unix socket, or relays UDP over a bad link.
+// simulated board over a unix socket, relays UDP over a bad link, or runs a
+// fleet of gateways with boards of their own.
 //
 // Every subcommand runs until SIGINT or SIGTERM, which end it cleanly. It
 // prints one line that begins with "ready" on standard output once it serves,
@@ -19,13 +20,14 @@ func main() { os.Exit(ops.Run(newRoot())) }
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "atrium-sim",
-		Short: "Simulated boards and bad links for Atrium",
+		Short: "Simulated boards, bad links and fleets of gateways for Atrium",
 		Example: `  atrium-sim board --socket /tmp/board.sock --config board.yaml
-  atrium-sim link --listen 127.0.0.1:7001 --to 127.0.0.1:7000 --control 127.0.0.1:7002`,
+  atrium-sim link --listen 127.0.0.1:7001 --to 127.0.0.1:7000 --control 127.0.0.1:7002
+  atrium-sim fleet --cloud 127.0.0.1:7443 --identities ./identities --state ./fleet`,
 	}
 	out := &output{}
 	root.PersistentFlags().BoolVar(&out.json, "json", false, "print the ready line as JSON")
 	root.PersistentFlags().StringVar(&out.level, "log-level", "info", "what to log: debug, info, warn or error")
-	root.AddCommand(newBoard(out), newLink(out))
+	root.AddCommand(newBoard(out), newLink(out), newFleet(out))
 	return root
 }

@@ -68,7 +68,7 @@ func Start(ctx context.Context, cfg Config) (*Line, error) {
 	}
 	httpAddr := tcp[0]
 	l.Gate = udp[0]
-	data := l.data()
+	data := l.Data()
 	l.Cloud = l.process("cloud", l.bin("atrium-cloud"), httpAddr, "run", "--data", data, "--listen", l.Gate, "--http", httpAddr)
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("line: %w", err)
@@ -97,11 +97,12 @@ func (l *Line) process(name string, program []string, httpAddr string, args ...s
 // bin is one of the programs.
 func (l *Line) bin(name string) []string { return []string{filepath.Join(l.cfg.Bin, name)} }
 
-func (l *Line) data() string { return filepath.Join(l.cfg.Dir, "cloud") }
+// Data is the folder of the cloud node.
+func (l *Line) Data() string { return filepath.Join(l.cfg.Dir, "cloud") }
 
 // Issue writes the identity of a gateway, SITE/NAME, into a folder.
 func (l *Line) Issue(ctx context.Context, gateway, folder string) error {
-	return l.Run(ctx, "atrium-cloud", "issue", "gateway", gateway, "--data", l.data(), "--out", folder)
+	return l.Run(ctx, "atrium-cloud", "issue", "gateway", gateway, "--data", l.Data(), "--out", folder)
 }
 
 func (l *Line) raise(ctx context.Context, g Gateway) (*Site, error) {
