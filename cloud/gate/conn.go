@@ -129,6 +129,10 @@ func (c *conn) takeControl(ctx context.Context, msg []byte) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if v.unknown {
+		c.gate.metrics.unknown.Inc()
+		return true, nil
+	}
 	if v.kind == wire.KindHello {
 		if err := c.admit(ctx); err != nil {
 			return false, err
@@ -199,6 +203,8 @@ func (c *conn) takeLane(ctx context.Context, msg []byte) error {
 		return c.append(ctx, v, msg)
 	case v.discarded:
 		m.discarded.Inc()
+	case v.unknown:
+		m.unknown.Inc()
 	case v.rejected != 0:
 		m.rejects[v.rejected].Inc()
 	}
@@ -238,7 +244,7 @@ func (c *conn) append(ctx context.Context, v verdict, msg []byte) error {
 
 func (c *conn) count(kind wire.Kind) {
 	switch kind {
-	case wire.KindFrame:
+	case wire.KindFrame, wire.KindPacked:
 		c.gate.metrics.frames.Inc()
 	case wire.KindGap:
 		c.gate.metrics.gaps.Inc()
@@ -257,7 +263,7 @@ func recordKind(k wire.Kind) journal.RecordKind {
 		return journal.KindSchema
 	case wire.KindClock:
 		return journal.KindClock
-	case wire.KindFrame:
+	case wire.KindFrame, wire.KindPacked:
 		return journal.KindFrame
 	case wire.KindGap:
 		return journal.KindGap

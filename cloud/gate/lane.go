@@ -12,8 +12,9 @@ import (
 // columns that a small frame may have. It is taken for one frame, so that a
 // connection keeps none of it (I5).
 type scratch struct {
-	frame wire.Frame
-	rows  wire.Rows
+	unpack wire.Unpacker
+	frame  wire.Frame
+	rows   wire.Rows
 }
 
 // scratches are the sessions' common memory for decoding: in use are about as
@@ -64,6 +65,10 @@ func (s *session) lane(msg []byte) (verdict, error) {
 	case wire.KindHello, wire.KindWelcome, wire.KindLane, wire.KindBind, wire.KindAck, wire.KindReject, wire.KindCredit, wire.KindCommand, wire.KindResult, wire.KindSettled, wire.KindNodes, wire.KindRedirect, wire.KindLater:
 		err = closef(wire.CloseProtocol, "%s on a lane", kind)
 	default:
+		if kind.Optional() {
+			v.unknown = true
+			break
+		}
 		v, err = s.takeSequenced(kind, msg)
 	}
 	if err == nil && v.ticket == 0 {
@@ -180,7 +185,7 @@ func (s *session) decode(r *run, kind wire.Kind, last uint64, msg []byte) error 
 	case kind == wire.KindGap:
 		_, err := wire.ParseGap(msg)
 		return err
-	case kind != wire.KindFrame:
+	case !kind.IsFrame():
 		return refuse(wire.RejectUnsupportedKind, "kind", "is not one of version 1")
 	case r.foreign:
 		return refuse(wire.RejectForeignRun, "run", "is another gateway's")
@@ -188,7 +193,7 @@ func (s *session) decode(r *run, kind wire.Kind, last uint64, msg []byte) error 
 	sc := s.scratches.take()
 	defer s.scratches.give(sc)
 	f := &sc.frame
-	if err := f.Parse(msg); err != nil {
+	if err := sc.unpack.Parse(f, msg); err != nil {
 		return err
 	}
 	if _, ok := r.clocks[f.Clk]; !ok {

@@ -21,6 +21,7 @@ type metrics struct {
 	commands    commandMetrics
 	bytes       prometheus.Counter
 	discarded   prometheus.Counter
+	unknown     prometheus.Counter
 	busy        prometheus.Counter
 	durable     prometheus.Histogram
 	rejects     map[wire.RejectReason]prometheus.Counter
@@ -64,6 +65,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		results:     counter("results_total", "Results of commands that were given to the journal."),
 		bytes:       counter("bytes_total", "Bytes of messages on lanes."),
 		discarded:   counter("discarded_total", "Frames and gaps that were discarded because they followed a rejected one."),
+		unknown:     counter("unknown_messages_total", "Messages of optional kinds of a later protocol version, which were skipped."),
 		busy:        counter("busy_waits_total", "Times that a lane rested because the journal's queue was full."),
 		lost:        counter("lost_connections_total", "Connections that ended without a close: time-outs and resets."),
 		durable: prometheus.NewHistogram(prometheus.HistogramOpts{

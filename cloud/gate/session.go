@@ -87,6 +87,7 @@ type verdict struct {
 	ticket    uint64            // for durable; 0: there is nothing to append
 	rejected  wire.RejectReason // 0: not rejected
 	discarded bool              // it follows a rejected one
+	unknown   bool              // of a later version, which this one may skip
 }
 
 func newSession(gw id.Gateway, claim func(id.Run) bool, memory *scratches) *session {
@@ -106,6 +107,8 @@ func (s *session) control(msg []byte) (verdict, error) {
 		return s.takeBind(msg)
 	case kind == wire.KindResult && s.phase == open:
 		return s.takeResult(msg)
+	case kind.Optional() && s.phase == open:
+		return verdict{unknown: true}, nil
 	}
 	return verdict{}, closef(wire.CloseProtocol, "%s on the control stream %s", kind, s.phase)
 }

@@ -46,7 +46,7 @@ func (o *oracle) put(msg []byte, take func([]byte) (verdict, error)) bool {
 		return true
 	}
 	a := appended{ticket: v.ticket}
-	if v.kind == wire.KindFrame || v.kind == wire.KindGap {
+	if v.kind.IsFrame() || v.kind == wire.KindGap {
 		run, _, last, err := wire.PeekSeq(msg)
 		if err != nil {
 			o.t.Fatalf("a %s was journaled that cannot be read: %v", v.kind, err)

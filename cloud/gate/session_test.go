@@ -66,6 +66,20 @@ func testFrame(run string, seq uint64, clk, sid uint32) []byte {
 	return f.Append(nil)
 }
 
+// testPacked is a packed frame of series 1 with one block.
+func testPacked(run string, seq uint64, rows int) []byte {
+	var r wire.Rows
+	for i := range rows {
+		r.Append(int64(1000+i), 0, []int64{7 * int64(i%5)})
+	}
+	f := wire.Frame{Run: runNamed(run), Seq: seq, Clk: 1, T0: 1000, Blocks: []wire.Block{{SID: 1, N: rows, Data: wire.AppendColumns(nil, &r, 0)}}}
+	var p wire.Packer
+	return p.Append(nil, &f)
+}
+
+// optional is a message of kind 200 with a field.
+var optional = []byte{0x83, 1, 0x18, 200, 5}
+
 func testGap(run string, a, b uint64) []byte {
 	g := wire.Gap{Run: runNamed(run), A: a, B: b, Reason: wire.GapRejected, Readings: 1}
 	return g.Append(nil)
@@ -147,6 +161,12 @@ func (st *stage) do(t *testing.T, f []string) string {
 		msg := testFrame(f[2], num(3), 1, 1)
 		msg[2] = byte(num(1)) // behind the array's head and the version
 		return show(st.s.lane(msg))
+	case "packed": // packed RUN SEQ ROWS
+		return show(st.s.lane(testPacked(f[1], num(2), int(num(3)))))
+	case "optional-on-lane":
+		return show(st.s.lane(optional))
+	case "optional-on-control":
+		return show(st.s.control(optional))
 	case "gap": // gap RUN A B
 		return show(st.s.lane(testGap(f[1], num(2), num(3))))
 	case "control-on-lane":
@@ -227,6 +247,8 @@ func show(v verdict, err error) string {
 		return fmt.Sprintf("  rejected: %s\n", v.rejected)
 	case v.discarded:
 		return "  discarded\n"
+	case v.unknown:
+		return "  skipped\n"
 	}
 	return "  taken\n"
 }

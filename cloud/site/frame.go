@@ -77,7 +77,7 @@ func (g *gateway) rival(run id.Run, r *runState, out *gatewayOutput) {
 // decode fills out.blocks from the frame's blocks.
 func (g *gateway) decode(body []byte, r *runState, out *gatewayOutput) error {
 	f := &g.frame
-	if err := f.Parse(body); err != nil {
+	if err := g.unpack.Parse(f, body); err != nil {
 		return err
 	}
 	clk, ok := r.Clks[f.Clk]

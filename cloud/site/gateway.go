@@ -19,11 +19,12 @@ type gateway struct {
 	state  *gatewayState
 	bodies map[id.Schema]*wire.Body // parsed from state.Schemas when first used
 	frame  wire.Frame               // reused
+	unpack *wire.Unpacker           // others use it too, between steps
 	ended  bool                     // a run ended in this step
 }
 
-func newGateway(name id.Gateway, s *gatewayState) *gateway {
-	return &gateway{id: name, state: s, bodies: make(map[id.Schema]*wire.Body)}
+func newGateway(name id.Gateway, s *gatewayState, unpack *wire.Unpacker) *gateway {
+	return &gateway{id: name, state: s, bodies: make(map[id.Schema]*wire.Body), unpack: unpack}
 }
 
 // gatewayInput is one record, or what a twin answered to a bind.

@@ -12,6 +12,7 @@ import (
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/pipeline"
+	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // site is one site's turn group: a router that every record enters by, a
@@ -24,7 +25,8 @@ type site struct {
 	system *actor.ActorSystem
 	group  *actor.Group
 	router actor.Ref[message]
-	marks  *marks // of the shard: what its watchers are told
+	marks  *marks         // of the shard: what its watchers are told
+	unpack *wire.Unpacker // of the shard, whose sites take turns
 
 	gateways  map[string]*gatewayActor
 	twins     map[string]*twinActor
@@ -86,13 +88,13 @@ type record struct {
 	wake    bool // a new owner begins: not a record but a barrier's effect
 }
 
-func newSite(name id.Site, system *actor.ActorSystem, marks *marks) (*site, error) {
+func newSite(name id.Site, system *actor.ActorSystem, marks *marks, unpack *wire.Unpacker) (*site, error) {
 	group, err := system.NewGroup("site/"+string(name), actor.GroupConfig{})
 	if err != nil {
 		return nil, fmt.Errorf("site %s: %w", name, err)
 	}
 	s := &site{
-		id: name, system: system, group: group, marks: marks,
+		id: name, system: system, group: group, marks: marks, unpack: unpack,
 		gateways:  make(map[string]*gatewayActor),
 		twins:     make(map[string]*twinActor),
 		documents: make(map[docKey]*document),
@@ -178,7 +180,7 @@ func (s *site) addTwin(device string, state *twin.State) {
 }
 
 func (s *site) addGateway(name string, state *gatewayState) *gatewayActor {
-	g := &gatewayActor{site: s, gateway: newGateway(id.Gateway{Site: s.id, Name: name}, state)}
+	g := &gatewayActor{site: s, gateway: newGateway(id.Gateway{Site: s.id, Name: name}, state, s.unpack)}
 	g.ref = spawn[message](s, g, "gateway", name)
 	s.gateways[name] = g
 	s.marks.add(entity{site: s.id, kind: aSite})

@@ -150,7 +150,7 @@ func (s *Shard) loadManifest(ctx context.Context, seq uint64) error {
 		if err != nil {
 			return err
 		}
-		st, err := s.codec.restore(e, data, s.actors, &s.marks)
+		st, err := s.codec.restore(e, data, s.actors, &s.marks, &s.unpack)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/twin"
 	"github.com/atrium-iot/atrium/shared/actor"
+	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // siteState holds names and states in the order of the names. Rooms are not in
@@ -63,7 +64,7 @@ func (c codec) encode(s *site, seq uint64) ([]byte, error) {
 }
 
 // restore makes a site from its object.
-func (c codec) restore(e manifestEntry, data []byte, system *actor.ActorSystem, marks *marks) (*site, error) {
+func (c codec) restore(e manifestEntry, data []byte, system *actor.ActorSystem, marks *marks, unpack *wire.Unpacker) (*site, error) {
 	if sha256.Sum256(data) != e.Digest {
 		return nil, fmt.Errorf("object %s: digest differs from the manifest's", e.Object)
 	}
@@ -80,7 +81,7 @@ func (c codec) restore(e manifestEntry, data []byte, system *actor.ActorSystem, 
 	if err := snap.State.check(); err != nil {
 		return nil, fmt.Errorf("object %s: %w", e.Object, err)
 	}
-	s, err := newSite(e.Site, system, marks)
+	s, err := newSite(e.Site, system, marks, unpack)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // Log is what a shard's owner needs of its log: journal.Log or its double.
@@ -124,6 +125,7 @@ type Shard struct {
 	last        *manifest    // durable; nil before the first
 	keeper      *keeper
 	marks       marks
+	unpack      wire.Unpacker // for the frames of all sites
 	waiters     []waiter
 
 	// Of the owner, as long as it serves.

@@ -76,13 +76,13 @@ func (s *Shard) reload(ctx context.Context, old *site, pos journal.Position) (*s
 			if err != nil {
 				return nil, err
 			}
-			if fresh, err = s.codec.restore(e, data, s.actors, &s.marks); err != nil {
+			if fresh, err = s.codec.restore(e, data, s.actors, &s.marks, &s.unpack); err != nil {
 				return nil, err
 			}
 		}
 	}
 	if fresh == nil {
-		if fresh, err = newSite(old.id, s.actors, &s.marks); err != nil {
+		if fresh, err = newSite(old.id, s.actors, &s.marks, &s.unpack); err != nil {
 			return nil, err
 		}
 	}

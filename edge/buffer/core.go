@@ -21,6 +21,7 @@ type core struct {
 	garbage int64  // bytes of segments deleted since the last reclaim
 	version uint64 // counts what replaces items that a cursor may hold
 	count   counters
+	packer  wire.Packer
 
 	quarantine [][]byte // keys, oldest first of this process
 	told       []*run   // what the last hello called closed or unclean

@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"bytes"
 	"math"
 	"time"
 
@@ -21,6 +22,7 @@ type openFrame struct {
 	density int
 	scratch []byte // columns of the frame that is being encoded
 	blocks  []wire.Block
+	msg     []byte // the frame, before its size is known
 }
 
 const (
@@ -63,7 +65,7 @@ func (c *core) cut(in *intake) {
 
 // encode makes the parts a frame of the open run, or halves them until they fit.
 func (c *core) encode(in *intake, parts []part) {
-	it, size := in.encode(parts, c.clock)
+	it, size := in.encode(parts, c.clock, &c.packer)
 	if it.msg == nil {
 		a, b := halve(parts)
 		c.encode(in, a)
@@ -79,9 +81,9 @@ func (c *core) encode(in *intake, parts []part) {
 	c.add(in.run, it)
 }
 
-// encode encodes parts as the open run's next frame; the item has no message if
-// that would be too large.
-func (in *intake) encode(parts []part, clock clockMapping) (it item, size int) {
+// encode encodes parts as the open run's next frame, packed where that pays; the
+// item has no message if that would be too large.
+func (in *intake) encode(parts []part, clock clockMapping, packer *wire.Packer) (it item, size int) {
 	f, r := &in.frame, in.run
 	it = item{first: r.next, last: r.next, at: f.since, clk: r.clk(clock), tFirst: math.MaxInt64, tLast: math.MinInt64}
 	for _, p := range parts {
@@ -102,19 +104,13 @@ func (in *intake) encode(parts []part, clock clockMapping) (it item, size int) {
 		})
 	}
 	w := wire.Frame{Run: r.id, Seq: it.first, Clk: it.clk, T0: it.tFirst, Suppressed: saturate(f.suppressed), Blocks: f.blocks}
-	msg := w.Append(make([]byte, 0, len(f.scratch)+frameHead+blockHead*len(parts)))
-	if len(msg) > wire.MaxFrame && (len(parts) > 1 || parts[0].to-parts[0].from > 1) {
+	f.msg = packer.Append(f.msg[:0], &w)
+	if len(f.msg) > wire.MaxFrame && (len(parts) > 1 || parts[0].to-parts[0].from > 1) {
 		return it, 0
 	}
-	it.msg = msg
-	return it, len(msg)
+	it.msg = bytes.Clone(f.msg)
+	return it, len(it.msg)
 }
-
-// Upper bounds of a frame's bytes beside its columns.
-const (
-	frameHead = 64
-	blockHead = 32
-)
 
 // halve splits parts by rows, or by series where each has one row.
 func halve(parts []part) (a, b []part) {

@@ -403,7 +403,7 @@ func (m *model) reject(run id.Run, ok bool) {
 		return
 	}
 	k, _ := wire.Peek(it.Frame)
-	if k != wire.KindFrame || it.First < m.cloud.next[run] {
+	if !k.IsFrame() || it.First < m.cloud.next[run] {
 		m.arrive(run, it)
 		return
 	}

@@ -159,6 +159,10 @@ func (c *connection) take(msg []byte) error {
 			c.settled(m.IDs)
 		}
 	default:
+		if kind.Optional() {
+			c.u.metrics.unknown.Inc()
+			return nil
+		}
 		err = fmt.Errorf("%s on the control stream", kind)
 	}
 	if err != nil {

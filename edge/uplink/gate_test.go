@@ -310,7 +310,7 @@ func (g *gate) take(number int, lane wire.Lane, control *quic.Stream, msg []byte
 	if kind == wire.KindSchema {
 		g.schemas++
 	}
-	if kind != wire.KindFrame && kind != wire.KindGap {
+	if !kind.IsFrame() && kind != wire.KindGap {
 		return
 	}
 	f := received{conn: number, lane: lane, kind: kind, at: time.Now(), bytes: slices.Clone(msg)}

@@ -24,6 +24,7 @@ type metrics struct {
 	results     prometheus.Counter
 	// straySettled counts ids of settled that were not sent, or settled before.
 	straySettled prometheus.Counter
+	unknown      prometheus.Counter
 	lanes        map[wire.Lane]laneMetrics
 }
 
@@ -73,6 +74,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		commands:     counter("atrium_uplink_commands_total", "Commands that came, repeats included."),
 		results:      counter("atrium_uplink_results_total", "Results of commands written, repeats included."),
 		straySettled: counter("atrium_uplink_stray_settled_total", "Results settled that were not sent on their connection, or settled already."),
+		unknown:      counter("atrium_uplink_unknown_messages_total", "Messages of optional kinds of a later protocol version, which were skipped."),
 		lanes:        make(map[wire.Lane]laneMetrics),
 	}
 	bytes := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -86,7 +88,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	reg.MustRegister(m.connected, m.rtt, m.rate, m.minRTT, m.limit, m.drain, m.starved,
 		m.dials, m.connects, m.disconnects, m.rejects, m.acks, m.strayAcks,
-		m.commands, m.results, m.straySettled, bytes, frames)
+		m.commands, m.results, m.straySettled, m.unknown, bytes, frames)
 	return m
 }
 

@@ -31,7 +31,7 @@ func TestFramesReachTheGateAndLeaveTheBufferOnceAcked(t *testing.T) {
 			t.Fatalf("%d frames, want 5\n%s", len(frames), r.log)
 		}
 		for i, f := range frames {
-			if f.first != uint64(i+1) || f.lane != wire.LaneLive || f.kind != wire.KindFrame {
+			if f.first != uint64(i+1) || f.lane != wire.LaneLive || !f.kind.IsFrame() {
 				t.Errorf("frame %d is %d on the %s lane", i+1, f.first, f.lane)
 			}
 		}
@@ -218,7 +218,7 @@ func TestARejectedFrameIsReplacedByAGapAndTheRunGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, settings{gate: func(g *gate) {
 			g.reply = func(f received) reply {
-				if f.first == 3 && f.kind == wire.KindFrame {
+				if f.first == 3 && f.kind.IsFrame() {
 					return reply{reject: wire.RejectMalformed}
 				}
 				return reply{ack: true}

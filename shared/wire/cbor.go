@@ -111,6 +111,15 @@ type cursor struct {
 
 // open checks a message's array length, version and kind.
 func open(b []byte, n int, want Kind) cursor {
+	c, length := openAny(b, want)
+	if c.err == nil && length != uint64(n) {
+		c.fail(RejectMalformed, "message", "has %d items, want %d", length, n)
+	}
+	return c
+}
+
+// openAny is open for a message of any length, which it returns.
+func openAny(b []byte, want Kind) (cursor, uint64) {
 	c := cursor{b: b}
 	length := c.head(majorArray, "message")
 	version := c.uint("version")
@@ -121,10 +130,29 @@ func open(b []byte, n int, want Kind) cursor {
 	if c.err == nil && kind != uint64(want) {
 		c.fail(RejectUnsupportedKind, "kind", "is %d, want %d (%s)", kind, uint8(want), want)
 	}
-	if c.err == nil && length != uint64(n) {
-		c.fail(RejectMalformed, "message", "has %d items, want %d", length, n)
+	return c, length
+}
+
+// skipDepth bounds how deep arrays nest in an item that nobody knows.
+const skipDepth = 4
+
+// skip reads an item of whatever it is that occurs in messages: integers, byte
+// strings, texts and arrays of them.
+func (c *cursor) skip(at string, depth int) {
+	major, arg := c.any(at)
+	switch {
+	case c.err != nil || major <= majorNeg:
+	case major <= majorText:
+		c.take(at, arg, MaxControl)
+	case major > majorArray || depth == 0:
+		c.fail(RejectMalformed, at, "has CBOR type %d, or arrays nested deeper than %d", major, skipDepth)
+	default:
+		for range arg { // ends with the input at the latest
+			if c.skip(at, depth-1); c.err != nil {
+				return
+			}
+		}
 	}
-	return c
 }
 
 func (c *cursor) fail(reason RejectReason, at, format string, args ...any) {

@@ -34,17 +34,25 @@ const (
 // Append writes the frame with its CRC. It sorts m.Blocks by SID, which is the
 // order on the wire, and does not allocate beyond dst.
 func (m *Frame) Append(dst []byte) []byte {
-	bySID := func(a, b Block) int { return cmp.Compare(a.SID, b.SID) }
-	if !slices.IsSortedFunc(m.Blocks, bySID) {
-		slices.SortFunc(m.Blocks, bySID)
-	}
 	start := len(dst)
-	dst = appendStart(dst, frameItems, KindFrame)
+	return appendCRC(m.appendBlocks(m.appendHead(dst, KindFrame)), start)
+}
+
+// appendHead writes what precedes the blocks.
+func (m *Frame) appendHead(dst []byte, kind Kind) []byte {
+	dst = appendStart(dst, frameItems, kind)
 	dst = appendBytes(dst, m.Run[:])
 	dst = appendUint(dst, m.Seq)
 	dst = appendUint(dst, uint64(m.Clk))
 	dst = appendInt(dst, m.T0)
-	dst = appendUint(dst, uint64(m.Suppressed))
+	return appendUint(dst, uint64(m.Suppressed))
+}
+
+func (m *Frame) appendBlocks(dst []byte) []byte {
+	bySID := func(a, b Block) int { return cmp.Compare(a.SID, b.SID) }
+	if !slices.IsSortedFunc(m.Blocks, bySID) {
+		slices.SortFunc(m.Blocks, bySID)
+	}
 	dst = appendArray(dst, len(m.Blocks))
 	for i := range m.Blocks {
 		b := &m.Blocks[i]
@@ -54,11 +62,12 @@ func (m *Frame) Append(dst []byte) []byte {
 		dst = appendInt(dst, b.DT0)
 		dst = appendBytes(dst, b.Data)
 	}
-	return appendCRC(dst, start)
+	return dst
 }
 
-// ParseFrame reads a frame and checks its CRC. It does not look into the
-// columns: their number is the schema's. Blocks' data alias b.
+// ParseFrame reads a frame, plain or packed, and checks its CRC. It does not
+// look into the columns: their shape is the schema's. Blocks' data alias b,
+// unless it is packed.
 func ParseFrame(b []byte) (Frame, error) {
 	var m Frame
 	if err := m.Parse(b); err != nil {
@@ -68,21 +77,36 @@ func ParseFrame(b []byte) (Frame, error) {
 }
 
 // Parse is ParseFrame into m, whose Blocks are reused: it does not allocate
-// once they have the capacity. After an error m holds nothing of use.
+// once they have the capacity. After an error m holds nothing of use. Who reads
+// many packed frames keeps an Unpacker for them.
 func (m *Frame) Parse(b []byte) error {
-	if k, err := Peek(b); err != nil {
-		return err
-	} else if k == KindFrame {
-		if b, err = checkCRC(b); err != nil {
-			return err
-		}
+	var u Unpacker
+	return u.Parse(m, b)
+}
+
+// parseHead reads what precedes the blocks, after the CRC.
+func (m *Frame) parseHead(b []byte) (cursor, Kind, error) {
+	kind, err := Peek(b)
+	if err != nil {
+		return cursor{}, kind, err
 	}
-	c := open(b, frameItems, KindFrame)
+	if !kind.IsFrame() {
+		return cursor{}, kind, open(b, frameItems, KindFrame).err
+	}
+	if b, err = checkCRC(b); err != nil {
+		return cursor{}, kind, err
+	}
+	c := open(b, frameItems, kind)
 	c.fixed("run", m.Run[:])
 	m.Seq = c.uintIn("seq", 1, maxUint64)
 	m.Clk = uint32(c.uintIn("clk", 1, maxUint32))
 	m.T0 = c.int("t0")
 	m.Suppressed = uint32(c.uintIn("suppressed", 0, maxUint32))
+	return c, kind, c.err
+}
+
+// parseBlocks reads [+ block].
+func (m *Frame) parseBlocks(c *cursor) {
 	n := c.array("blocks", 1, MaxBlocks)
 	m.Blocks = slices.Grow(m.Blocks[:0], n)
 	rows, last := 0, uint32(0)
@@ -96,11 +120,10 @@ func (m *Frame) Parse(b []byte) error {
 			c.fail(RejectLimit, "n", "makes %d rows, at most %d are allowed in a frame", rows, MaxRows)
 		}
 		if c.err != nil {
-			return c.err
+			return
 		}
 		m.Blocks = append(m.Blocks, blk)
 	}
-	return c.end()
 }
 
 func (c *cursor) block() (b Block) {

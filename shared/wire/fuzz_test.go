@@ -31,6 +31,9 @@ func checkParser(t *testing.T, b []byte, parse func([]byte) (appender, error)) {
 	var ve *wire.VersionError
 	switch {
 	case err == nil:
+		if _, ok := m.(*wire.Hello); ok && b[0] > 0x8a {
+			return // items that version 1 does not have are not kept
+		}
 		if again := m.Append(nil); !bytes.Equal(again, b) {
 			t.Fatalf("%x was read, but encodes to %x", b, again)
 		}
@@ -67,8 +70,13 @@ func FuzzParseFrame(f *testing.F) {
 	}
 	parse := parser(wire.ParseFrame)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		checkParser(t, b, parse)
-		checkParser(t, sealed(b), parse)
+		for _, b := range [][]byte{b, sealed(b)} {
+			if k, err := wire.Peek(b); err == nil && k == wire.KindPacked {
+				checkPacked(t, b)
+				continue
+			}
+			checkParser(t, b, parse)
+		}
 	})
 }
 

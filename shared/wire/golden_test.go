@@ -63,7 +63,8 @@ func TestTheFormatOfEveryMessageStaysAsItIs(t *testing.T) {
 		if g.name != e.name {
 			t.Fatalf("entry %d is %q, want %q", i, g.name, e.name)
 		}
-		if got := e.message.Append(nil); !bytes.Equal(got, g.bytes) {
+		// What zstd makes of a frame may change with the library; that it is read may not.
+		if got := e.message.Append(nil); !bytes.Equal(got, g.bytes) && e.name != "packed frame" {
 			t.Errorf("%s encodes to\n%x, recorded as\n%x", g.name, got, g.bytes)
 		}
 		if got, err := cbor.Diagnose(g.bytes); err != nil || got != g.diagnostic {
@@ -93,6 +94,15 @@ func writeGolden(t *testing.T) {
 	}
 }
 
+// alike is a frame of four devices that say the same.
+func alike(run id.Run) *packed {
+	m := packed{wire.Frame{Run: run, Seq: 301, Clk: 1, T0: 86_401_000}}
+	for sid := range uint32(4) {
+		m.Blocks = append(m.Blocks, wire.Block{SID: sid + 1, N: 1, Data: []byte{0, 0, 1, 0xd8, 4, 1, 0xb2, 0x46, 1, 0xea, 0x9d, 0x0c}})
+	}
+	return &m
+}
+
 type example struct {
 	name    string
 	message appender
@@ -108,6 +118,8 @@ func examples() []example {
 		{Point: "temperature", Unit: "Cel", Kind: wire.KindNumber, Mantissa: 1, Exponent: -2},
 		{Point: "open", Kind: wire.KindBoolean, Mantissa: 1},
 		{Point: "count", Unit: "1", Kind: wire.KindCounter, Mantissa: 625, Exponent: 1},
+		{Point: "ratio", Unit: "1", Kind: wire.KindFloat, Mantissa: 1},
+		{Point: "state", Kind: wire.KindText, Mantissa: 1},
 	}}
 	encoded := body.Append(nil)
 	return []example{
@@ -116,6 +128,7 @@ func examples() []example {
 			{SID: 1, N: 3, DT0: 0, Data: []byte{0x60, 0xc0, 0, 0}},
 			{SID: 2, N: 1, DT0: -5, Data: []byte{0, 0, 1, 0xd8, 4}},
 		}}, parser(wire.ParseFrame)},
+		{"packed frame", alike(run), parsePacked},
 		{"gap", &wire.Gap{Run: run, A: 5, B: 70_000, Reason: wire.GapQuota, Readings: 1 << 33, TFirst: -1, TLast: 1000}, parser(wire.ParseGap)},
 		{"hello", &wire.Hello{
 			Min: 1, Max: 1, Agent: "atrium-edge 1.0", Board: id.Board{15: 7}, Interval: 1000, Now: 123_456,

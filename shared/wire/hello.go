@@ -55,10 +55,14 @@ func (m *Hello) Append(dst []byte) []byte {
 	return dst
 }
 
-// ParseHello reads what Append wrote.
+// ParseHello reads what Append wrote. It ignores further items at the end,
+// which a later version may have: hello comes before the versions are agreed.
 func ParseHello(b []byte) (Hello, error) {
 	var m Hello
-	c := open(b, helloItems, KindHello)
+	c, items := openAny(b, KindHello)
+	if c.err == nil && items < helloItems {
+		c.fail(RejectMalformed, "message", "has %d items, want at least %d", items, helloItems)
+	}
 	m.Min = c.uintIn("min", 1, maxUint64)
 	m.Max = c.uintIn("max", m.Min, maxUint64)
 	m.Agent = c.text("agent", MaxText)
@@ -76,6 +80,9 @@ func ParseHello(b []byte) (Hello, error) {
 		for i := range m.Runs {
 			m.Runs[i] = c.runInfo(len(m.Boots))
 		}
+	}
+	for i := uint64(helloItems); i < items && c.err == nil; i++ {
+		c.skip("later item", skipDepth)
 	}
 	if err := c.end(); err != nil {
 		return Hello{}, err

@@ -19,10 +19,21 @@ type Kind uint8
 // of later versions too, can be rejected and acked.
 const firstUnsequenced Kind = 16
 
+// firstOptional is the first kind that a reader which does not know it skips.
+const firstOptional Kind = 128
+
+// IsFrame says whether a message is a frame, plain or packed.
+func (k Kind) IsFrame() bool { return k == KindFrame || k == KindPacked }
+
+// Optional says whether a message of a kind that is not known here is skipped
+// and counted, rather than an error.
+func (k Kind) Optional() bool { return k >= firstOptional }
+
 // The kinds of version 1.
 const (
 	KindFrame   Kind = 1
 	KindGap     Kind = 2
+	KindPacked  Kind = 3 // a frame whose blocks are compressed
 	KindHello   Kind = 16
 	KindWelcome Kind = 17
 	KindLane    Kind = 18
@@ -42,7 +53,7 @@ const (
 )
 
 func (k Kind) String() string {
-	return name(k, "frame", KindFrame, "gap", KindGap, "hello", KindHello, "welcome", KindWelcome,
+	return name(k, "frame", KindFrame, "gap", KindGap, "packed frame", KindPacked, "hello", KindHello, "welcome", KindWelcome,
 		"lane", KindLane, "schema", KindSchema, "clock", KindClock, "bind", KindBind, "ack", KindAck,
 		"reject", KindReject, "credit", KindCredit,
 		"command", KindCommand, "result", KindResult, "settled", KindSettled,

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
@@ -37,6 +38,7 @@ func messages() []message {
 	return []message{
 		{wire.KindFrame, drawFrame, parser(wire.ParseFrame)},
 		{wire.KindGap, drawGap, parser(wire.ParseGap)},
+		{wire.KindPacked, drawPacked, parsePacked},
 		{wire.KindHello, drawHello, parser(wire.ParseHello)},
 		{wire.KindWelcome, drawWelcome, parser(wire.ParseWelcome)},
 		{wire.KindLane, drawLane, parser(wire.ParseLaneStart)},
@@ -120,7 +122,7 @@ func TestOnlyOneEncodingOfAMessageIsAccepted(t *testing.T) {
 }
 
 func TestAFlippedBitAnywhereInAFrameOrGapIsFound(t *testing.T) {
-	for _, m := range messages()[:2] {
+	for _, m := range messages()[:3] {
 		t.Run(m.kind.String(), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				b := m.draw(t).Append(nil)
@@ -142,7 +144,8 @@ func TestAParserRefusesEveryOtherKindAndVersion(t *testing.T) {
 		m := rapid.SampledFrom(all).Draw(t, "message")
 		other := rapid.SampledFrom(all).Draw(t, "parser")
 		b := m.draw(t).Append(nil)
-		if _, err := other.parse(b); (err == nil) != (other.kind == m.kind) {
+		same := other.kind == m.kind || other.kind == wire.KindFrame && m.kind == wire.KindPacked // one parser for both forms
+		if _, err := other.parse(b); (err == nil) != same {
 			t.Fatalf("a %s went through the parser of %s: %v", m.kind, other.kind, err)
 		}
 		b[1] = byte(rapid.SampledFrom([]int{0, 2, 23}).Draw(t, "version"))
@@ -154,6 +157,55 @@ func TestAParserRefusesEveryOtherKindAndVersion(t *testing.T) {
 			t.Fatalf("Peek of version %d: %v", b[1], err)
 		}
 	})
+}
+
+// A gateway of a later version says hello before anybody knows its version.
+func TestAHelloOfALaterVersionIsRead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := drawHello(t)
+		b := want.Append(nil)
+		b[0] += 4
+		b = append(b, 7, 0x82, 0x41, 9, 0x81, 0x20, 0x62, 'h', 'i', 0x81, 0x81, 0x81, 0x80)
+		got, err := wire.ParseHello(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, appender(&got)); diff != "" {
+			t.Fatal(diff)
+		}
+		for n := range b {
+			if _, err := wire.ParseHello(b[:n:n]); err == nil {
+				t.Fatalf("%x cut at %d was accepted", b, n)
+			}
+		}
+	})
+}
+
+// I6: what cannot be skipped within bounds is refused.
+func TestAHelloWithHostileLaterItemsIsRefused(t *testing.T) {
+	hello := wire.Hello{Min: 1, Max: 1, Boots: make([]id.Boot, 1)}
+	for name, item := range map[string][]byte{
+		"deep arrays":       {0x81, 0x81, 0x81, 0x81, 0x81, 0},
+		"2^40 items":        {0x9b, 0, 0, 1, 0, 0, 0, 0, 0},
+		"a long text":       {0x7a, 0xff, 0xff, 0xff, 0xff},
+		"a map":             {0xa0},
+		"indefinite length": {0x9f, 0xff},
+	} {
+		b := append(hello.Append(nil), item...)
+		b[0]++
+		var we *wire.Error
+		if _, err := wire.ParseHello(b); !errors.As(err, &we) || we.At != "later item" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestOnlyKindsThatNobodyNeedsAreOptional(t *testing.T) {
+	for k := range 256 {
+		if got, want := wire.Kind(k).Optional(), k >= 128; got != want {
+			t.Errorf("kind %d: %v, want %v", k, got, want)
+		}
+	}
 }
 
 func TestARejectCanNameAFrameOrGapThatIsBrokenBehindItsSequence(t *testing.T) {

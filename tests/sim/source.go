@@ -54,7 +54,7 @@ func (f *flipping) Next(ctx context.Context) (buffer.Item, error) {
 
 func (o *observed) spare(msg []byte) bool {
 	kind, err := wire.Peek(msg)
-	if err != nil || kind != wire.KindFrame {
+	if err != nil || !kind.IsFrame() {
 		return true
 	}
 	o.mu.Lock()
