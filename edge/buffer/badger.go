@@ -18,9 +18,11 @@ import (
 // badgerStore is a Store on Badger, with settings for a gateway of 512 MB and
 // a flash card.
 type badgerStore struct {
-	db  *badger.DB
-	dir string
-	log *slog.Logger
+	db      *badger.DB
+	witness *witness
+	ballast *ballast // nil where there can be none
+	dir     string
+	log     *slog.Logger
 }
 
 const (
@@ -42,8 +44,9 @@ const (
 var sentinel = []byte{0xff, 'z'}
 
 // OpenBadger opens or creates the store in a directory, which only one process
-// may use at a time: a second one gets ErrInUse. It refuses to start where less
-// than minFree bytes are free.
+// may use at a time: a second one gets ErrInUse. It repairs what is damaged as
+// far as the rest can be used, and refuses to start where less than minFree
+// bytes are free.
 func OpenBadger(dir string, log *slog.Logger) (Store, error) {
 	fail := func(err error) (Store, error) { return nil, fmt.Errorf("buffer: %s: %w", dir, err) }
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -53,19 +56,32 @@ func OpenBadger(dir string, log *slog.Logger) (Store, error) {
 		return fail(fmt.Errorf("the directory cannot be written: %w", err))
 	}
 	s := &badgerStore{dir: dir, log: log}
-	free, err := s.Free()
+	s.ballast = &ballast{filepath.Join(dir, ballastFile), s.Free}
+	free, dropped, err := s.ballast.drop()
 	if err != nil {
 		return fail(err)
+	}
+	if dropped {
+		log.Warn("buffer: the file system is full; the ballast was given up to start", "free", free)
 	}
 	if free < minFree {
 		return fail(fmt.Errorf("%d bytes are free, at least %d are needed to start", free, minFree))
 	}
-	s.db, err = badger.Open(badgerOptions(dir, log))
-	if err != nil {
-		if strings.Contains(err.Error(), "Cannot acquire directory lock") {
+	if err := repair(dir, log); err != nil {
+		return fail(err)
+	}
+	if s.db, err = badger.Open(badgerOptions(dir, log)); err != nil {
+		if strings.Contains(err.Error(), "Cannot acquire directory lock") { // since the repair
 			return fail(ErrInUse)
 		}
 		return fail(err)
+	}
+	if err := s.attend(); err != nil {
+		return fail(errors.Join(err, s.db.Close()))
+	}
+	if err := s.ballast.lay(); err != nil {
+		log.Warn("buffer: a full disk can keep the agent from starting", "error", err)
+		s.ballast = nil // it would not be laid later either
 	}
 	return s, nil
 }
@@ -96,6 +112,9 @@ func (s *badgerStore) Commit(b *Batch) error {
 	if err := b.Check(); err != nil {
 		return err
 	}
+	if err := s.witness.before(b); err != nil {
+		return err
+	}
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
 	for _, op := range b.Ops {
@@ -112,7 +131,10 @@ func (s *badgerStore) Commit(b *Batch) error {
 			return err
 		}
 	}
-	return txn.Commit()
+	if err := txn.Commit(); err != nil {
+		return err
+	}
+	return s.witness.after(b)
 }
 
 // Get implements Store.
@@ -122,8 +144,12 @@ func (s *badgerStore) Get(key []byte) (value []byte, err error) {
 		if err != nil {
 			return err
 		}
-		value, err = item.ValueCopy(nil)
-		return err
+		// A value log is cut at its first entry that is damaged; what lay behind
+		// it is gone, and its key is not.
+		if value, err = item.ValueCopy(nil); err != nil {
+			return fmt.Errorf("%w: %w", errCorrupt, err)
+		}
+		return nil
 	})
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, ErrNotFound
@@ -145,12 +171,12 @@ func (s *badgerStore) Scan(prefix []byte, each func(key []byte, size int64) erro
 	})
 }
 
-// Size implements Store with the blocks that the files take: Badger's files
-// are sparse, and its own count is a minute old.
+// Size implements Store with the blocks that the files take but the ballast:
+// Badger's files are sparse, and its own count is a minute old.
 func (s *badgerStore) Size() (int64, error) {
 	var total int64
 	err := filepath.WalkDir(s.dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || d.IsDir() || d.Name() == ballastFile {
 			return ignoreGone(err)
 		}
 		info, err := d.Info()
@@ -200,7 +226,10 @@ func (s *badgerStore) Reclaim() error {
 	for {
 		switch err := s.db.RunValueLogGC(discardRatio); {
 		case errors.Is(err, badger.ErrNoRewrite):
-			return nil
+			if s.ballast == nil {
+				return nil
+			}
+			return s.ballast.lay()
 		case err != nil:
 			return fmt.Errorf("value log: %w", err)
 		}

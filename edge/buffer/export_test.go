@@ -2,3 +2,15 @@ package buffer
 
 // Seal is for tests that write into a store themselves.
 func Seal(key, value []byte) []byte { return seal(key, value) }
+
+// Ballast is a ballast on a file system that says what is free.
+func Ballast(file string, free func() (int64, error)) (drop func() (int64, bool, error), lay func() error) {
+	b := &ballast{file, free}
+	return b.drop, b.lay
+}
+
+// What the ballast takes and needs.
+const (
+	BallastSize = ballastSize
+	BallastRoom = ballastRoom
+)
