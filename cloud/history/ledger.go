@@ -21,9 +21,9 @@ const (
 
 	// Missing frames were skipped by the gateway without a gap frame.
 	Missing Reason = 16
-	// UnknownRemainder is what a run that the cloud never saw held below the
-	// first sequence that its gateway still had, or what a run held whose gateway
-	// has lost its state: with an open end.
+	// UnknownRemainder is what was acked to a cloud that has lost it since, below
+	// the first sequence that the gateway still had, or what a run held whose
+	// gateway has lost its state: with an open end.
 	UnknownRemainder Reason = 17
 	// Late frames belong to a run that was already retired.
 	Late Reason = 18

@@ -39,6 +39,7 @@ func (g *gateway) hello(in gatewayInput, out *gatewayOutput) error {
 	for i := range m.Runs {
 		info := &m.Runs[i]
 		if r, ok := s.Runs[info.Run]; ok {
+			g.forgotten(info, r, out)
 			r.Board = m.Board
 			r.Last = max(r.Last, info.Last)
 			if r.State == wire.RunOpen {
@@ -82,6 +83,18 @@ func (g *gateway) begin(info *wire.RunInfo, m *wire.Hello, rank uint64, out *gat
 	if info.First > 1 {
 		g.enter(out, history.Entry{Run: info.Run, Class: r.Class, Boot: boot, A: 1, B: info.First - 1, Reason: history.UnknownRemainder})
 	}
+}
+
+// forgotten accounts for what a gateway holds no more, since it was acked, and
+// this state has not seen: it is older than the acks, restored from a backup.
+// Acks are behind the journal, and what an older connection of the gateway
+// journaled is ahead of its hello.
+func (g *gateway) forgotten(info *wire.RunInfo, r *runState, out *gatewayOutput) {
+	if info.First <= r.Next {
+		return
+	}
+	g.enter(out, history.Entry{Run: info.Run, Class: r.Class, Boot: r.Boot, A: r.Next, B: info.First - 1, Reason: history.UnknownRemainder})
+	r.Next = info.First
 }
 
 // vanished retires the runs that this board had and no longer names: it lets

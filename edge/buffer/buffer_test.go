@@ -297,6 +297,26 @@ func TestCloseCommitsAndMarksTheRunClosed(t *testing.T) {
 	})
 }
 
+func TestHelloSaysFromWhereOnNothingIsAcked(t *testing.T) { // I1: a cloud that lost acked frames must see which
+	inBubble(t, func(t *testing.T) {
+		w := newBench(t, nil)
+		defer w.close()
+		run := w.connect().Live[0]
+		cursor := w.buf.Cursor(run)
+		for range 3 { // acked from memory: none is ever committed
+			w.sample(1)
+			settle(buffer.DefaultLinger)
+			w.send(run, cursor, true)
+		}
+		w.sample(1)
+		settle(buffer.DefaultLinger)
+		w.buf.Disconnect()
+		if r := w.connect().Hello.Runs[0]; r.First != 4 || r.Last != 0 {
+			t.Fatalf("hello says %+v, want 4 as the first without an ack, and none committed", r)
+		}
+	})
+}
+
 func TestReconnectingWithABacklogOpensANewRun(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newBench(t, nil)

@@ -178,7 +178,7 @@ func (c *core) connect(nowMS int64) Session {
 			boots[r.boot] = n
 			s.Hello.Boots = append(s.Hello.Boots, r.boot)
 		}
-		s.Hello.Runs = append(s.Hello.Runs, wire.RunInfo{Run: r.id, Class: r.class, Boot: n, First: r.first(), Last: r.committed, State: r.state})
+		s.Hello.Runs = append(s.Hello.Runs, wire.RunInfo{Run: r.id, Class: r.class, Boot: n, First: r.acked + 1, Last: r.committed, State: r.state})
 		switch {
 		case !r.sealed:
 			s.Live = append(s.Live, r.id)

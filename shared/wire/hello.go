@@ -18,7 +18,7 @@ type RunInfo struct {
 	Run   id.Run
 	Class Class
 	Boot  int    // index in Hello.Boots
-	First uint64 // lowest sequence still held; Last + 1 when none is
+	First uint64 // lowest sequence without an ack: nothing below is held any more
 	Last  uint64 // highest committed sequence; 0 when none is
 	State RunState
 }
@@ -97,9 +97,6 @@ func (c *cursor) runInfo(boots int) (r RunInfo) {
 	r.Boot = int(c.uintIn("boot-index", 0, uint64(max(boots, 1)-1)))
 	r.First = c.uintIn("first", 1, maxUint64)
 	r.Last = c.uint("last")
-	if c.err == nil && r.First-1 > r.Last {
-		c.fail(RejectMalformed, "first", "is %d with last %d", r.First, r.Last)
-	}
 	r.State = RunState(c.uintIn("state", uint64(RunOpen), uint64(RunUnclean)))
 	return r
 }
