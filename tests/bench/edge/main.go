@@ -1,0 +1,119 @@
+// Command edge measures the edge's data path on this machine's disk and
+// loopback: how long commands take while a backlog drains over a slow link, and
+// how fast a large backlog drains. Each section has a flag to choose it; the
+// figures come as a table, or as JSON with --json, beside what is aimed at.
+//
+// It judges nothing: machines are noisy, so no figure makes it fail.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// options are the command line.
+type options struct {
+	only  []string
+	short bool
+	dir   string // where the buffer and the journal write: the disk that is measured
+	bin   string // folder with the programs, built if empty
+}
+
+// section is one part of the measurement.
+type section struct {
+	name    string
+	measure func(ctx context.Context, o options) ([]figure, error)
+}
+
+// figure is one measured value and what is aimed at; an aim of "" is none.
+type figure struct {
+	Section string  `json:"section"`
+	Name    string  `json:"name"`
+	Value   float64 `json:"value"`
+	Unit    string  `json:"unit"`
+	Aim     string  `json:"aim,omitempty"`
+}
+
+// report is everything that was measured.
+type report struct {
+	Go         string   `json:"go"`
+	OS         string   `json:"os"`
+	Arch       string   `json:"arch"`
+	Cores      int      `json:"cores"`
+	Short      bool     `json:"short"`
+	LoadBefore string   `json:"load_before"`
+	LoadAfter  string   `json:"load_after"`
+	Figures    []figure `json:"figures"`
+}
+
+func main() {
+	sections := []section{{"commands", measureCommands}, {"drain", measureDrain}}
+	var names []string
+	for _, s := range sections {
+		names = append(names, s.name)
+	}
+	var o options
+	only := flag.String("only", strings.Join(names, ","), "what to measure")
+	flag.BoolVar(&o.short, "short", false, "less of everything: whether it runs, not how fast")
+	flag.StringVar(&o.dir, "dir", "", "measure the disk of this folder (default: the temporary folder's)")
+	flag.StringVar(&o.bin, "bin", "", "folder with the programs (default: build them)")
+	asJSON := flag.Bool("json", false, "print JSON instead of a table")
+	flag.Parse()
+	o.only = strings.Split(*only, ",")
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o, sections, *asJSON); err != nil {
+		fmt.Fprintln(os.Stderr, "edge:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options, sections []section, asJSON bool) (err error) {
+	for _, name := range o.only {
+		if !slices.ContainsFunc(sections, func(s section) bool { return s.name == name }) {
+			return fmt.Errorf("--only %s: no such section", name)
+		}
+	}
+	if o.dir, err = os.MkdirTemp(o.dir, "atrium-bench-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
+	r := report{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Short: o.short, LoadBefore: load()}
+	for _, s := range sections {
+		if !slices.Contains(o.only, s.name) {
+			continue
+		}
+		figures, err := s.measure(ctx, o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		for _, f := range figures {
+			f.Section = s.name
+			r.Figures = append(r.Figures, f)
+		}
+	}
+	r.LoadAfter = load()
+	if asJSON {
+		return json.NewEncoder(os.Stdout).Encode(r)
+	}
+	return printTable(os.Stdout, &r)
+}
+
+// load is how busy the machine is with other things, as uptime(1) shows it.
+func load() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Join(strings.Fields(string(b))[:3], " ")
+}
