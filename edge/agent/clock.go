@@ -80,6 +80,12 @@ const (
 	clockStep = 2 * time.Millisecond
 	// unknownUncertainty stands with a clock that nobody vouches for.
 	unknownUncertainty = 100 * 365 * 24 * time.Hour
+	// maxDrift is how much a board's crystal may be off, in parts per million:
+	// twice what datasheets of cheap ones allow over temperature and age.
+	maxDrift = 100
+	// leastDoubt is the uncertainty from which on a clock that is left alone is
+	// doubted: what the most drift makes of a thousand seconds.
+	leastDoubt = 100 * time.Millisecond
 )
 
 // replaces says whether next is worth a new mapping after last: it comes from
@@ -95,6 +101,42 @@ func (next utcMapping) replaces(last utcMapping) bool {
 		return off.Abs() > time.Duration(last.uncertainty)*time.Microsecond || 2*next.uncertainty < last.uncertainty
 	}
 	return off.Abs() > clockStep || 2*next.uncertainty < last.uncertainty
+}
+
+// knownTime is the mapping in force, and when somebody last stood by it.
+type knownTime struct {
+	utcMapping
+	any     bool
+	vouched time.Duration // since boot
+	sure    int64         // the uncertainty then, microseconds
+}
+
+// offer takes a mapping at a time since boot if it is better than what is in
+// force, and says whether it did.
+func (k *knownTime) offer(now time.Duration, m utcMapping) bool {
+	if k.any && !m.replaces(k.utcMapping) {
+		if m.source == k.source && m.source != wire.ClockNone && m.uncertainty < 2*k.uncertainty {
+			k.vouched, k.sure = now, m.uncertainty
+		}
+		return false
+	}
+	*k = knownTime{utcMapping: m, any: true, vouched: now, sure: m.uncertainty}
+	return true
+}
+
+// doubt widens the uncertainty of a clock that nobody has stood by for long, as
+// it drifts, and says whether it did: each time to the double at least, as each
+// is a record in the cloud.
+func (k *knownTime) doubt(now time.Duration) bool {
+	if !k.any || k.source == wire.ClockNone {
+		return false
+	}
+	u := k.sure + (now-k.vouched).Microseconds()*maxDrift/1e6
+	if u < leastDoubt.Microseconds() || u < 2*k.uncertainty {
+		return false
+	}
+	k.uncertainty = u
+	return true
 }
 
 func trust(s wire.ClockSource) int {
@@ -116,9 +158,8 @@ type clockKeeper struct {
 	mappings    *prometheus.CounterVec // by source
 	uncertainty prometheus.Gauge
 
-	mu   sync.Mutex
-	last utcMapping
-	any  bool
+	mu    sync.Mutex
+	known knownTime
 }
 
 func newClockKeeper(set func(int64, uint64, wire.ClockSource), log *slog.Logger, reg prometheus.Registerer) *clockKeeper {
@@ -142,14 +183,29 @@ func newClockKeeper(set func(int64, uint64, wire.ClockSource), log *slog.Logger,
 func (k *clockKeeper) offer(m utcMapping) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.any && !m.replaces(k.last) {
+	before, any := k.known.source, k.known.any
+	if !k.known.offer(sinceBoot(), m) {
 		return
 	}
-	if !k.any || k.last.source != m.source {
+	if !any || before != m.source {
 		k.log.Info("the time of readings comes from another source", "source", m.source.String(),
 			"uncertainty", time.Duration(m.uncertainty)*time.Microsecond)
 	}
-	k.any, k.last = true, m
+	k.apply()
+}
+
+// doubt lets the uncertainty grow of a clock that was left alone.
+func (k *clockKeeper) doubt() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known.doubt(sinceBoot()) {
+		k.apply()
+	}
+}
+
+// apply makes the known time the buffer's.
+func (k *clockKeeper) apply() {
+	m := &k.known
 	k.mappings.WithLabelValues(m.source.String()).Inc()
 	k.uncertainty.Set(float64(m.uncertainty) / 1e6)
 	k.set(m.utc0, uint64(m.uncertainty), m.source)
@@ -165,10 +221,10 @@ func (k *clockKeeper) welcomed(utc time.Time, uncertainty time.Duration) {
 func (k *clockKeeper) now() (now time.Time, vouched bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.any || k.last.source == wire.ClockNone {
+	if !k.known.any || k.known.source == wire.ClockNone {
 		return time.Now(), false
 	}
-	return time.UnixMicro(k.last.utc0).Add(sinceBoot()), true
+	return time.UnixMicro(k.known.utc0).Add(sinceBoot()), true
 }
 
 // run looks at the system's clock now and then, and whenever it was set, until
@@ -192,5 +248,6 @@ func (k *clockKeeper) run(ctx context.Context) {
 		case <-set:
 		}
 		k.offer(systemClock())
+		k.doubt()
 	}
 }

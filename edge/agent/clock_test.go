@@ -47,6 +47,47 @@ func TestAMappingReplacesAnotherOnlyIfItIsBetter(t *testing.T) {
 	}
 }
 
+func TestAClockThatIsLeftAloneIsDoubtedMoreAndMore(t *testing.T) {
+	var k knownTime
+	told := utcMapping{utc0: 1_750_000_000_000_000, uncertainty: 5_000, source: wire.ClockWelcome}
+	k.offer(0, told)
+	doubts := 0
+	for now := time.Duration(0); now <= 7*24*time.Hour; now += clockEvery {
+		drifted := now.Microseconds() * maxDrift / 1e6
+		if k.doubt(now) {
+			doubts++
+		}
+		if off := told.uncertainty + drifted; k.uncertainty < off/2 && off > 2*leastDoubt.Microseconds() {
+			t.Fatalf("after %v the clock may be %d us off, said to be within %d", now, off, k.uncertainty)
+		}
+	}
+	if doubts == 0 || doubts > 12 {
+		t.Errorf("%d records in a week, want one each time the doubt has doubled", doubts)
+	}
+	if k.utc0 != told.utc0 || k.source != wire.ClockWelcome {
+		t.Errorf("doubt moved the clock to %+v", k.utcMapping)
+	}
+	if !k.offer(7*24*time.Hour, told) || k.uncertainty != told.uncertainty {
+		t.Errorf("the cloud stands by it again, within %d us, and %d us are said", told.uncertainty, k.uncertainty)
+	}
+}
+
+func TestAClockThatSomebodyStandsByIsNotDoubted(t *testing.T) {
+	var k knownTime
+	m := utcMapping{utc0: 1_750_000_000_000_000, uncertainty: 5_000, source: wire.ClockSystem}
+	for now := time.Duration(0); now <= 7*24*time.Hour; now += clockEvery {
+		k.offer(now, m)
+		if k.doubt(now) {
+			t.Fatalf("doubted after %v", now)
+		}
+	}
+	none := knownTime{}
+	none.offer(0, utcMapping{uncertainty: unknownUncertainty.Microseconds(), source: wire.ClockNone})
+	if none.doubt(1000 * time.Hour) {
+		t.Error("a clock that nobody vouches for cannot be doubted more")
+	}
+}
+
 func keeper(set func(int64, uint64, wire.ClockSource)) *clockKeeper {
 	return newClockKeeper(set, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 }
