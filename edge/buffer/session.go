@@ -61,11 +61,20 @@ func (b *Buffer) Connect() (Session, error) {
 	return s, nil
 }
 
-// Disconnect says that the connection is gone.
+// Disconnect says that the connection is gone, or silent.
 func (b *Buffer) Disconnect() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.core.online = false
+	wake(b.cutWake)
+	wake(b.commitWake)
+}
+
+// Resume says that a connection which was silent is alive after all.
+func (b *Buffer) Resume() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.core.online = true
 	wake(b.cutWake)
 	wake(b.commitWake)
 }

@@ -19,6 +19,11 @@ import (
 // connection is one connection from hello to its end.
 type connection struct {
 	u       *Uplink
+	runner  *runner
+	addr    string
+	begun   chan struct{} // closed when it may serve
+	done    chan struct{} // closed when it has served
+	more    chan []id.Run // to the live lane
 	conn    carrier.Conn
 	control carrier.Stream
 	reader  *wire.Reader
@@ -28,13 +33,21 @@ type connection struct {
 	bound   uint64 // the version of the devices that were sent
 }
 
+func newConnection(r *runner, conn carrier.Conn, addr string) *connection {
+	return &connection{
+		u: r.u, runner: r, conn: conn, addr: addr,
+		begun: make(chan struct{}), done: make(chan struct{}), more: make(chan []id.Run),
+		results: results{sent: map[id.Command]struct{}{}},
+	}
+}
+
 // greet opens the control stream, says who is here, and waits for welcome.
 func (c *connection) greet(ctx context.Context, hello wire.Hello) (wire.Welcome, error) {
 	var err error
 	if c.control, err = c.conn.OpenControl(ctx); err != nil {
 		return wire.Welcome{}, fmt.Errorf("control stream: %w", err)
 	}
-	hello.Min, hello.Max, hello.Agent = wire.Version, wire.Version, c.u.cfg.Agent
+	hello.Min, hello.Max, hello.Agent = c.u.versions.Min, c.u.versions.Max, c.u.cfg.Agent
 	bind, version, _ := c.u.bind()
 	c.bound = version
 	greeting := wire.AppendItem(nil, hello.Append(nil))
@@ -57,11 +70,14 @@ func (c *connection) welcome() (wire.Welcome, error) {
 	if err != nil {
 		return wire.Welcome{}, fmt.Errorf("welcome: %w", err)
 	}
+	if kind, err := wire.Peek(msg); err == nil && kind == wire.KindLater {
+		return wire.Welcome{}, parseLater(msg)
+	}
 	w, err := wire.ParseWelcome(msg)
 	if err != nil {
 		return wire.Welcome{}, fmt.Errorf("%w: %w", errProtocol, err)
 	}
-	if w.Version != wire.Version {
+	if w.Version < c.u.versions.Min || w.Version > c.u.versions.Max {
 		return wire.Welcome{}, fmt.Errorf("%w: welcome chose version %d", errProtocol, w.Version)
 	}
 	return w, c.control.SetReadDeadline(time.Time{})
@@ -78,18 +94,36 @@ func (c *connection) serve(ctx context.Context, s buffer.Session, credit uint64)
 		}
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.readControl() })
+	g.Go(func() error { return c.readControl(ctx) })
 	g.Go(func() error { return c.writeBinds(ctx) })
 	g.Go(func() error { return c.writeResults(ctx) })
-	g.Go(func() error { return live.sideBySide(ctx, s.Live) })
+	g.Go(func() error { return live.sideBySide(ctx, s.Live, c.more) })
 	g.Go(func() error { return backlog.inTurn(ctx, s.Backlog) })
 	g.Go(func() error { return c.watch(ctx) })
 	g.Go(func() error {
-		<-ctx.Done()
-		c.close(context.Cause(ctx)) // what frees the others from their streams
-		return nil
+		select {
+		case <-c.conn.Context().Done(): // what frees the others from all else
+			return context.Cause(c.conn.Context())
+		case <-ctx.Done(): // what frees them from their streams
+			c.close(context.Cause(ctx))
+			return nil
+		}
 	})
 	return g.Wait()
+}
+
+// adopt sends open runs that began while another connection was tried and came
+// to nothing.
+func (c *connection) adopt(live []id.Run) {
+	select {
+	case c.more <- live:
+	case <-c.done:
+	}
+}
+
+// tell reports what happened to the connection.
+func (c *connection) tell(ctx context.Context, h happening) {
+	c.runner.post(ctx, news{happening: h, from: c})
 }
 
 func (c *connection) lane(kind wire.Lane) *lane {
@@ -99,10 +133,11 @@ func (c *connection) lane(kind wire.Lane) *lane {
 // close ends the connection with the code for err.
 func (c *connection) close(err error) {
 	code := wire.CloseInternal
+	var later *laterError
 	switch {
 	case errors.Is(err, context.Canceled):
 		code, err = wire.CloseBye, nil
-	case errors.Is(err, errDead), errors.Is(err, errStalled), errors.Is(err, errNoWelcome):
+	case errors.Is(err, errStalled), errors.Is(err, errNoWelcome), errors.As(err, &later):
 		code = wire.CloseBye
 	case errors.Is(err, errRefused), errors.Is(err, errProtocol):
 		code = wire.CloseProtocol
@@ -115,19 +150,19 @@ func (c *connection) close(err error) {
 }
 
 // readControl takes what the gate says until the stream ends.
-func (c *connection) readControl() error {
+func (c *connection) readControl(ctx context.Context) error {
 	for {
 		msg, err := c.reader.Next()
 		if err != nil {
 			return fmt.Errorf("control: %w", err)
 		}
-		if err := c.take(msg); err != nil {
+		if err := c.take(ctx, msg); err != nil {
 			return err
 		}
 	}
 }
 
-func (c *connection) take(msg []byte) error {
+func (c *connection) take(ctx context.Context, msg []byte) error {
 	kind, err := wire.Peek(msg)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errProtocol, err)
@@ -157,6 +192,16 @@ func (c *connection) take(msg []byte) error {
 		var m wire.Settled
 		if m, err = wire.ParseSettled(msg); err == nil {
 			c.settled(m.IDs)
+		}
+	case wire.KindNodes:
+		var m wire.Nodes
+		if m, err = wire.ParseNodes(msg); err == nil {
+			c.tell(ctx, happening{kind: told, nodes: m.Addresses})
+		}
+	case wire.KindRedirect:
+		var m wire.Redirect
+		if m, err = wire.ParseRedirect(msg); err == nil {
+			c.tell(ctx, happening{kind: redirected, addr: m.Address})
 		}
 	default:
 		if kind.Optional() {
@@ -224,23 +269,31 @@ func (c *connection) writeBinds(ctx context.Context) error {
 	}
 }
 
-// watch returns when ctx ends, or the path or the gate gives no sign of life.
+// watch tells when the path falls silent with frames unacked, and when it is
+// heard again. It returns when ctx ends, or when no ack comes on a live path.
 func (c *connection) watch(ctx context.Context) error {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	defer c.u.flows(false, 0)
 	var hunger starvation
 	var drain speed
+	quiet := false
 	for {
 		path, e := c.conn.Path(), c.flight.estimate()
 		c.u.metrics.rtt.Set(path.RTT.Seconds())
 		c.u.metrics.see(e)
 		now := time.Now()
 		c.u.flows(hunger.see(now, e.hungry), drain.see(now, e.acked, e.drains))
-		if sent, ok := c.flight.oldest(); ok {
-			if err := lifeless(time.Since(sent), path.Quiet, path.RTT); err != nil {
-				return err
-			}
+		sent, unacked := c.flight.oldest()
+		switch {
+		case unacked && now.Sub(sent) > stallLimit:
+			return fmt.Errorf("%w for %v", errStalled, stallLimit)
+		case !quiet && unacked && owes(path):
+			quiet = true
+			c.tell(ctx, happening{kind: silent})
+		case quiet && path.Quiet == 0:
+			quiet = false
+			c.tell(ctx, happening{kind: heard})
 		}
 		select {
 		case <-ticker.C:
@@ -250,17 +303,9 @@ func (c *connection) watch(ctx context.Context) error {
 	}
 }
 
-// lifeless says whether a connection is to be given up whose oldest frame
-// without an ack was sent unacked ago, and whose path is quiet.
-func lifeless(unacked, quiet, rtt time.Duration) error {
-	switch {
-	case quiet > silenceRTTs*rtt+silenceMin:
-		return fmt.Errorf("%w for %v", errDead, quiet.Round(time.Millisecond))
-	case unacked > stallLimit:
-		return fmt.Errorf("%w for %v", errStalled, stallLimit)
-	}
-	return nil
-}
+// owes says whether the path has owed an answer for so long that another
+// connection may be faster than its own recovery.
+func owes(path carrier.Path) bool { return path.Quiet > silenceRTTs*path.RTT+silenceMin }
 
 // devices is what SetDevices was told.
 type devices struct {

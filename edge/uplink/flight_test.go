@@ -202,28 +202,20 @@ func TestOnlyRefusalsThatPeopleEndAreRetriedSlowly(t *testing.T) {
 	if v := judge(&carrier.CloseError{Remote: true, Code: 99}); v.reason != "unknown" {
 		t.Errorf("an unknown code is labelled %q: labels must be a fixed set", v.reason)
 	}
-	for _, err := range []error{&quic.IdleTimeoutError{}, &quic.HandshakeTimeoutError{}, &quic.StatelessResetError{}, errDead, errStalled, errNoWelcome, io.EOF} {
+	for _, err := range []error{&quic.IdleTimeoutError{}, &quic.HandshakeTimeoutError{}, &quic.StatelessResetError{}, carrier.ErrSilent, errStalled, errNoWelcome, io.EOF} {
 		if v := judge(err); v.pace != backoff || v.reason == "" {
 			t.Errorf("%v: %+v", err, v)
 		}
 	}
 }
 
-func TestAPathIsDeadOnlyWhenItsQuestionsGetNoAnswer(t *testing.T) {
-	const rtt = 100 * time.Millisecond
-	for _, c := range []struct {
-		name           string
-		unacked, quiet time.Duration
-		want           error
-	}{
-		{"within three round trips and a second", 30 * time.Second, 1300 * time.Millisecond, nil},
-		{"beyond", 1310 * time.Millisecond, 1310 * time.Millisecond, errDead},
-		{"answers come, an ack is late", stallLimit, time.Second, nil},
-		{"answers come, no ack in a minute", stallLimit + 1, 0, errStalled},
-	} {
-		if err := lifeless(c.unacked, c.quiet, rtt); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v, want %v", c.name, err, c.want)
-		}
+func TestAPathIsSilentAfterThreeRoundTripsAndASecond(t *testing.T) {
+	path := carrier.Path{RTT: 100 * time.Millisecond, Quiet: 1300 * time.Millisecond}
+	if owes(path) {
+		t.Errorf("silent at %v", path.Quiet)
+	}
+	if path.Quiet++; !owes(path) {
+		t.Errorf("not silent at %v", path.Quiet)
 	}
 }
 

@@ -42,13 +42,24 @@ func openLane(ctx context.Context, conn carrier.Conn, l *lane) error {
 	return nil
 }
 
-// sideBySide sends runs at the same time until ctx ends.
-func (l *lane) sideBySide(ctx context.Context, runs []id.Run) error {
+// sideBySide sends runs at the same time, and those of more that are new, until
+// ctx ends.
+func (l *lane) sideBySide(ctx context.Context, runs []id.Run, more <-chan []id.Run) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, run := range runs {
-		g.Go(func() error { return l.inTurn(ctx, []id.Run{run}) })
+	started := map[id.Run]bool{}
+	for {
+		for _, run := range runs {
+			if !started[run] {
+				started[run] = true
+				g.Go(func() error { return l.inTurn(ctx, []id.Run{run}) })
+			}
+		}
+		select {
+		case runs = <-more:
+		case <-ctx.Done():
+			return g.Wait()
+		}
 	}
-	return g.Wait()
 }
 
 // inTurn sends runs one after another, then whichever the gate rejects after

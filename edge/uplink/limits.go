@@ -26,14 +26,30 @@ const (
 	// first, which waits for a majority to fsync.
 	welcomeTimeout = 15 * time.Second
 
+	// tcpDelay is how long UDP may go without an answer before TCP is dialled
+	// too: a second or two of a lossy radio link is no firewall.
+	tcpDelay = 2 * time.Second
+	// probeLeast and probeMost bound the pause between tries of UDP while the
+	// connection goes over TCP. They double: a firewall stays for months, a
+	// handshake costs 8 KB.
+	probeLeast = 30 * time.Second
+	probeMost  = 30 * time.Minute
+
+	// maxRedirects is how many redirects are followed within redirectWindow:
+	// owners may move once or twice while a cluster settles, and two gates that
+	// name each other end there.
+	maxRedirects   = 3
+	redirectWindow = time.Minute
+
 	// keepAlive is under the 30 s after which common NATs forget a UDP flow;
 	// idleTimeout allows for two that are lost.
 	keepAlive   = 20 * time.Second
 	idleTimeout = 60 * time.Second
 
-	// A path is dead if a frame is unacked and an answer has been due for
-	// silenceRTTs round trips and silenceMin: QUIC's own probes are by then
-	// seconds apart, and after an outage it would be late by as much again.
+	// A path is silent if a frame is unacked and an answer has been due for
+	// silenceRTTs round trips and silenceMin. Another connection is tried then:
+	// QUIC's own probes are by now seconds apart, and after an outage it would
+	// be late by as much again.
 	silenceRTTs = 3
 	silenceMin  = time.Second
 	// stallLimit is how long a frame may stay without an ack on a live path

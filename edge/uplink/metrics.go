@@ -14,7 +14,8 @@ type metrics struct {
 	limit       prometheus.Gauge
 	drain       prometheus.Gauge
 	starved     prometheus.Gauge
-	dials       prometheus.Counter
+	overTCP     prometheus.Gauge
+	dials       *prometheus.CounterVec // by network
 	connects    prometheus.Counter
 	disconnects *prometheus.CounterVec // by reason
 	rejects     *prometheus.CounterVec // by reason
@@ -25,7 +26,9 @@ type metrics struct {
 	// straySettled counts ids of settled that were not sent, or settled before.
 	straySettled prometheus.Counter
 	unknown      prometheus.Counter
-	lanes        map[wire.Lane]laneMetrics
+	// redirectsIgnored counts redirects that would have gone in circles.
+	redirectsIgnored prometheus.Counter
+	lanes            map[wire.Lane]laneMetrics
 }
 
 type laneMetrics struct {
@@ -41,7 +44,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m := &metrics{
 		connected: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "atrium_uplink_connected", Help: "1 from welcome to the end of the connection.",
+			Name: "atrium_uplink_connected", Help: "1 from welcome to the end of the connection, but for when it is silent.",
 		}),
 		rtt: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "atrium_uplink_rtt_seconds", Help: "Smoothed round trip of the connection.",
@@ -61,8 +64,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		starved: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "atrium_uplink_starved", Help: "1 while live frames keep waiting for the gate's credit.",
 		}),
-		dials:    counter("atrium_uplink_dials_total", "Dials, the failed ones included."),
-		connects: counter("atrium_uplink_connects_total", "Connections that reached welcome."),
+		overTCP: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "atrium_uplink_over_tcp", Help: "1 while the connection goes over TCP, because UDP got no answer.",
+		}),
+		dials: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "atrium_uplink_dials_total", Help: "Dials, the failed ones included, by network.",
+		}, []string{"network"}),
+		redirectsIgnored: counter("atrium_uplink_redirects_ignored_total", "Redirects that were not followed: too many in a short time, or to the same gate."),
+		connects:         counter("atrium_uplink_connects_total", "Connections that reached welcome."),
 		disconnects: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "atrium_uplink_disconnects_total", Help: "Dials and connections that ended, by reason.",
 		}, []string{"reason"}),
@@ -87,7 +96,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.lanes[l] = laneMetrics{bytes.WithLabelValues(l.String()), frames.WithLabelValues(l.String())}
 	}
 	reg.MustRegister(m.connected, m.rtt, m.rate, m.minRTT, m.limit, m.drain, m.starved,
-		m.dials, m.connects, m.disconnects, m.rejects, m.acks, m.strayAcks,
+		m.overTCP, m.dials, m.redirectsIgnored, m.connects, m.disconnects, m.rejects, m.acks, m.strayAcks,
 		m.commands, m.results, m.straySettled, m.unknown, bytes, frames)
 	return m
 }

@@ -8,12 +8,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"math/big"
 	mathrand "math/rand/v2"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -139,9 +141,12 @@ func newRig(t *testing.T, s settings) *rig {
 	transport := &quic.Transport{Conn: r.net.gateway}
 	r.uplink = uplink.New(uplink.Config{
 		Cloud: []string{gateAddr.String()}, TLS: ours.client(t), Agent: "test",
-		OnTime:     func(utc time.Time, _ time.Duration) { r.times = append(r.times, utc) },
-		OnStarved:  func(starved bool) { r.starved = append(r.starved, starved) },
-		Commands:   s.commands,
+		OnTime:    func(utc time.Time, _ time.Duration) { r.times = append(r.times, utc) },
+		OnStarved: func(starved bool) { r.starved = append(r.starved, starved) },
+		Commands:  s.commands,
+		DialTCP: func(context.Context, netip.AddrPort) (net.Conn, error) {
+			return nil, errors.New("no TCP on this network")
+		},
 		MaxBackoff: time.Second, Random: func() float64 { return 0.5 },
 	}, uplink.FromBuffer(r.buffer), transport, log, r.reg)
 	t.Cleanup(func() {

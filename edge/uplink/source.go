@@ -10,11 +10,13 @@ import (
 
 // Source is the buffer as the uplink sees it; FromBuffer makes one.
 type Source interface {
-	// Connect begins a session, Welcomed says that its hello is in the journal,
-	// and Disconnect ends it.
+	// Connect begins a session, perhaps while another still sends; Welcomed says
+	// that its hello is in the journal. Disconnect says that nothing is taken for
+	// now, and Resume that it is again.
 	Connect() (buffer.Session, error)
 	Welcomed()
 	Disconnect()
+	Resume()
 	// Cursor reads a run from its first unacked frame.
 	Cursor(run id.Run) Cursor
 	// Ack says that the run's frames up to seq are durable in the cloud.

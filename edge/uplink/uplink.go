@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/quic-go/quic-go"
 
-	"github.com/atrium-iot/atrium/shared/carrier"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -28,6 +26,15 @@ type Config struct {
 	// Cloud holds the gates' addresses, HOST:PORT, dialled in turn. At least
 	// one.
 	Cloud []string
+	// Nodes holds the addresses that OnNodes was told before the program was
+	// started again; they are dialled after Cloud's.
+	Nodes []string
+	// OnNodes is told the addresses of the cluster's gates, at most
+	// wire.MaxNodes. Nil ignores them. It must not block.
+	OnNodes func(addresses []string)
+	// DialTCP makes a TCP connection where UDP gets no answer; nil means the
+	// system's.
+	DialTCP func(ctx context.Context, at netip.AddrPort) (net.Conn, error)
 	// TLS holds the gateway's certificate and how a gate's is verified. The
 	// ALPN is set here, and the server name if it is empty.
 	TLS *tls.Config
@@ -53,6 +60,7 @@ type Config struct {
 // Uplink keeps a gateway connected.
 type Uplink struct {
 	cfg       Config
+	versions  wire.Versions
 	source    Source
 	transport *quic.Transport
 	log       *slog.Logger
@@ -62,14 +70,9 @@ type Uplink struct {
 
 	mu      sync.Mutex
 	devices devices
-	gate    string // of the connection, from welcome to its end
+	gate    string // of the connection, from welcome to its end or silence
 	starved bool
 	drain   float64
-
-	// What Run alone uses.
-	told     string // the reason that was logged last
-	toldAt   time.Time
-	welcomed time.Time // of the current or last connection; zero if it never was
 }
 
 // New returns an uplink that sends what source holds over transport, which
@@ -85,8 +88,11 @@ func New(cfg Config, source Source, transport *quic.Transport, log *slog.Logger,
 	if cfg.Random == nil {
 		cfg.Random = rand.Float64
 	}
+	if cfg.DialTCP == nil {
+		cfg.DialTCP = dialSystem
+	}
 	return &Uplink{
-		cfg: cfg, source: source, transport: transport, log: log, metrics: newMetrics(reg),
+		cfg: cfg, versions: wire.Spoken(), source: source, transport: transport, log: log, metrics: newMetrics(reg),
 		devices: devices{changed: make(chan struct{})},
 	}
 }
@@ -120,16 +126,21 @@ func (u *Uplink) Stats() Stats {
 	return Stats{Gate: u.gate, Sent: u.sent.Load(), Starved: u.starved, Drain: u.drain}
 }
 
-// connectedTo says which gate has welcomed this gateway, or that none has.
-func (u *Uplink) connectedTo(gate string) {
+// connectedTo says which connection was welcomed and is not silent; nil for
+// none.
+func (u *Uplink) connectedTo(c *connection) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.gate = gate
-	connected := 0.0
-	if gate != "" {
-		connected = 1
+	u.gate = ""
+	connected, overTCP := 0.0, 0.0
+	if c != nil {
+		u.gate, connected = c.addr, 1
+		if c.conn.Network() == tcp.String() {
+			overTCP = 1
+		}
 	}
 	u.metrics.connected.Set(connected)
+	u.metrics.overTCP.Set(overTCP)
 }
 
 // flows says how the flow of a connection is, and tells a change of starved.
@@ -171,134 +182,11 @@ func (u *Uplink) Run(ctx context.Context) error {
 	if len(u.cfg.Cloud) == 0 {
 		return errors.New("uplink: no cloud address")
 	}
-	retry := retry{least: u.cfg.MinBackoff, most: u.cfg.MaxBackoff}
-	for i := 0; ; i++ {
-		addr := u.cfg.Cloud[i%len(u.cfg.Cloud)]
-		u.welcomed = time.Time{}
-		err := u.connect(ctx, addr, i/len(u.cfg.Cloud))
-		if ctx.Err() != nil {
-			u.metrics.disconnects.WithLabelValues("bye").Inc()
-			return nil
-		}
-		v := judge(err)
-		u.metrics.disconnects.WithLabelValues(v.reason).Inc()
-		lasted := time.Duration(0)
-		if !u.welcomed.IsZero() {
-			lasted = time.Since(u.welcomed)
-		}
-		wait := retry.next(v.pace, lasted, u.cfg.Random())
-		u.report(addr, v, err, wait)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil
-		}
+	r := &runner{
+		u: u, news: make(chan news), rounds: map[action]int{},
+		plan: newPlan(u.cfg.Cloud, u.cfg.Nodes, retry{least: u.cfg.MinBackoff, most: u.cfg.MaxBackoff}, u.cfg.Random),
 	}
-}
-
-// report logs the end of a connection; the same reason again only now and
-// then.
-func (u *Uplink) report(addr string, v verdict, err error, wait time.Duration) {
-	level := slog.LevelWarn
-	if v.reason == u.told && time.Since(u.toldAt) < logEvery {
-		level = slog.LevelDebug
-	} else {
-		u.told, u.toldAt = v.reason, time.Now()
-	}
-	args := []any{"gate", addr, "reason", v.reason, "error", err, "retry", wait.Round(time.Millisecond)}
-	if v.hint != "" {
-		args = append(args, "hint", v.hint)
-	}
-	u.log.Log(context.Background(), level, "not connected to the cloud", args...)
-}
-
-// connect dials once and serves the connection to its end. round is how often
-// the address was dialled before.
-func (u *Uplink) connect(ctx context.Context, addr string, round int) error {
-	conn, err := u.dial(ctx, addr, round)
-	var idle *quic.IdleTimeoutError // QUIC's word for a handshake without any answer, too
-	if errors.As(err, &idle) {
-		err = errUnreachable
-	}
-	if err != nil {
-		return fmt.Errorf("dial %s: %w", addr, err)
-	}
-	c := &connection{u: u, conn: carrier.OverQUIC(conn), results: results{sent: map[id.Command]struct{}{}}}
-	err = u.serve(ctx, c, addr)
-	c.close(err) // no effect if it is closed already
-	u.connectedTo("")
-	return err
-}
-
-func (u *Uplink) serve(ctx context.Context, c *connection, addr string) error {
-	session, err := u.source.Connect()
-	if err != nil {
-		return fmt.Errorf("session: %w", err)
-	}
-	defer u.source.Disconnect()
-	stop := context.AfterFunc(ctx, func() { c.close(ctx.Err()) })
-	w, err := c.greet(ctx, session.Hello)
-	if !stop() && ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		return err
-	}
-	if u.cfg.OnTime != nil {
-		half := c.conn.Path().RTT / 2
-		u.cfg.OnTime(time.UnixMilli(int64(w.Now)).Add(half), half+time.Millisecond)
-	}
-	u.source.Welcomed()
-	u.welcomed, u.told = time.Now(), ""
-	u.metrics.connects.Inc()
-	u.connectedTo(addr)
-	u.log.Info("connected to the cloud", "gate", addr, "cluster", w.Cluster, "node", w.Node,
-		"live", len(session.Live), "backlog", len(session.Backlog))
-	return c.serve(ctx, session, w.Credit)
-}
-
-func (u *Uplink) dial(ctx context.Context, addr string, round int) (*quic.Conn, error) {
-	u.metrics.dials.Inc()
-	ctx, cancel := context.WithTimeout(ctx, 2*handshakeTimeout)
-	defer cancel()
-	host, udp, err := resolve(ctx, addr, round)
-	if err != nil {
-		return nil, err
-	}
-	conf := u.cfg.TLS.Clone()
-	conf.NextProtos = []string{wire.ALPN}
-	if conf.ServerName == "" {
-		conf.ServerName = host
-	}
-	return u.transport.Dial(ctx, udp, conf, &quic.Config{
-		HandshakeIdleTimeout:  handshakeTimeout,
-		MaxIdleTimeout:        idleTimeout,
-		KeepAlivePeriod:       keepAlive,
-		MaxIncomingStreams:    -1, // a gate opens none
-		MaxIncomingUniStreams: -1,
-		// Acks and commands come this way, and little else.
-		InitialStreamReceiveWindow:     wire.MaxControl,
-		MaxStreamReceiveWindow:         wire.MaxControl,
-		InitialConnectionReceiveWindow: wire.MaxControl,
-		MaxConnectionReceiveWindow:     wire.MaxControl,
-	})
-}
-
-// resolve turns HOST:PORT into an address; round selects among a host's.
-func resolve(ctx context.Context, addr string, round int) (host string, udp *net.UDPAddr, err error) {
-	host, service, err := net.SplitHostPort(addr)
-	if err != nil {
-		return "", nil, err
-	}
-	port, err := strconv.ParseUint(service, 10, 16)
-	if err != nil {
-		return "", nil, fmt.Errorf("port %q: want 0 to 65535", service)
-	}
-	ips := []netip.Addr{}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		ips = append(ips, ip)
-	} else if ips, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
-		return "", nil, err
-	}
-	return host, net.UDPAddrFromAddrPort(netip.AddrPortFrom(ips[round%len(ips)].Unmap(), uint16(port))), nil
+	r.run(ctx)
+	u.metrics.disconnects.WithLabelValues("bye").Inc()
+	return nil
 }

@@ -419,7 +419,7 @@ func TestARefusalIsSaidClearlyAndRetriedSlowly(t *testing.T) {
 				r := newRig(t, c.settings)
 				r.start()
 				time.Sleep(25 * time.Second)
-				if got := r.metric("atrium_uplink_dials_total", ""); got != 1 {
+				if got := r.metric("atrium_uplink_dials_total", "udp"); got != 1 {
 					t.Errorf("%v dials in 25 s, want 1", got)
 				}
 				if got := r.metric("atrium_uplink_disconnects_total", c.reason); got != 1 {
@@ -429,7 +429,7 @@ func TestARefusalIsSaidClearlyAndRetriedSlowly(t *testing.T) {
 					t.Errorf("the log lacks %q or %q:\n%s", c.reason, c.hint, log)
 				}
 				time.Sleep(70 * time.Second)
-				if got := r.metric("atrium_uplink_dials_total", ""); got < 2 {
+				if got := r.metric("atrium_uplink_dials_total", "udp"); got < 2 {
 					t.Error("it was never tried again")
 				}
 			})

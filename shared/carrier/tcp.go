@@ -25,8 +25,8 @@ const (
 )
 
 var (
-	// errNoALPN: TLS, but not the protocol.
-	errNoALPN = errors.New("the other side does not speak " + wire.ALPNTCP)
+	// ErrNoALPN says that the other side speaks TLS, but not the protocol.
+	ErrNoALPN = errors.New("the other side does not speak " + wire.ALPNTCP)
 	// ErrSilent says that nothing came for longer than a connection may be
 	// silent.
 	ErrSilent = errors.New("the other side is silent")
@@ -59,7 +59,7 @@ func AcceptTCP(ctx context.Context, raw net.Conn, conf *tls.Config, cfg TCPConfi
 func shake(ctx context.Context, raw net.Conn, secure *tls.Conn, cfg TCPConfig, client bool) (Conn, error) {
 	err := secure.HandshakeContext(ctx)
 	if err == nil && secure.ConnectionState().NegotiatedProtocol != wire.ALPNTCP {
-		err = errNoALPN
+		err = ErrNoALPN
 	}
 	if err != nil {
 		raw.Close()

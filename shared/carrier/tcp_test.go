@@ -324,7 +324,7 @@ func TestTLSOfAnotherProtocolIsRefused(t *testing.T) {
 			c.Read(make([]byte, 1))
 			c.Close()
 		}()
-		if _, err := DialTCP(t.Context(), a, &tls.Config{InsecureSkipVerify: true}, patience); !errors.Is(err, errNoALPN) {
+		if _, err := DialTCP(t.Context(), a, &tls.Config{InsecureSkipVerify: true}, patience); !errors.Is(err, ErrNoALPN) {
 			t.Errorf("%v", err)
 		}
 	})

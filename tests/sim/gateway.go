@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -163,6 +164,9 @@ func (g *gateway) start() (*process, error) {
 	up := uplink.New(uplink.Config{
 		Cloud: g.cloud, TLS: g.creds.ClientTLS(nil), Agent: "sim", MinBackoff: 100 * time.Millisecond, MaxBackoff: 2 * time.Second,
 		Commands: ears{p.commands, p},
+		DialTCP: func(context.Context, netip.AddrPort) (net.Conn, error) {
+			return nil, errors.New("the simulated network carries UDP alone")
+		},
 	}, p.source, p.quic, log, nil)
 	up.SetDevices(g.board.all())
 	ctx, stop := context.WithCancel(context.Background())
