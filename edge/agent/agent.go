@@ -126,9 +126,10 @@ func (a *agent) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	gates := openNodes(a.cfg.State, a.log.With("part", "uplink"))
 	a.uplink = uplink.New(uplink.Config{
 		Cloud: a.cfg.Cloud, TLS: creds.ClientTLS(a.clock.now), Agent: "atrium-edge " + ops.Version(), OnTime: a.clock.welcomed, MaxBackoff: a.cfg.Reconnect,
-		Commands: a.commands,
+		Commands: a.commands, Nodes: gates.known, OnNodes: gates.learn,
 	}, uplink.FromBuffer(a.buf), uplink.Transport(a.socket), a.log.With("part", "uplink"), a.reg)
 	a.fieldChanged()
 	return nil
