@@ -20,7 +20,7 @@ func TestAPerfectLinkPassesEverythingAtOnce(t *testing.T) {
 }
 
 func TestACutDropsEverything(t *testing.T) {
-	if _, reason := newShaper(1).admit(Conditions{Cut: true}, Down, 1, t0); reason != DropCut {
+	if _, reason := newShaper(1).admit(Conditions{CutUp: true, CutDown: true}, Down, 1, t0); reason != DropCut {
 		t.Error(reason)
 	}
 }
@@ -126,7 +126,7 @@ func TestTheQueueGivesEveryPacketOnceWhenItIsDue(t *testing.T) {
 // I5: what waits is bounded, and what was dropped does not occupy the line: an
 // overload may not delay what comes after it by more than what waits.
 func TestTheQueueIsBoundedAndDroppedPacketsTakeNoTimeOfTheLine(t *testing.T) {
-	r := &Relay{queue: newQueue(), shaper: newShaper(1), conditions: Conditions{Kbps: 8}}
+	r := &Relay{queue: newQueue(), shaper: newShaper(1), changed: make(chan struct{}), conditions: Conditions{Kbps: 8}}
 	c, second := &client{}, make([]byte, 1000) // a second each at 8 kbit/s
 	for range maxQueued {
 		if reason := r.enqueue(Up, c, second, t0); reason != Passed {
@@ -146,8 +146,8 @@ func TestTheQueueIsBoundedAndDroppedPacketsTakeNoTimeOfTheLine(t *testing.T) {
 	}
 
 	// A cut takes what waits off the line.
-	r.Set(func(c *Conditions) { c.Cut = true })
-	r.Set(func(c *Conditions) { c.Cut = false })
+	r.Set(func(c *Conditions) { c.CutUp, c.CutDown = true, true })
+	r.Set(func(c *Conditions) { c.CutUp, c.CutDown = false, false })
 	if n := r.count.dropped[Up][DropCut].Load(); n != maxQueued || r.queue.len() != 0 {
 		t.Errorf("the cut dropped %d, left %d", n, r.queue.len())
 	}

@@ -19,17 +19,22 @@ const (
 
 // State is what GET /state shows, and every change returns.
 type State struct {
-	Listen      string  `json:"listen"`
-	To          string  `json:"to"`
-	Cut         bool    `json:"cut"`
-	DelayMS     int64   `json:"delay_ms"`
-	JitterMS    int64   `json:"jitter_ms"`
-	DropPercent float64 `json:"drop_percent"`
-	RateKbps    int64   `json:"rate_kbps"` // 0: unlimited
-	Clients     int     `json:"clients"`
-	Queued      int     `json:"queued"`
-	Up          Traffic `json:"up"`
-	Down        Traffic `json:"down"`
+	Listen           string  `json:"listen"`
+	To               string  `json:"to"`
+	Cut              bool    `json:"cut"` // both ways
+	CutUp            bool    `json:"cut_up"`
+	CutDown          bool    `json:"cut_down"`
+	BlockUDP         bool    `json:"block_udp"`
+	DelayMS          int64   `json:"delay_ms"`
+	JitterMS         int64   `json:"jitter_ms"`
+	DropPercent      float64 `json:"drop_percent"`
+	DuplicatePercent float64 `json:"duplicate_percent"`
+	RateKbps         int64   `json:"rate_kbps"` // 0: unlimited
+	Clients          int     `json:"clients"`
+	TCPConnections   int     `json:"tcp_connections"`
+	Queued           int     `json:"queued"`
+	Up               Traffic `json:"up"`
+	Down             Traffic `json:"down"`
 }
 
 // Traffic is one direction since the start.
@@ -37,33 +42,37 @@ type Traffic struct {
 	Packets uint64            `json:"packets"` // forwarded
 	Bytes   uint64            `json:"bytes"`
 	Dropped map[string]uint64 `json:"dropped"` // by reason
+
+	Duplicated uint64 `json:"duplicated"`
+	TCPBytes   uint64 `json:"tcp_bytes"`
 }
 
 // State returns the relay's conditions and counters.
 func (r *Relay) State() State {
 	r.mu.Lock()
-	c, clients := r.conditions, len(r.clients)
+	c, clients, streams := r.conditions, len(r.clients), len(r.streams)
 	r.mu.Unlock()
 	return State{
 		Listen: r.Addr().String(), To: r.to.String(),
-		Cut: c.Cut, DelayMS: c.Delay.Milliseconds(), JitterMS: c.Jitter.Milliseconds(),
-		DropPercent: c.Drop, RateKbps: c.Kbps,
-		Clients: clients, Queued: r.queue.len(),
+		Cut: c.CutUp && c.CutDown, CutUp: c.CutUp, CutDown: c.CutDown, BlockUDP: c.BlockUDP,
+		DelayMS: c.Delay.Milliseconds(), JitterMS: c.Jitter.Milliseconds(),
+		DropPercent: c.Drop, DuplicatePercent: c.Duplicate, RateKbps: c.Kbps,
+		Clients: clients, TCPConnections: streams, Queued: r.queue.len(),
 		Up: r.traffic(Up), Down: r.traffic(Down),
 	}
 }
 
 func (r *Relay) traffic(d Direction) Traffic {
-	t := Traffic{Packets: r.count.packets[d].Load(), Bytes: r.count.bytes[d].Load(), Dropped: map[string]uint64{}}
+	t := Traffic{Packets: r.count.packets[d].Load(), Bytes: r.count.bytes[d].Load(), Dropped: map[string]uint64{}, Duplicated: r.count.copies[d].Load(), TCPBytes: r.count.tcp[d].Load()}
 	for reason := Passed + 1; reason < reasons; reason++ {
 		t.Dropped[reason.String()] = r.count.dropped[d][reason].Load()
 	}
 	return t
 }
 
-// Handler is the control: GET /state, and POST /cut, /heal,
-// /delay?ms=&jitter=, /drop?percent= and /rate?kbps=, each of which answers
-// with the new state. Input that it does not take is answered with 400 and one
+// Handler is the control: GET /state, and POST /cut?direction=, /heal, /block,
+// /unblock, /rebind, /delay?ms=&jitter=, /drop?percent=, /duplicate?percent= and
+// /rate?kbps=, each of which answers with the new state. Input that it does not take is answered with 400 and one
 // line that says what it wants, and changes nothing.
 func (r *Relay) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -73,8 +82,18 @@ func (r *Relay) Handler() http.Handler {
 	change := func(path string, read func(p *params) func(*Conditions)) {
 		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, req *http.Request) { r.answer(w, req, read) })
 	}
-	change("/cut", func(*params) func(*Conditions) { return func(c *Conditions) { c.Cut = true } })
-	change("/heal", func(*params) func(*Conditions) { return func(c *Conditions) { c.Cut = false } })
+	change("/cut", func(p *params) func(*Conditions) {
+		only := p.choice("direction", Up.String(), Down.String())
+		return func(c *Conditions) { c.CutUp, c.CutDown = only != Down.String(), only != Up.String() }
+	})
+	change("/heal", func(*params) func(*Conditions) {
+		return func(c *Conditions) { c.CutUp, c.CutDown = false, false }
+	})
+	change("/block", func(*params) func(*Conditions) { return func(c *Conditions) { c.BlockUDP = true } })
+	change("/unblock", func(*params) func(*Conditions) { return func(c *Conditions) { c.BlockUDP = false } })
+	change("/rebind", func(*params) func(*Conditions) {
+		return func(*Conditions) { r.rebindLocked() }
+	})
 	change("/delay", func(p *params) func(*Conditions) {
 		ms, jitter := p.integer("ms", maxDelayMS, true), p.integer("jitter", maxDelayMS, false)
 		return func(c *Conditions) {
@@ -84,6 +103,10 @@ func (r *Relay) Handler() http.Handler {
 	change("/drop", func(p *params) func(*Conditions) {
 		percent := p.number("percent", 100)
 		return func(c *Conditions) { c.Drop = percent }
+	})
+	change("/duplicate", func(p *params) func(*Conditions) {
+		percent := p.number("percent", 100)
+		return func(c *Conditions) { c.Duplicate = percent }
 	})
 	change("/rate", func(p *params) func(*Conditions) {
 		kbps := p.integer("kbps", maxKbps, true)
@@ -157,6 +180,15 @@ func (p *params) number(name string, limit float64) float64 {
 		p.fail("parameter %q: want a number from 0 to %v, got %q", name, limit, s)
 	}
 	return v
+}
+
+// choice is "" for a parameter that is not given.
+func (p *params) choice(name string, of ...string) string {
+	s, ok := p.text(name, false)
+	if ok && !slices.Contains(of, s) {
+		p.fail("parameter %q: want %s, got %q", name, strings.Join(of, " or "), s)
+	}
+	return s
 }
 
 // finish also refuses what nobody asked for.

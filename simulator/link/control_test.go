@@ -29,12 +29,26 @@ func TestTheControlChangesConditionsAndShowsThem(t *testing.T) {
 	if s := post("/heal"); s.Cut {
 		t.Errorf("%+v", s)
 	}
+	if s := post("/cut?direction=down"); s.Cut || s.CutUp || !s.CutDown {
+		t.Errorf("%+v", s)
+	}
+	if s := post("/cut?direction=up"); s.Cut || !s.CutUp || s.CutDown {
+		t.Errorf("a cut of one way kept the other: %+v", s)
+	}
+	if s := post("/heal"); s.CutUp {
+		t.Errorf("%+v", s)
+	}
+	if s := post("/block"); !s.BlockUDP || s.Cut {
+		t.Errorf("%+v", s)
+	}
+	post("/unblock")
+	post("/duplicate?percent=2")
 	post("/delay?ms=20&jitter=5")
 	post("/drop?percent=0.5")
 	if s := post("/rate?kbps=64"); s.DelayMS != 20 || s.JitterMS != 5 || s.DropPercent != 0.5 || s.RateKbps != 64 {
 		t.Errorf("%+v", s)
 	}
-	if c := r.Conditions(); c != (Conditions{Delay: 20 * time.Millisecond, Jitter: 5 * time.Millisecond, Drop: 0.5, Kbps: 64}) {
+	if c := r.Conditions(); c != (Conditions{Delay: 20 * time.Millisecond, Jitter: 5 * time.Millisecond, Drop: 0.5, Duplicate: 2, Kbps: 64}) {
 		t.Errorf("%+v", c)
 	}
 	if s := post("/delay?ms=0"); s.DelayMS != 0 || s.JitterMS != 0 {
@@ -61,7 +75,10 @@ func TestTheControlRefusesBadInput(t *testing.T) {
 		{"POST", "/drop?percent=NaN", 400, `got "NaN"`},
 		{"POST", "/drop?percent=%zz", 400, `invalid URL escape`},
 		{"POST", "/rate?kbps=99999999", 400, `from 0 to 10000000`},
-		{"POST", "/cut?now=1", 400, `parameter "now" is unknown, want none`},
+		{"POST", "/cut?now=1", 400, `parameter "now" is unknown, want direction`},
+		{"POST", "/cut?direction=both", 400, `parameter "direction": want up or down, got "both"`},
+		{"POST", "/block?tcp=1", 400, `parameter "tcp" is unknown, want none`},
+		{"POST", "/duplicate", 400, `parameter "percent" is missing`},
 		{"GET", "/cut", 405, "Method Not Allowed"},
 		{"POST", "/state", 405, "Method Not Allowed"},
 		{"POST", "/burn", 404, "not found"},
@@ -80,7 +97,7 @@ func TestTheControlRefusesBadInput(t *testing.T) {
 func TestDropsAreMetricsByReason(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	var c counters
-	c.register(reg, func() float64 { return 3 }, func() float64 { return 1 })
+	c.register(reg, func() float64 { return 3 }, func() float64 { return 1 }, func() float64 { return 2 })
 	c.drop(Down, DropLoss)
 	c.drop(Down, DropLoss)
 	families, err := reg.Gather()
@@ -99,7 +116,8 @@ func TestDropsAreMetricsByReason(t *testing.T) {
 	}
 	for name, want := range map[string]float64{
 		"atrium_link_drops_total down loss": 2, "atrium_link_drops_total up loss": 0, "atrium_link_drops_total up cut": 0,
-		"atrium_link_packets_total up": 0, "atrium_link_queued_packets": 3, "atrium_link_clients": 1,
+		"atrium_link_packets_total up": 0, "atrium_link_queued_packets": 3, "atrium_link_clients": 1, "atrium_link_tcp_connections": 2,
+		"atrium_link_duplicates_total up": 0, "atrium_link_tcp_bytes_total down": 0,
 	} {
 		if got, ok := seen[name]; !ok || got != want {
 			t.Errorf("%s = %v, %v, want %v", name, got, ok, want)

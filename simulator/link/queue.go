@@ -69,13 +69,21 @@ func (q *queue) next(now time.Time) (*packet, time.Duration) {
 	return heap.Pop(&q.heap).(*packet), 0
 }
 
-// clear takes every packet, due or not.
-func (q *queue) clear() []*packet {
+// clear takes the packets that match, due or not.
+func (q *queue) clear(match func(*packet) bool) []*packet {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	all := q.heap
-	q.heap = nil
-	return all
+	var taken, kept packets
+	for _, p := range q.heap {
+		if match(p) {
+			taken = append(taken, p)
+		} else {
+			kept = append(kept, p)
+		}
+	}
+	q.heap = kept
+	heap.Init(&q.heap)
+	return taken
 }
 
 // release gives back a packet that next or clear returned.

@@ -62,7 +62,7 @@ func TestAQUICConnectionOutlivesABadLink(t *testing.T) {
 		*c = Conditions{Delay: 5 * time.Millisecond, Jitter: 2 * time.Millisecond, Drop: 5}
 	})
 	exchange(64 << 10)
-	r.Set(func(c *Conditions) { *c = Conditions{Cut: true} })
+	r.Set(func(c *Conditions) { *c = Conditions{CutUp: true, CutDown: true} })
 	lost := r.State().Up.Dropped["cut"]
 	if _, err := s.Write([]byte("x")); err != nil {
 		t.Fatal(err)

@@ -1,13 +1,16 @@
-// Package link is a bad network between two programs on one machine: a UDP
-// relay that cuts, heals, delays, reorders, slows down and drops, without root.
+// Package link is a bad network between two programs on one machine: a relay of
+// UDP and TCP that cuts, heals, delays, reorders, doubles, slows down and drops,
+// without root.
 //
 // A packet comes in at the listening socket, whose sender becomes a client with
 // a socket of its own towards the target, as in a NAT; the shaper gives it a
 // time when it is due, or a reason to be dropped; the queue holds it until then;
 // one goroutine sends. Answers come back through the client's socket the same
-// way. The control is a small HTTP API, see Handler.
+// way. TCP connections to the same port number are forwarded beside it (tcp.go),
+// under those conditions that the bytes of a stream can meet. The control is a
+// small HTTP API, see Handler.
 //
-// It looks into no packet, changes none, and forwards UDP alone.
+// It looks into no packet and changes none.
 package link
 
 import (
@@ -15,39 +18,25 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
-	"os"
-	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-const (
-	// maxClients bounds the table and so sockets and goroutines. A link stands
-	// before a few gateways, each of which keeps one port for life.
-	maxClients = 256
-	// idle is after how long without a packet a client is forgotten: well above
-	// the 30 s after which QUIC gives up a silent connection.
-	idle = 2 * time.Minute
-	// socketBuffer is asked of the kernel, which may give less.
-	socketBuffer = 1 << 20
-)
-
 // Config says between what a relay stands.
 type Config struct {
-	Listen string // UDP address where clients send to; port 0 takes a free one
-	To     string // UDP address of the target
+	Listen string // UDP and TCP address where clients send to; port 0 takes a free one
+	To     string // address of the target
 	Seed   uint64 // of the random loss and jitter
 }
 
-// Relay is a UDP relay. Open makes it, Run runs it.
+// Relay is a relay. Open makes it, Run runs it.
 type Relay struct {
 	listen *net.UDPConn
+	tcp    net.Listener
 	to     *net.UDPAddr
 	log    *slog.Logger
 	queue  *queue
@@ -58,14 +47,9 @@ type Relay struct {
 	conditions Conditions
 	shaper     *shaper
 	clients    map[netip.AddrPort]*client
+	streams    map[*stream]struct{}
+	changed    chan struct{} // closed when the conditions change
 	closed     bool
-}
-
-// client is a sender and its socket towards the target.
-type client struct {
-	addr netip.AddrPort
-	up   *net.UDPConn
-	seen time.Time // of the last packet either way; guarded by Relay.mu
 }
 
 // Open binds the listening socket. The relay forwards once Run runs.
@@ -77,27 +61,53 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regi
 	if to.Port == 0 || to.IP == nil {
 		return nil, fmt.Errorf("link: target %q: want HOST:PORT", cfg.To)
 	}
-	pc, err := new(net.ListenConfig).ListenPacket(ctx, "udp", cfg.Listen)
+	udp, tcp, err := listen(ctx, cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("link: %w", err)
 	}
 	r := &Relay{
-		listen: pc.(*net.UDPConn), to: to, log: log, queue: newQueue(),
-		shaper: newShaper(cfg.Seed), clients: map[netip.AddrPort]*client{},
+		listen: udp, tcp: tcp, to: to, log: log, queue: newQueue(), changed: make(chan struct{}),
+		shaper: newShaper(cfg.Seed), clients: map[netip.AddrPort]*client{}, streams: map[*stream]struct{}{},
 	}
 	r.enlarge(r.listen)
 	if reg == nil {
 		reg = prometheus.NewRegistry()
 	}
-	r.count.register(reg, func() float64 { return float64(r.queue.len()) }, func() float64 { return float64(r.State().Clients) })
+	r.count.register(reg, func() float64 { return float64(r.queue.len()) },
+		func() float64 { return float64(r.State().Clients) }, func() float64 { return float64(r.State().TCPConnections) })
 	return r, nil
+}
+
+// portTries is how often a port that is free for UDP may be taken for TCP.
+const portTries = 16
+
+// listen binds one port number for both.
+func listen(ctx context.Context, addr string) (*net.UDPConn, net.Listener, error) {
+	var err error
+	for range portTries {
+		var pc net.PacketConn
+		if pc, err = new(net.ListenConfig).ListenPacket(ctx, "udp", addr); err != nil {
+			return nil, nil, err
+		}
+		udp := pc.(*net.UDPConn)
+		at := udp.LocalAddr().String()
+		var tcp net.Listener
+		if tcp, err = new(net.ListenConfig).Listen(ctx, "tcp", at); err == nil {
+			return udp, tcp, nil
+		}
+		udp.Close()
+		if at == addr {
+			break // another try would find the same port
+		}
+	}
+	return nil, nil, err
 }
 
 // Addr is where clients send to.
 func (r *Relay) Addr() netip.AddrPort { return r.listen.LocalAddr().(*net.UDPAddr).AddrPort() }
 
 // Close gives up a relay that was never run.
-func (r *Relay) Close() error { return r.listen.Close() }
+func (r *Relay) Close() error { return errors.Join(r.listen.Close(), r.tcp.Close()) }
 
 // Set changes the link's conditions through edit, at once for every packet that
 // comes and, if it cuts, for those on the way. It returns the new ones.
@@ -105,19 +115,18 @@ func (r *Relay) Set(edit func(*Conditions)) Conditions {
 	r.mu.Lock()
 	edit(&r.conditions)
 	c := r.conditions
-	if c.Cut {
-		r.shaper.clear()
-	}
+	r.shaper.clear(c)
+	close(r.changed)
+	r.changed = make(chan struct{})
 	r.mu.Unlock()
-	if c.Cut {
-		r.flush(DropCut) // a cable holds nothing back when it is cut
-	}
+	// A cable holds nothing back when it is cut.
+	r.flush(DropCut, func(p *packet) bool { return c.cut(p.dir) })
 	return c
 }
 
-// flush drops what is on its way.
-func (r *Relay) flush(reason Reason) {
-	for _, p := range r.queue.clear() {
+// flush drops what matches of what is on its way.
+func (r *Relay) flush(reason Reason, match func(*packet) bool) {
+	for _, p := range r.queue.clear(match) {
 		r.count.drop(p.dir, reason)
 		r.queue.release(p)
 	}
@@ -128,14 +137,15 @@ func (r *Relay) flush(reason Reason) {
 func (r *Relay) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { r.listen.Close() }) // ends receive
+	stop := context.AfterFunc(ctx, func() { r.Close() }) // ends receive and accept
 	defer stop()
 	r.wg.Go(func() { r.send(ctx) })
+	r.wg.Go(func() { r.accept(ctx) })
 	err := r.receive()
 	cancel()
 	r.closeAll()
 	r.wg.Wait()
-	r.flush(DropStopped)
+	r.flush(DropStopped, func(*packet) bool { return true })
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
@@ -156,34 +166,6 @@ func (r *Relay) receive() error {
 			continue
 		}
 		r.admit(Up, c, buf[:n])
-	}
-}
-
-// answers takes the target's packets for one client until it has been idle.
-func (r *Relay) answers(c *client) {
-	var buf [maxPacket + 1]byte
-	for {
-		if err := c.up.SetReadDeadline(time.Now().Add(idle)); err != nil {
-			return // closed
-		}
-		n, err := c.up.Read(buf[:])
-		switch {
-		case err == nil:
-			r.admit(Down, c, buf[:n])
-		case errors.Is(err, syscall.ECONNREFUSED):
-			// ICMP: the packet that went up found its port closed.
-			r.count.drop(Up, DropUnreachable)
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			if r.forget(c) {
-				return
-			}
-		case errors.Is(err, net.ErrClosed):
-			return
-		default:
-			r.log.Warn("client's socket failed", "client", c.addr, "err", err)
-			r.remove(c)
-			return
-		}
 	}
 }
 
@@ -208,10 +190,15 @@ func (r *Relay) enqueue(d Direction, c *client, data []byte, now time.Time) Reas
 		return DropQueue
 	}
 	due, reason := r.shaper.admit(r.conditions, d, len(data), now)
-	if reason == Passed {
+	if reason != Passed {
+		return reason
+	}
+	r.queue.add(due, d, c, data)
+	if due, doubled := r.shaper.again(r.conditions, now); doubled && !r.queue.full() {
+		r.count.copies[d].Add(1)
 		r.queue.add(due, d, c, data)
 	}
-	return reason
+	return Passed
 }
 
 // send forwards packets when they are due.
@@ -240,13 +227,13 @@ func (r *Relay) send(ctx context.Context) {
 }
 
 func (r *Relay) forward(p *packet) {
-	if r.Conditions().Cut { // it came in while the cut was made
+	if r.Conditions().cut(p.dir) { // it came in while the cut was made
 		r.count.drop(p.dir, DropCut)
 		return
 	}
 	var err error
 	if p.dir == Up {
-		_, err = p.from.up.Write(p.data[:p.n])
+		_, err = p.from.up.Load().Write(p.data[:p.n])
 	} else {
 		_, err = r.listen.WriteToUDPAddrPort(p.data[:p.n], p.from.addr)
 	}
@@ -263,64 +250,4 @@ func (r *Relay) Conditions() Conditions {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.conditions
-}
-
-// clientOf finds or makes the client of an address.
-func (r *Relay) clientOf(addr netip.AddrPort) (*client, Reason) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	c, ok := r.clients[addr]
-	switch {
-	case ok:
-		return c, Passed
-	case r.closed || len(r.clients) >= maxClients:
-		return nil, DropClients
-	}
-	up, err := net.DialUDP("udp", nil, r.to)
-	if err != nil {
-		r.log.Warn("no socket for a client", "client", addr, "err", err)
-		return nil, DropUnreachable
-	}
-	r.enlarge(up)
-	c = &client{addr: addr, up: up, seen: time.Now()}
-	r.clients[addr] = c
-	r.wg.Go(func() { r.answers(c) })
-	return c, Passed
-}
-
-// enlarge asks for a larger buffer; a kernel that refuses costs only drops.
-func (r *Relay) enlarge(c *net.UDPConn) {
-	if err := errors.Join(c.SetReadBuffer(socketBuffer), c.SetWriteBuffer(socketBuffer)); err != nil {
-		r.log.Debug("socket buffer", "err", err)
-	}
-}
-
-// forget removes c if it has been idle.
-func (r *Relay) forget(c *client) bool {
-	r.mu.Lock()
-	idled := time.Since(c.seen) >= idle
-	r.mu.Unlock()
-	if idled {
-		r.remove(c)
-	}
-	return idled
-}
-
-func (r *Relay) remove(c *client) {
-	r.mu.Lock()
-	if r.clients[c.addr] == c {
-		delete(r.clients, c.addr)
-	}
-	r.mu.Unlock()
-	c.up.Close() // nothing is buffered in a datagram socket that could be lost
-}
-
-func (r *Relay) closeAll() {
-	r.mu.Lock()
-	r.closed = true
-	all := slices.Collect(maps.Values(r.clients))
-	r.mu.Unlock()
-	for _, c := range all {
-		r.remove(c)
-	}
 }

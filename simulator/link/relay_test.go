@@ -123,15 +123,87 @@ func TestACutLosesPacketsBothWaysUntilItIsHealed(t *testing.T) {
 	r.Set(func(c *Conditions) { c.Delay = time.Minute })
 	send(t, c, []byte("on its way"))
 	until(t, r, "a packet on its way", func(s State) bool { return s.Queued == 1 })
-	r.Set(func(c *Conditions) { *c = Conditions{Cut: true} })
+	r.Set(func(c *Conditions) { *c = Conditions{CutUp: true, CutDown: true} })
 	if s := r.State(); s.Queued != 0 || s.Up.Dropped["cut"] != 1 {
 		t.Errorf("a packet survived the cut: %+v", s)
 	}
 	send(t, c, []byte("into the void"))
 	until(t, r, "a drop", func(s State) bool { return s.Up.Dropped["cut"] == 2 })
-	r.Set(func(c *Conditions) { c.Cut = false })
+	r.Set(func(c *Conditions) { c.CutUp, c.CutDown = false, false })
 	send(t, c, []byte("healed"))
 	expect(t, c, []byte("healed"))
+}
+
+func TestACutOfOneWayLetsTheOtherThrough(t *testing.T) {
+	r := start(t, echo(t).LocalAddr().String())
+	c := dialled(t, r)
+	r.Set(func(c *Conditions) { c.Delay = time.Minute })
+	send(t, c, []byte("on its way up"))
+	until(t, r, "a packet on its way", func(s State) bool { return s.Queued == 1 })
+	r.Set(func(c *Conditions) { *c = Conditions{CutDown: true} })
+	if s := r.State(); s.Queued != 1 {
+		t.Errorf("a cut downwards took what went up: %+v", s)
+	}
+	send(t, c, []byte("no answer"))
+	until(t, r, "a lost answer", func(s State) bool {
+		return s.Up.Packets == 1 && s.Up.Dropped["cut"] == 0 && s.Down.Dropped["cut"] == 1
+	})
+}
+
+func TestBlockedUDPIsItsOwnReason(t *testing.T) {
+	r := start(t, echo(t).LocalAddr().String())
+	c := dialled(t, r)
+	r.Set(func(c *Conditions) { c.BlockUDP = true })
+	send(t, c, []byte("blocked"))
+	until(t, r, "a drop", func(s State) bool { return s.Up.Dropped["blocked"] == 1 })
+	r.Set(func(c *Conditions) { c.BlockUDP = false })
+	send(t, c, []byte("passes"))
+	expect(t, c, []byte("passes"))
+}
+
+func TestPacketsAreDoubledOnTheirWay(t *testing.T) {
+	r := start(t, echo(t).LocalAddr().String())
+	c := dialled(t, r)
+	r.Set(func(c *Conditions) { c.Duplicate = 100 })
+	send(t, c, []byte("x"))
+	for range 4 { // twice up, and each of them twice down
+		expect(t, c, []byte("x"))
+	}
+	until(t, r, "copies", func(s State) bool { return s.Up.Duplicated == 1 && s.Down.Duplicated == 2 })
+}
+
+// The target sees a client from another port, as behind a NAT that restarted,
+// and its answers go there.
+func TestARebindChangesThePortThatTheTargetSees(t *testing.T) {
+	target, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	r := start(t, target.LocalAddr().String())
+	c := dialled(t, r)
+	from := func() *net.UDPAddr {
+		t.Helper()
+		send(t, c, []byte("who am I"))
+		if err := target.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		_, from, err := target.ReadFromUDP(make([]byte, 64))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return from
+	}
+	before := from()
+	r.Set(func(*Conditions) { r.rebindLocked() })
+	after := from()
+	if before.Port == after.Port || r.State().Clients != 1 {
+		t.Errorf("seen from %v, then from %v; %+v", before, after, r.State())
+	}
+	if _, err := target.WriteToUDP([]byte("you"), after); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, c, []byte("you"))
 }
 
 func TestDelayHoldsPacketsBackEachWay(t *testing.T) {
@@ -201,7 +273,7 @@ func TestAnIdleClientIsForgotten(t *testing.T) {
 	r.mu.Lock()
 	for _, c := range r.clients {
 		c.seen = time.Now().Add(-idle)
-		one = c.up
+		one = c.up.Load()
 	}
 	r.mu.Unlock()
 	if err := one.SetReadDeadline(time.Now()); err != nil {

@@ -20,17 +20,22 @@ func newLink(out *output) *cobra.Command {
 	var control string
 	cmd := &cobra.Command{
 		Use:   "link --listen HOST:PORT --to HOST:PORT --control HOST:PORT",
-		Short: "Relay UDP over a link that can be cut, delayed and made lossy",
-		Long: `Relay UDP packets from clients to a target and back over a link whose
-conditions an HTTP control changes while it runs:
+		Short: "Relay UDP and TCP over a link that can be cut, delayed and made lossy",
+		Long: `Relay UDP packets and TCP connections from clients to a target and back over a
+link whose conditions an HTTP control changes while it runs:
 
   GET  /state                  conditions and counters, as JSON
-  POST /cut  /heal             lose every packet, and stop losing them
-  POST /delay?ms=N&jitter=N    hold packets back, each way
+  POST /cut  /heal             let nothing through, and everything again
+  POST /cut?direction=down     let nothing through that way, up or down
+  POST /block  /unblock        let no UDP through, TCP alone, and both again
+  POST /rebind                 change the clients' ports and end TCP, as a NAT that restarts
+  POST /delay?ms=N&jitter=N    hold back, each way; jitter reorders packets
   POST /drop?percent=N         lose packets at random, each way
+  POST /duplicate?percent=N    double packets at random, each way
   POST /rate?kbps=N            limit the rate, each way; 0 is unlimited
   GET  /metrics                the counters, for Prometheus
 
+Cut TCP connections wait and go on, as their senders repeat what was lost.
 The control has no passwords and so listens on loopback alone.`,
 		Example: `  atrium-sim link --listen 127.0.0.1:7001 --to 127.0.0.1:7000 --control 127.0.0.1:7002
   curl -X POST http://127.0.0.1:7002/cut
@@ -40,8 +45,8 @@ The control has no passwords and so listens on loopback alone.`,
 			return runLink(cmd, out, cfg, control)
 		},
 	}
-	cmd.Flags().StringVar(&cfg.Listen, "listen", "", "UDP address where clients send to (required)")
-	cmd.Flags().StringVar(&cfg.To, "to", "", "UDP address of the target (required)")
+	cmd.Flags().StringVar(&cfg.Listen, "listen", "", "UDP and TCP address where clients send to (required)")
+	cmd.Flags().StringVar(&cfg.To, "to", "", "UDP and TCP address of the target (required)")
 	cmd.Flags().StringVar(&control, "control", "", "loopback address of the HTTP control (required)")
 	cmd.Flags().Uint64Var(&cfg.Seed, "seed", 0, "seed of the random loss and jitter")
 	require(cmd, "listen", "to", "control")
