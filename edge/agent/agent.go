@@ -115,7 +115,7 @@ func (a *agent) open(ctx context.Context) error {
 		return err
 	}
 	a.field = &field{
-		sampler: device.New(a.actors, sinceBoot, a.log.With("part", "sampler"), a.reg),
+		sampler: device.New(a.actors, sinceBoot, func() int { return a.buf.Pressure().Keep() }, a.log.With("part", "sampler"), a.reg),
 		buf:     a.buf, log: a.log.With("part", "bus"), reg: a.reg,
 		buses: map[string]*openBus{}, devices: map[id.Device]DeviceConfig{},
 	}
@@ -129,7 +129,7 @@ func (a *agent) open(ctx context.Context) error {
 	gates := openNodes(a.cfg.State, a.log.With("part", "uplink"))
 	a.uplink = uplink.New(uplink.Config{
 		Cloud: a.cfg.Cloud, TLS: creds.ClientTLS(a.clock.now), Agent: "atrium-edge " + ops.Version(), OnTime: a.clock.welcomed, MaxBackoff: a.cfg.Reconnect,
-		Commands: a.commands, Nodes: gates.known, OnNodes: gates.learn,
+		Commands: a.commands, Nodes: gates.known, OnNodes: gates.learn, OnStarved: a.buf.SetStarved,
 	}, uplink.FromBuffer(a.buf), uplink.Transport(a.socket), a.log.With("part", "uplink"), a.reg)
 	a.fieldChanged()
 	return nil
@@ -160,8 +160,8 @@ func (a *agent) openBuffer(ctx context.Context) error {
 	}
 	b := a.cfg.Buffer
 	a.buf, err = buffer.Open(ctx, buffer.Config{
-		Mode: b.Mode, CommitInterval: b.CommitInterval, Linger: b.Linger, Limit: b.Limit, Reserve: b.Reserve, MaxMemory: b.Memory,
-		Board: board, Boot: a.boot, Now: sinceBoot,
+		Mode: b.Mode, CommitInterval: b.CommitInterval, Linger: b.Linger, Limit: b.Limit, EventLimit: b.Events, Reserve: b.Reserve, MaxMemory: b.Memory,
+		WriteBudget: b.WriteBudget, Written: buffer.ProcessWritten, Board: board, Boot: a.boot, Now: sinceBoot,
 	}, store, a.log.With("part", "buffer"), a.reg)
 	if err != nil {
 		return errors.Join(err, store.Close())
@@ -250,6 +250,7 @@ func (c *Config) fixedDifferences(o *Config) []string {
 		{"log", c.Log == o.Log},
 		{"drain", c.Drain == o.Drain},
 		{"reconnect", c.Reconnect == o.Reconnect},
+		{"memory-limit", c.Memory == o.Memory},
 		{"buffer", c.Buffer == o.Buffer},
 	} {
 		if !k.same {

@@ -34,6 +34,7 @@ type Config struct {
 	Drain    time.Duration // how long a stop waits for acks
 	// Reconnect is the longest wait between two dials.
 	Reconnect time.Duration
+	Memory    int64 // bytes that the process should not exceed
 	Buffer    BufferConfig
 	Buses     []BusConfig
 	Devices   []DeviceConfig
@@ -57,7 +58,9 @@ func (c *Config) errorf(key, format string, args ...any) error {
 type BufferConfig struct {
 	Mode                   buffer.Mode
 	CommitInterval, Linger time.Duration
-	Limit, Reserve, Memory int64 // bytes
+	Limit, Events          int64 // bytes of telemetry and of events on disk
+	Reserve, Memory        int64 // bytes that stay free on disk, bytes not committed
+	WriteBudget            int64 // bytes a day
 }
 
 // BusConfig says how a bus or a GPIO chip is opened: a Linux device, or a
@@ -93,16 +96,22 @@ type document struct {
 	// Below a second a gate that is down is only kept busy.
 	Reconnect time.Duration `yaml:"reconnect" range:"1s..10m"`
 	Profiles  string        `yaml:"profiles"`
-	Buffer    struct {
+	// Below 24 MiB the collector never rests; above 4 GiB nothing is limited on
+	// any gateway.
+	Memory config.Size `yaml:"memory-limit" range:"24MiB..4GiB"`
+	Buffer struct {
 		Mode   string        `yaml:"mode"`
 		Commit time.Duration `yaml:"commit-interval" range:"100ms..1m"`
 		// Beyond a second a live view is no longer live.
 		Linger time.Duration `yaml:"linger" range:"1ms..1s"`
 		Limit  config.Size   `yaml:"limit" range:"1MiB..1024GiB"`
+		Events config.Size   `yaml:"events" range:"1MiB..16GiB"`
 		// A value log file: a full file system is a SIGBUS inside Badger.
 		Reserve config.Size `yaml:"reserve" range:"8MiB..1024GiB"`
 		// buffer.MinMaxMemory, rounded up.
 		Memory config.Size `yaml:"memory" range:"1MiB..64MiB"`
+		// An hour of commits, one a second, is some 40 MiB on flash.
+		WriteBudget config.Size `yaml:"write-budget" range:"64MiB..1024GiB"`
 	} `yaml:"buffer"`
 	Buses []struct {
 		Name     string `yaml:"name,required"`
@@ -135,7 +144,10 @@ func defaults() document {
 	d.Buffer.Mode = "spill"
 	d.Buffer.Commit = time.Second
 	d.Buffer.Linger = 50 * time.Millisecond
+	d.Memory = 64 << 20
 	d.Buffer.Limit = 256 << 20
+	d.Buffer.Events = 16 << 20
+	d.Buffer.WriteBudget = 4 << 30
 	d.Buffer.Reserve = 24 << 20
 	d.Buffer.Memory = 2 << 20
 	return d
@@ -171,6 +183,9 @@ func ParseConfig(file string, data []byte) (*Config, error) {
 	if d.Buffer.Limit < d.Buffer.Memory {
 		return nil, doc.Errorf("$.buffer.limit", "want at least memory, %v, got %v", d.Buffer.Memory, d.Buffer.Limit)
 	}
+	if d.Buffer.Events < d.Buffer.Memory {
+		return nil, doc.Errorf("$.buffer.events", "want at least memory, %v, got %v", d.Buffer.Memory, d.Buffer.Events)
+	}
 	beside := func(path string) string {
 		if path == "" || filepath.IsAbs(path) {
 			return path
@@ -178,8 +193,11 @@ func ParseConfig(file string, data []byte) (*Config, error) {
 		return filepath.Join(filepath.Dir(file), path)
 	}
 	c := &Config{
-		doc: doc, File: file, Gateway: d.Gateway, State: beside(d.State), Identity: beside(d.Identity), Cloud: d.Cloud, HTTP: d.HTTP, Log: d.Log, Drain: d.Drain, Reconnect: d.Reconnect,
-		Buffer: BufferConfig{Mode: mode, CommitInterval: d.Buffer.Commit, Linger: d.Buffer.Linger, Limit: int64(d.Buffer.Limit), Reserve: int64(d.Buffer.Reserve), Memory: int64(d.Buffer.Memory)},
+		doc: doc, File: file, Gateway: d.Gateway, State: beside(d.State), Identity: beside(d.Identity), Cloud: d.Cloud, HTTP: d.HTTP, Log: d.Log, Drain: d.Drain, Reconnect: d.Reconnect, Memory: int64(d.Memory),
+		Buffer: BufferConfig{
+			Mode: mode, CommitInterval: d.Buffer.Commit, Linger: d.Buffer.Linger, Limit: int64(d.Buffer.Limit), Events: int64(d.Buffer.Events),
+			Reserve: int64(d.Buffer.Reserve), Memory: int64(d.Buffer.Memory), WriteBudget: int64(d.Buffer.WriteBudget),
+		},
 	}
 	if err := checkAddresses(doc, c); err != nil {
 		return nil, err

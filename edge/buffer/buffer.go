@@ -11,9 +11,11 @@
 // the cut (cut.go) encodes the frame and gives it a sequence; the committer
 // writes what waits for too long as segments (plan.go, segment.go) to a Store;
 // a Cursor hands each frame out once per connection; Ack lets it go. core.go
-// decides when, without I/O. Two goroutines: the cutter encodes frames whose
-// time has come, and the committer is alone in waiting for fsync, so that
-// neither sampling nor live frames ever wait behind one.
+// decides when, without I/O. Three goroutines: the cutter encodes frames whose
+// time has come, the committer is alone in waiting for fsync, so that neither
+// sampling nor live frames ever wait behind one, and the observer looks at what
+// others do to the file system. What is held becomes a Pressure (pressure.go),
+// by which the sampler sends less before anything must be dropped.
 package buffer
 
 import (
@@ -76,6 +78,10 @@ type Config struct {
 	// the rows' ticks count. Required.
 	Now  func() time.Duration
 	Rand io.Reader // names runs; default crypto/rand
+	// Written returns the bytes that the process has written to storage:
+	// ProcessWritten. Without it there is no budget and no write amplification.
+	Written     func() (int64, error)
+	WriteBudget int64 // bytes that may be written in a day; 0 for any
 }
 
 // Defaults and bounds of Config.
@@ -149,8 +155,8 @@ func (cfg *Config) check() error {
 		return errors.New("config: Now is required")
 	case cfg.CommitInterval < MinCommitInterval || cfg.CommitInterval > MaxCommitInterval:
 		return fmt.Errorf("commit interval %s: want %s to %s", cfg.CommitInterval, MinCommitInterval, MaxCommitInterval)
-	case cfg.Linger < 0 || cfg.Reserve < 0:
-		return fmt.Errorf("linger %s, reserve %d: want no negative value", cfg.Linger, cfg.Reserve)
+	case cfg.Linger < 0 || cfg.Reserve < 0 || cfg.WriteBudget < 0:
+		return fmt.Errorf("linger %s, reserve %d, write budget %d: want no negative value", cfg.Linger, cfg.Reserve, cfg.WriteBudget)
 	case cfg.MaxMemory < MinMaxMemory:
 		return fmt.Errorf("memory of %d bytes: want at least %d", cfg.MaxMemory, MinMaxMemory)
 	case cfg.Limit < cfg.MaxMemory:
@@ -184,6 +190,7 @@ func Open(ctx context.Context, cfg Config, store Store, log *slog.Logger, reg pr
 	ctx, b.stop = context.WithCancel(context.WithoutCancel(ctx))
 	b.running.Go(func() { b.cutter(ctx) })
 	b.running.Go(func() { b.committer(ctx) })
+	b.running.Go(func() { b.observer(ctx) })
 	return b, nil
 }
 

@@ -151,6 +151,7 @@ func (b *Buffer) perform(p *plan) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p.apply()
+	b.core.press()
 	b.core.count.commits += uint64(p.commits)
 	b.core.count.commitBytes += uint64(p.payload)
 	b.notifyLocked()
@@ -179,7 +180,10 @@ func (b *Buffer) makeRoom(reserve int64) error {
 		if err != nil {
 			return 0, fmt.Errorf("free space: %w", err)
 		}
-		return reserve + b.ask(b.core.memory) - free, nil
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.core.free = free
+		return reserve + b.core.memory() - free, nil
 	}, classes[:]...)
 	if err == nil && missing > 0 {
 		err = fmt.Errorf("%w: %d bytes more are needed", ErrFull, missing)

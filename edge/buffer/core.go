@@ -17,6 +17,11 @@ type core struct {
 	runs    []*run // oldest first
 	in      [len(classes)]intake
 	online  bool
+	starved bool
+	budget  budget
+	spent   bool  // the day's write budget is used up
+	free    int64 // bytes that the file system had left when last looked at
+	level   Pressure
 	clock   clockMapping
 	garbage int64  // bytes of segments deleted since the last reclaim
 	version uint64 // counts what replaces items that a cursor may hold
@@ -265,6 +270,7 @@ func (c *core) add(r *run, it item) {
 	c.of(r).memory += it.size()
 	for c.memory() > c.cfg.MaxMemory && slices.ContainsFunc(c.shedFirst(), c.shed) {
 	}
+	c.press()
 }
 
 func (it *item) size() int64 { return int64(len(it.msg)) + itemOverhead }

@@ -14,3 +14,9 @@ const (
 	BallastSize = ballastSize
 	BallastRoom = ballastRoom
 )
+
+// PressureOf is the level for parts of a hundred, after before.
+func PressureOf(limit, memory, reserve int, starved, spent bool, before Pressure) Pressure {
+	l := load{limit, memory, reserve, starved, spent}
+	return l.pressure(before)
+}

@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"math"
 	"slices"
 
 	"github.com/atrium-iot/atrium/shared/wire"
@@ -27,7 +28,7 @@ type intake struct {
 }
 
 func newCore(cfg Config) core {
-	c := core{cfg: cfg, clock: clockMapping{source: wire.ClockNone}}
+	c := core{cfg: cfg, clock: clockMapping{source: wire.ClockNone}, free: math.MaxInt64 / 2}
 	for i := range c.in {
 		c.in[i].frame.density = firstDensity
 	}

@@ -20,6 +20,7 @@ const (
 	keySegment    = 'f'
 	keyQuarantine = 'q'
 	keyLedger     = 'x'
+	keyBudget     = 'b'
 )
 
 // formatVersion is the layout of keys and values in the store.
@@ -56,6 +57,8 @@ func unseal(key, value []byte) ([]byte, error) {
 }
 
 func metaKey() []byte { return []byte{keyMeta} }
+
+func budgetKey() []byte { return []byte{keyBudget} }
 
 func runKey(run id.Run) []byte { return append([]byte{keyRun}, run[:]...) }
 

@@ -33,6 +33,9 @@ func (b *Buffer) recover() error {
 	if err := b.recoverQuarantine(); err != nil {
 		return err
 	}
+	if err := b.recoverBudget(); err != nil {
+		return err
+	}
 	ordered := make([]*found, 0, len(runs))
 	for _, f := range runs {
 		ordered = append(ordered, f)

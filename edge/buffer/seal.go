@@ -61,7 +61,7 @@ func (b *Buffer) Close(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() {
 		b.running.Wait()
-		done <- errors.Join(b.finish(), b.store.Close())
+		done <- errors.Join(b.finish(), b.saveBudget(), b.store.Close())
 	}()
 	return finished(ctx, done, "close")
 }

@@ -98,6 +98,7 @@ func (b *Buffer) Ack(run id.Run, seq uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.core.ack(b.cfg.Now(), run, seq) {
+		b.core.press()
 		b.notifyLocked()
 		wake(b.commitWake)
 	}

@@ -84,7 +84,20 @@ type Stats struct {
 	Quarantined   int    // frames in quarantine
 	Dropped       map[DropReason]Dropped
 	DroppedEvents uint64 // of Dropped, readings of events
-	SessionOnline bool   // between Connect and Disconnect
+	Pressure      Pressure
+	WrittenBytes  int64 // by the process since it began, when last looked at
+	SpentBytes    int64 // of the day's write budget
+	SessionOnline bool  // between Connect and Disconnect
+}
+
+// WriteAmplification returns how many bytes the process has written to storage
+// for each byte of segments, 0 before the first: of the store's own logs and
+// tables, of merges, and of whatever else the process writes.
+func (s *Stats) WriteAmplification() float64 {
+	if s.CommitBytes == 0 {
+		return 0
+	}
+	return float64(s.WrittenBytes) / float64(s.CommitBytes)
 }
 
 // Stats returns a snapshot.
@@ -106,7 +119,7 @@ func (c *core) stats(now time.Duration) Stats {
 		Runs: len(c.runs), OpenRows: c.openRows(), MemoryBytes: c.memory(), StoredBytes: c.live(), EventBytes: c.class(wire.Events).live, DroppedEvents: n.droppedEvents,
 		Sampled: n.sampled, Suppressed: n.suppressed, Committed: n.committed, Acked: n.acked, Recovered: n.recovered, Safe: n.safe,
 		Commits: n.commits, CommitBytes: n.commitBytes, Merges: n.merges, Writes: n.writes, WriteErrors: n.writeErrors, BadAcks: n.badAcks,
-		Quarantined: len(c.quarantine), Dropped: make(map[DropReason]Dropped, dropReasons), SessionOnline: c.online,
+		Quarantined: len(c.quarantine), Dropped: make(map[DropReason]Dropped, dropReasons), SessionOnline: c.online, Pressure: c.level, WrittenBytes: c.budget.seen, SpentBytes: c.budget.spent,
 	}
 	oldest := now.Milliseconds()
 	for _, r := range c.runs {

@@ -51,6 +51,7 @@ type deviceActor struct {
 	series Series
 	tick   time.Duration // of the series
 	clock  func() time.Duration
+	keep   func() int
 	log    *slog.Logger
 	m      *metrics
 	ticked *atomic.Bool // a tick waits in the mailbox
@@ -151,7 +152,7 @@ func (d *deviceActor) obeyed(err error) Effects {
 
 // ended takes the end of a read that was made or refused.
 func (d *deviceActor) ended(at time.Duration, err error) Effects {
-	in := Input{Event: Sampled, V: d.sample.V, Q: d.sample.Q}
+	in := Input{Event: Sampled, V: d.sample.V, Q: d.sample.Q, Keep: d.keep()}
 	switch kind := bus.Kind(err); {
 	case err == nil:
 		d.m.samples.Inc()
@@ -176,6 +177,9 @@ func (d *deviceActor) ended(at time.Duration, err error) Effects {
 	switch {
 	case e.Withheld:
 		d.m.suppressed.Inc()
+		if e.Thinned {
+			d.m.thinned.Inc()
+		}
 	case e.Row:
 		d.append(at, e)
 	}

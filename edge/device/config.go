@@ -6,6 +6,7 @@ import (
 
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/profile"
+	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // MinEvery is the shortest interval: a bus of 100 kHz needs about 1 ms for one
@@ -47,7 +48,7 @@ func (c *Config) Grid() uint64 { return uint64(c.every() / c.Profile.Tick) }
 
 // rules checks the configuration and compiles it.
 func (c *Config) rules() (Rules, error) {
-	r := Rules{Every: c.every(), Heartbeat: c.Heartbeat, Deadband: make([]int64, len(c.Profile.Points))}
+	r := Rules{Every: c.every(), Heartbeat: c.Heartbeat, Deadband: make([]int64, len(c.Profile.Points)), Boolean: make([]bool, len(c.Profile.Points))}
 	if r.Every < MinEvery {
 		return Rules{}, fmt.Errorf("interval: want %v or more, got %v", MinEvery, r.Every)
 	}
@@ -60,6 +61,7 @@ func (c *Config) rules() (Rules, error) {
 	for i := range c.Profile.Points {
 		p := &c.Profile.Points[i]
 		r.Deadband[i] = p.DeadbandQuanta(p.Deadband)
+		r.Boolean[i] = p.Kind == wire.KindBoolean
 	}
 	for name, v := range c.Deadband {
 		i, ok := c.Profile.Point(name)

@@ -17,6 +17,11 @@
 // counted, and the count travels with the next row. A failed read is a row
 // with every point bad.
 //
+// While the buffer is under pressure only each 2nd, 4th or 8th row that is due
+// is sent, and the others are withheld and counted in the same way: a thinner
+// series now, rather than a hole later. Changes of quality and of boolean
+// points always pass, and so does a row once that many heartbeats are over.
+//
 // A command goes through the same actor, so that it never runs beside a read:
 // it waits for the one in flight, and a read follows it at once. One command a
 // device is taken at a time; their order and identity are edge/command's.

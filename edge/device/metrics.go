@@ -27,6 +27,7 @@ type metrics struct {
 	samples    prometheus.Counter
 	rows       prometheus.Counter
 	suppressed prometheus.Counter
+	thinned    prometheus.Counter
 	overruns   prometheus.Counter
 	errors     *prometheus.CounterVec
 	dropped    map[string]prometheus.Counter
@@ -47,6 +48,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		samples:    counter("atrium_device_samples_total", "Reads that gave a sample."),
 		rows:       counter("atrium_device_rows_total", "Rows that the series took, failed reads included."),
 		suppressed: counter("atrium_device_suppressed_rows_total", "Samples and failures that made no row."),
+		thinned:    counter("atrium_device_thinned_rows_total", "Of the suppressed rows, those that pressure took: they were due."),
 		overruns:   counter("atrium_device_overruns_total", "Ticks that passed without a read."),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "atrium_device_errors_total", Help: "Reads that failed or were not tried, by kind of error.",

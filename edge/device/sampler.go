@@ -39,6 +39,7 @@ var (
 type Sampler struct {
 	system *actor.ActorSystem
 	clock  func() time.Duration
+	keep   func() int
 	log    *slog.Logger
 	m      *metrics
 
@@ -61,11 +62,15 @@ type sampled struct {
 	lost    bool          // its actor has stopped by itself, and this was logged
 }
 
-// New starts a sampler without devices. clock returns CLOCK_BOOTTIME. reg may
-// be nil. The caller must call Stop.
-func New(system *actor.ActorSystem, clock func() time.Duration, log *slog.Logger, reg prometheus.Registerer) *Sampler {
+// New starts a sampler without devices. clock returns CLOCK_BOOTTIME. keep
+// returns how many rows that are due one is to be kept of, 1 for all; nil keeps
+// all. reg may be nil. The caller must call Stop.
+func New(system *actor.ActorSystem, clock func() time.Duration, keep func() int, log *slog.Logger, reg prometheus.Registerer) *Sampler {
+	if keep == nil {
+		keep = func() int { return 1 }
+	}
 	s := &Sampler{
-		system: system, clock: clock, log: log, m: newMetrics(reg),
+		system: system, clock: clock, keep: keep, log: log, m: newMetrics(reg),
 		changed: make(chan struct{}, 1), halt: make(chan struct{}), ended: make(chan struct{}),
 		devices: make(map[id.Device]*sampled),
 	}
@@ -103,7 +108,7 @@ func (s *Sampler) add(cfg Config, dev Device, series Series) error {
 	d.ref, err = actor.Spawn(s.system.Engine(), actor.PropsOf(func() actor.ReceiverOf[message] {
 		return &deviceActor{
 			state: NewState(rules), device: dev, series: series,
-			tick: cfg.Profile.Tick, clock: s.clock, log: s.log.With("device", cfg.Device.String()), m: s.m, ticked: d.ticked,
+			tick: cfg.Profile.Tick, clock: s.clock, keep: s.keep, log: s.log.With("device", cfg.Device.String()), m: s.m, ticked: d.ticked,
 		}
 	}).WithDispatcher(Dispatcher), cfg.Device.String())
 	if err != nil {

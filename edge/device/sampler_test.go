@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,6 +125,7 @@ type bench struct {
 	owner   *bus.Owner[i2c.Bus]
 	wires   *wires
 	reg     *prometheus.Registry
+	keep    atomic.Int64 // rows that are due, for each that is kept
 	start   time.Time
 }
 
@@ -136,7 +138,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	b.owner = bus.New[i2c.Bus]("wires", b.wires, bus.Config{Deadline: time.Minute}, log, nil)
-	b.sampler = device.New(system, func() time.Duration { return time.Since(b.start) }, log, b.reg)
+	b.sampler = device.New(system, func() time.Duration { return time.Since(b.start) }, func() int { return int(b.keep.Load()) }, log, b.reg)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 		defer cancel()
@@ -201,6 +203,25 @@ func TestDevicesAreReadTogetherAtMultiplesOfTheirInterval(t *testing.T) {
 		b.wires.set(42, 0, nil) // 1 Cel more: the profile's deadband
 		b.until(3600 * time.Millisecond)
 		s2.want(t, "3500 [42] good 2")
+	})
+}
+
+func TestUnderPressureRowsAreThinnedAndCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		var s rows
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t), Deadband: map[id.Point]float64{"temperature": 0}, Heartbeat: time.Minute}, b.at(t, 0x48), &s); err != nil {
+			t.Fatal(err)
+		}
+		b.until(2500 * time.Millisecond)
+		b.keep.Store(4)
+		b.until(10500 * time.Millisecond)
+		b.keep.Store(1)
+		b.until(11500 * time.Millisecond)
+		s.want(t, "1000 [40] good 0", "2000 [40] good 0", "6000 [40] good 3", "10000 [40] good 3", "11000 [40] good 0")
+		if n := b.metric(t, "atrium_device_thinned_rows_total"); n != 6 {
+			t.Errorf("%d rows thinned, want 6", n)
+		}
 	})
 }
 

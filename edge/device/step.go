@@ -11,6 +11,7 @@ type Rules struct {
 	Every     time.Duration // between two ticks
 	Heartbeat time.Duration // the longest time without a row, above 0
 	Deadband  []int64       // for each point, in units of its resolution; 0: every sample is a row
+	Boolean   []bool        // for each point: its changes are never thinned
 }
 
 // Event is what happened to a device.
@@ -34,6 +35,9 @@ type Input struct {
 	Due   time.Duration // Tick: the multiple of Every that it stands for, since boot
 	V     []int64       // Sampled: one value a point; read, not kept
 	Q     uint64        // Sampled: wire.WithQuality
+	// Keep, of Sampled and Failed, is how many rows that are due one is kept of:
+	// above 1 the buffer is under pressure. 0 is 1.
+	Keep int
 }
 
 // Effects are what the caller does next.
@@ -48,6 +52,7 @@ type Effects struct {
 	Suppressed int // rows withheld since the last one
 
 	Withheld bool // the sample made no row
+	Thinned  bool // and would have, but for Keep
 	Overruns int  // ticks that passed without a read
 	Health   Health
 	Ended    bool // after Stop: nothing is in flight any more
@@ -81,6 +86,7 @@ type State struct {
 	v          []int64
 	q          uint64
 	suppressed int // withheld since
+	thinned    int // of them, those that were due
 	taken      int // the suppressed count that the last row took along
 }
 
@@ -93,9 +99,9 @@ func (s *State) Step(in Input) Effects {
 	case Tick:
 		return s.tick(in.Due)
 	case Sampled:
-		return s.read(s.sample(in.V, in.Q), Recovered)
+		return s.read(s.sample(in.V, in.Q, in.Keep), Recovered)
 	case Failed:
-		return s.read(s.failure(), Fell)
+		return s.read(s.failure(in.Keep), Fell)
 	case Unread:
 		s.reading = false
 		return s.then(Effects{Overruns: 1})
@@ -156,35 +162,65 @@ func (s *State) tick(due time.Duration) Effects {
 }
 
 // read ends a read: the row is sent or withheld.
-func (s *State) read(send bool, health Health) Effects {
+func (s *State) read(send verdict, health Health) Effects {
 	s.reading = false
 	e := s.then(Effects{})
 	if failing := health == Fell; failing != s.failing {
 		s.failing = failing
 		e.Health = health
 	}
-	if !send {
+	if send != row {
 		s.suppressed++
-		e.Withheld = true
+		e.Withheld, e.Thinned = true, send == thinned
 		return e
 	}
-	s.sent, s.sentDue = true, s.due
+	s.sent, s.sentDue, s.thinned = true, s.due, 0
 	e.Row, e.V, e.Q, e.Suppressed = true, s.v, s.q, s.suppressed
 	s.taken, s.suppressed = s.suppressed, 0
 	return e
 }
 
+// verdict is what becomes of a read.
+type verdict uint8
+
+const (
+	withheld verdict = iota // it says nothing new
+	thinned                 // it does, but one of so many is kept
+	row
+)
+
+// thin turns a row that is due into what it becomes where one of keep is kept.
+// Whatever else, a row passes once keep heartbeats are over.
+func (s *State) thin(keep int) verdict {
+	if !s.sent || s.due-s.sentDue >= time.Duration(max(keep, 1))*s.rules.Heartbeat {
+		return row
+	}
+	if s.thinned++; s.thinned < keep {
+		return thinned
+	}
+	return row
+}
+
 // sample takes the values as the last row's if they are to be sent. A bad
 // point repeats the value before (shared/wire/PROTOCOL.md).
-func (s *State) sample(v []int64, q uint64) (send bool) {
-	send = s.wanted() || q != s.q
+func (s *State) sample(v []int64, q uint64, keep int) (send verdict) {
+	due, urgent := s.wanted(), q != s.q
 	for i := range s.v {
-		if wire.QualityOf(q, i) != wire.Bad && moved(s.v[i], v[i]) >= uint64(s.rules.Deadband[i]) {
-			send = true
+		if wire.QualityOf(q, i) == wire.Bad {
+			continue
 		}
+		by := moved(s.v[i], v[i])
+		due = due || by >= uint64(s.rules.Deadband[i])
+		urgent = urgent || by > 0 && s.rules.Boolean[i]
 	}
-	if !send {
-		return false
+	switch {
+	case urgent:
+		send = row
+	case due:
+		send = s.thin(keep)
+	}
+	if send != row {
+		return send
 	}
 	for i := range s.v {
 		if wire.QualityOf(q, i) != wire.Bad {
@@ -192,16 +228,21 @@ func (s *State) sample(v []int64, q uint64) (send bool) {
 		}
 	}
 	s.q = q
-	return true
+	return row
 }
 
 // failure makes every point bad.
-func (s *State) failure() (send bool) {
+func (s *State) failure(keep int) (send verdict) {
 	var q uint64
 	for i := range s.v {
 		q = wire.WithQuality(q, i, wire.Bad)
 	}
-	send = s.wanted() || q != s.q
+	switch {
+	case q != s.q:
+		send = row
+	case s.wanted():
+		send = s.thin(keep)
+	}
 	s.q = q
 	return send
 }

@@ -16,7 +16,7 @@ import (
 // The scenarios in testdata/step say which samples become rows. "new" makes a
 // device; each line of "run" is one event, answered by its effects:
 //
-//	tick 3s | sample 100 200 | sample 100!bad 200 | fail | unread | refuse | order | done | stop
+//	tick 3s | sample 100 200 | sample 100!bad 200 keep=2 | fail keep=2 | unread | refuse | order | done | stop
 func TestStep(t *testing.T) {
 	datadriven.Walk(t, "testdata/step", func(t *testing.T, path string) {
 		var s *State
@@ -52,6 +52,12 @@ func parseRules(t *testing.T, d *datadriven.TestData) Rules {
 	arg, _ := d.Arg("deadband")
 	for _, v := range arg.Vals {
 		r.Deadband = append(r.Deadband, number(t, v))
+		r.Boolean = append(r.Boolean, false)
+	}
+	if d.HasArg("boolean") {
+		var point int
+		d.ScanArgs(t, "boolean", &point)
+		r.Boolean[point] = true
 	}
 	return r
 }
@@ -67,6 +73,10 @@ func parseInput(t *testing.T, line string) Input {
 	case "sample":
 		in := Input{Event: Sampled}
 		for i, w := range f[1:] {
+			if keep, ok := strings.CutPrefix(w, "keep="); ok {
+				in.Keep = int(number(t, keep))
+				break
+			}
 			value, quality, _ := strings.Cut(w, "!")
 			in.V = append(in.V, number(t, value))
 			in.Q = wire.WithQuality(in.Q, i, qualities[quality])
@@ -78,7 +88,11 @@ func parseInput(t *testing.T, line string) Input {
 	if !ok {
 		t.Fatalf("unknown event %q", line)
 	}
-	return Input{Event: e}
+	in := Input{Event: e}
+	if len(f) > 1 {
+		in.Keep = int(number(t, strings.TrimPrefix(f[1], "keep=")))
+	}
+	return in
 }
 
 func describe(e Effects) string {
@@ -105,7 +119,9 @@ func describe(e Effects) string {
 		}
 		out = append(out, row)
 	}
-	if e.Withheld {
+	if e.Thinned {
+		out = append(out, "thinned")
+	} else if e.Withheld {
 		out = append(out, "withheld")
 	}
 	if e.Overruns > 0 {
@@ -153,11 +169,13 @@ func TestEveryReadIsARowOrCountedInALaterOne(t *testing.T) {
 		r := Rules{Every: time.Second, Heartbeat: time.Duration(rapid.IntRange(1, 9).Draw(t, "heartbeat")) * time.Second}
 		for range points {
 			r.Deadband = append(r.Deadband, rapid.Int64Range(0, 5).Draw(t, "deadband"))
+			r.Boolean = append(r.Boolean, rapid.Bool().Draw(t, "boolean"))
 		}
 		s := NewState(r)
 		var reads, rows, told, ticks, overruns int
 		var now, lastRow time.Duration
-		shown := make([]int64, points)
+		shown, quality, thinned := make([]int64, points), uint64(0), 0
+		keep := rapid.SampledFrom([]int{0, 1, 2, 8}).Draw(t, "keep")
 		for range rapid.IntRange(1, 80).Draw(t, "ticks") {
 			step := rapid.IntRange(1, 2).Draw(t, "step")
 			now += time.Duration(step) * time.Second
@@ -172,7 +190,7 @@ func TestEveryReadIsARowOrCountedInALaterOne(t *testing.T) {
 				t.Fatalf("no read at %v though none is in flight", now)
 			}
 			reads++
-			in := Input{Event: Failed}
+			in := Input{Event: Failed, Keep: keep}
 			if rapid.IntRange(0, 4).Draw(t, "failure") > 0 {
 				in.Event = Sampled
 				for i := range points {
@@ -189,6 +207,21 @@ func TestEveryReadIsARowOrCountedInALaterOne(t *testing.T) {
 				told += e.Suppressed
 				lastRow = now
 				copy(shown, e.V)
+				quality, thinned = e.Q, 0
+				continue
+			}
+			if in.Event == Sampled && in.Q != quality {
+				t.Fatalf("quality %x became %x unseen", quality, in.Q)
+			}
+			for i, v := range in.V {
+				if r.Boolean[i] && wire.QualityOf(in.Q, i) != wire.Bad && v != shown[i] {
+					t.Fatalf("boolean point %d changed unseen", i)
+				}
+			}
+			if e.Thinned {
+				if thinned++; thinned >= keep {
+					t.Fatalf("%d rows thinned in a row, one of %d is kept", thinned, keep)
+				}
 				continue
 			}
 			if now-lastRow >= r.Heartbeat {

@@ -79,7 +79,7 @@ buses: [{name: sim-i2c-1, chips: [{type: %s, address: %d, room: lobby}]}]
 	}
 	boot := time.Now()
 	owner := bus.New("sim-i2c-1", b.Buses()["sim-i2c-1"], bus.Config{}, log, nil)
-	sampler := device.New(system, func() time.Duration { return time.Since(boot) }, log, nil)
+	sampler := device.New(system, func() time.Duration { return time.Since(boot) }, nil, log, nil)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 		defer cancel()
