@@ -15,7 +15,8 @@ const (
 	retryAfter = time.Second
 	// reclaimBytes of deleted values are worth reclaiming: one value log file.
 	reclaimBytes = 8 << 20
-	// reclaimDrained is the same when nothing else is held.
+	// reclaimDrained is the same when nothing else is held. Nobody waits then,
+	// and no later commit might come to do it.
 	reclaimDrained = 1 << 20
 	// reclaimEvery: reclaiming writes, and readers wait for it for about 10 ms.
 	reclaimEvery = 5 * time.Second
@@ -272,8 +273,8 @@ func (b *Buffer) reclaim() error {
 	b.mu.Lock()
 	garbage, drained := b.core.garbage, b.core.live() == 0
 	b.mu.Unlock()
-	worth := garbage >= reclaimBytes || drained && garbage >= reclaimDrained
-	if !worth || now-b.reclaimed < reclaimEvery {
+	worth := garbage >= reclaimBytes && now-b.reclaimed >= reclaimEvery || drained && garbage >= reclaimDrained
+	if !worth {
 		return nil
 	}
 	if err := b.store.Reclaim(); err != nil {

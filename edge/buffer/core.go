@@ -46,6 +46,9 @@ const (
 	// with: a deletion of its own is an fsync more, and costs nothing to put
 	// off but duplicates after a crash.
 	letGoAfter = 10 * time.Second
+	// letGoDrained is the same for a closed run that is acked to its end while
+	// there is so much that reclaiming follows: no later commit would take it along.
+	letGoDrained = time.Second
 	// maxRuns is how many runs a new connection may leave behind: each has
 	// schemas and clocks of its own, and hello names wire.MaxRuns, the rest of
 	// which is for restarts. Beyond it live frames wait behind the backlog.
@@ -113,10 +116,18 @@ func (c *core) commitDue() (at time.Duration, ok bool) {
 			sooner(r.mem[0].at + c.commitAge())
 		}
 		if r.ackedSegments() > 0 || c.removable(r) {
-			sooner(r.ackedAt + max(letGoAfter, 2*c.cfg.CommitInterval))
+			sooner(r.ackedAt + c.letGoIn(r))
 		}
 	}
 	return at, ok
+}
+
+// letGoIn returns how long a run's acked segments wait to be deleted.
+func (c *core) letGoIn(r *run) time.Duration {
+	if r.sealed && r.drained() && c.garbage+r.stored() >= reclaimDrained {
+		return letGoDrained
+	}
+	return max(letGoAfter, 2*c.cfg.CommitInterval)
 }
 
 // removable says whether a run may leave the store: the gate knows its state,

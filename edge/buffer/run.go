@@ -69,6 +69,14 @@ func (r *run) end() uint64 { return r.next - 1 }
 // drained says whether every sequence is acked.
 func (r *run) drained() bool { return r.acked >= r.end() }
 
+// stored returns the bytes of the run's segments.
+func (r *run) stored() (n int64) {
+	for i := range r.segs {
+		n += r.segs[i].bytes
+	}
+	return n
+}
+
 // ackedSegments counts the segments at the front that are acked.
 func (r *run) ackedSegments() int {
 	return sort.Search(len(r.segs), func(i int) bool { return r.segs[i].last > r.acked })

@@ -129,6 +129,27 @@ func TestADrainingBacklogLeavesTheStoreWhileAcksGoOn(t *testing.T) {
 	})
 }
 
+// A large backlog that was drained leaves the store within seconds, though no
+// later commit takes it along.
+func TestALargeDrainedBacklogLeavesTheStoreWithinSeconds(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newBench(t, nil)
+		defer w.close()
+		rng := newNoise()
+		for range 30 {
+			w.noise(rng, 100<<10)
+			settle(buffer.DefaultCommitInterval)
+		}
+		run := w.connect().Backlog[0]
+		items, _ := w.pull(w.buf.Cursor(run))
+		w.buf.Ack(run, items[len(items)-1].Last)
+		settle(5 * time.Second)
+		if st := w.buf.Stats(); st.Segments != 0 {
+			t.Fatalf("%d segments are left 5 s after a drain", st.Segments)
+		}
+	})
+}
+
 // I1: what is acked goes before anything that is not.
 func TestAtTheLimitWhatIsAckedGoesFirst(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

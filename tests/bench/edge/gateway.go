@@ -31,7 +31,6 @@ const uptime = 365 * 24 * time.Hour
 // gateway is a gateway without sensors: the real buffer on the real store, and
 // the real uplink.
 type gateway struct {
-	state     string
 	buf       *buffer.Buffer
 	socket    net.PacketConn
 	transport *quic.Transport
@@ -46,8 +45,8 @@ type gateway struct {
 
 // openGateway opens a buffer in a folder; the caller closes what it returns.
 func openGateway(ctx context.Context, dir string) (*gateway, error) {
-	g := &gateway{state: filepath.Join(dir, "state"), noise: rand.NewPCG(1, 2), ended: make(chan error, 1)}
-	store, err := buffer.OpenBadger(g.state, discard())
+	g := &gateway{noise: rand.NewPCG(1, 2), ended: make(chan error, 1)}
+	store, err := buffer.OpenBadger(filepath.Join(dir, "state"), discard())
 	if err != nil {
 		return nil, err
 	}
@@ -124,20 +123,6 @@ func (g *gateway) disconnect() error {
 
 func (g *gateway) close(ctx context.Context) error {
 	return errors.Join(g.disconnect(), g.buf.Close(ctx), g.transport.Close(), g.socket.Close())
-}
-
-// disk is what the gateway's state takes on the disk.
-func (g *gateway) disk() (n int64, err error) {
-	err = filepath.Walk(g.state, func(_ string, info os.FileInfo, err error) error {
-		if errors.Is(err, os.ErrNotExist) { // Badger removes files meanwhile
-			return nil
-		}
-		if err == nil && !info.IsDir() {
-			n += onDisk(info)
-		}
-		return err
-	})
-	return n, err
 }
 
 func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
