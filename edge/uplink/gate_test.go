@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/testutils/simnet"
 
+	"github.com/atrium-iot/atrium/shared/carrier"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -24,18 +26,19 @@ type network struct {
 	simnet.Simnet
 	router  *cutRouter
 	gateway *simnet.SimConn
-	gate    *simnet.SimConn
+	gates   []*simnet.SimConn // as gateAddrs
 }
 
 type cutRouter struct {
 	simnet.PerfectRouter
-	mu  sync.Mutex
-	cut bool
+	mu   sync.Mutex
+	cut  bool
+	dark string // an address that nothing reaches or leaves
 }
 
 func (r *cutRouter) SendPacket(p simnet.Packet) error {
 	r.mu.Lock()
-	cut := r.cut
+	cut := r.cut || p.To.String() == r.dark || p.From.String() == r.dark
 	r.mu.Unlock()
 	if cut {
 		return nil
@@ -49,22 +52,35 @@ func (n *network) setCut(cut bool) {
 	n.router.cut = cut
 }
 
+func (n *network) setDark(addr string) {
+	n.router.mu.Lock()
+	defer n.router.mu.Unlock()
+	n.router.dark = addr
+}
+
 const delay = 20 * time.Millisecond // each way
 
-// gateAddr has 4 bytes, as a resolved address has: simnet routes by the bytes.
-var gateAddr = &net.UDPAddr{IP: net.IP{10, 0, 0, 2}, Port: 7443}
+// The addresses of gates have 4 bytes, as resolved ones have: simnet routes by
+// the bytes.
+var gateAddrs = []*net.UDPAddr{{IP: net.IP{10, 0, 0, 2}, Port: 7443}, {IP: net.IP{10, 0, 0, 3}, Port: 7443}}
+
+var gateAddr = gateAddrs[0]
 
 func newNetwork(t *testing.T, rate int) *network {
 	n := &network{router: &cutRouter{}}
 	n.Simnet.Router = n.router
 	n.gateway = n.NewEndpoint(&net.UDPAddr{IP: net.IP{10, 0, 0, 1}, Port: 1000}, simnet.NodeBiDiLinkSettings{Latency: delay})
-	n.gate = n.NewEndpoint(gateAddr, simnet.NodeBiDiLinkSettings{LatencyFunc: shaped(rate)})
+	for _, addr := range gateAddrs {
+		n.gates = append(n.gates, n.NewEndpoint(addr, simnet.NodeBiDiLinkSettings{LatencyFunc: shaped(rate)}))
+	}
 	if err := n.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		n.gateway.Close()
-		n.gate.Close()
+		for _, g := range n.gates {
+			g.Close()
+		}
 		if err := n.Close(); err != nil {
 			t.Error(err)
 		}
@@ -116,12 +132,18 @@ type gate struct {
 	t         *testing.T
 	transport *quic.Transport
 	listener  *quic.Listener
-	credit    uint64                 // in welcome
-	reply     func(received) reply   // called in order of arrival
-	close     *quic.ApplicationError // instead of welcome
+	tcp       chan net.Conn
+	stopped   chan struct{}
+	credit    uint64               // in welcome
+	reply     func(received) reply // called in order of arrival
+	close     *carrier.CloseError  // instead of welcome
+	instead   []byte               // likewise, a message
+	version   uint64               // in welcome
+	also      [][]byte             // messages after welcome
+	slow      time.Duration        // ahead of welcome
 
 	mu      sync.Mutex
-	conns   []*quic.Conn
+	conns   []carrier.Conn
 	hellos  []wire.Hello
 	binds   []wire.Bind
 	schemas int
@@ -129,15 +151,18 @@ type gate struct {
 	frames  []received
 	ends    []error // of connections
 	running sync.WaitGroup
-	control *quic.Stream // of the last connection
+	control carrier.Stream // of the last connection
 	waiting map[id.Run]uint64
 }
 
 // plenty is a credit that no test uses up.
 const plenty = 1 << 40
 
-func newGate(t *testing.T, n *network, conf *tls.Config) *gate {
-	g := &gate{t: t, transport: &quic.Transport{Conn: n.gate}, credit: plenty}
+func newGate(t *testing.T, socket *simnet.SimConn, conf *tls.Config) *gate {
+	g := &gate{
+		t: t, transport: &quic.Transport{Conn: socket}, tcp: make(chan net.Conn), stopped: make(chan struct{}),
+		credit: plenty, version: 1,
+	}
 	g.reply = func(received) reply { return reply{ack: true} }
 	var err error
 	if g.listener, err = g.transport.Listen(conf, &quic.Config{
@@ -146,12 +171,14 @@ func newGate(t *testing.T, n *network, conf *tls.Config) *gate {
 		t.Fatal(err)
 	}
 	g.running.Go(g.accept)
+	g.running.Go(func() { g.acceptTCP(conf) })
 	t.Cleanup(func() {
 		g.mu.Lock()
 		for _, c := range g.conns {
-			c.CloseWithError(quic.ApplicationErrorCode(wire.CloseShutdown), "")
+			c.Close(wire.CloseShutdown, "")
 		}
 		g.mu.Unlock()
+		close(g.stopped)
 		g.listener.Close()
 		g.transport.Close()
 		g.running.Wait()
@@ -165,22 +192,54 @@ func (g *gate) accept() {
 		if err != nil {
 			return
 		}
-		g.mu.Lock()
-		g.conns = append(g.conns, conn)
-		number := len(g.conns)
-		g.waiting = map[id.Run]uint64{}
-		g.mu.Unlock()
-		g.running.Go(func() {
-			err := g.serve(conn, number)
-			g.mu.Lock()
-			g.ends = append(g.ends, err)
-			g.mu.Unlock()
-		})
+		g.begin(carrier.OverQUIC(conn))
 	}
 }
 
-func (g *gate) serve(conn *quic.Conn, number int) error {
-	control, err := conn.AcceptStream(context.Background())
+// acceptTCP serves one end of what dialTCP makes.
+func (g *gate) acceptTCP(conf *tls.Config) {
+	for {
+		select {
+		case raw := <-g.tcp:
+			g.running.Go(func() {
+				if conn, err := carrier.AcceptTCP(context.Background(), raw, conf, carrier.TCPConfig{Idle: time.Minute}); err == nil {
+					g.begin(conn)
+					<-conn.Gone()
+				}
+			})
+		case <-g.stopped:
+			return
+		}
+	}
+}
+
+// dialTCP connects to the gate over TCP.
+func (g *gate) dialTCP() (net.Conn, error) {
+	a, b := net.Pipe()
+	select {
+	case g.tcp <- b:
+		return a, nil
+	case <-g.stopped:
+		return nil, net.ErrClosed
+	}
+}
+
+func (g *gate) begin(conn carrier.Conn) {
+	g.mu.Lock()
+	g.conns = append(g.conns, conn)
+	number := len(g.conns)
+	g.waiting = map[id.Run]uint64{}
+	g.mu.Unlock()
+	g.running.Go(func() {
+		err := g.serve(conn, number)
+		g.mu.Lock()
+		g.ends = append(g.ends, err)
+		g.mu.Unlock()
+	})
+}
+
+func (g *gate) serve(conn carrier.Conn, number int) error {
+	control, err := conn.AcceptControl(context.Background())
 	if err != nil {
 		return err
 	}
@@ -189,7 +248,7 @@ func (g *gate) serve(conn *quic.Conn, number int) error {
 		return err
 	}
 	for range 2 {
-		stream, err := conn.AcceptUniStream(context.Background())
+		stream, err := conn.AcceptLane(context.Background())
 		if err != nil {
 			return err
 		}
@@ -244,7 +303,7 @@ func (g *gate) answered() string {
 	return strings.Join(out, " ")
 }
 
-func (g *gate) greet(conn *quic.Conn, control *quic.Stream, r *wire.Reader) error {
+func (g *gate) greet(conn carrier.Conn, control carrier.Stream, r *wire.Reader) error {
 	msg, err := r.Next()
 	if err != nil {
 		return err
@@ -257,15 +316,25 @@ func (g *gate) greet(conn *quic.Conn, control *quic.Stream, r *wire.Reader) erro
 		return err
 	}
 	g.takeBind(msg)
+	time.Sleep(g.slow)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.hellos = append(g.hellos, hello)
 	g.control = control
 	if g.close != nil {
-		return conn.CloseWithError(g.close.ErrorCode, g.close.ErrorMessage)
+		conn.Close(g.close.Code, g.close.Text)
+		return g.close
 	}
-	w := wire.Welcome{Version: 1, Cluster: "c", Node: "n", Now: uint64(time.Now().UnixMilli()), Credit: g.credit}
-	_, err = control.Write(wire.AppendItem(nil, w.Append(nil)))
+	if g.instead != nil {
+		_, err = control.Write(wire.AppendItem(nil, g.instead))
+		return err
+	}
+	w := wire.Welcome{Version: g.version, Cluster: "c", Node: "n", Now: uint64(time.Now().UnixMilli()), Credit: g.credit}
+	greeting := wire.AppendItem(nil, w.Append(nil))
+	for _, msg := range g.also {
+		greeting = wire.AppendItem(greeting, msg)
+	}
+	_, err = control.Write(greeting)
 	return err
 }
 
@@ -279,7 +348,7 @@ func (g *gate) takeBind(msg []byte) {
 	g.binds = append(g.binds, bind)
 }
 
-func (g *gate) lane(number int, control *quic.Stream, stream *quic.ReceiveStream) {
+func (g *gate) lane(number int, control carrier.Stream, stream io.Reader) {
 	r := wire.NewReader(stream, wire.MaxFrame)
 	msg, err := r.Next()
 	if err != nil {
@@ -299,7 +368,7 @@ func (g *gate) lane(number int, control *quic.Stream, stream *quic.ReceiveStream
 	}
 }
 
-func (g *gate) take(number int, lane wire.Lane, control *quic.Stream, msg []byte) {
+func (g *gate) take(number int, lane wire.Lane, control carrier.Stream, msg []byte) {
 	kind, err := wire.Peek(msg)
 	if err != nil {
 		g.t.Error(err)
@@ -338,7 +407,7 @@ func (g *gate) take(number int, lane wire.Lane, control *quic.Stream, msg []byte
 }
 
 // say writes a message to a gateway that may be gone.
-func (g *gate) say(control *quic.Stream, msg []byte) {
+func (g *gate) say(control carrier.Stream, msg []byte) {
 	_, _ = control.Write(wire.AppendItem(nil, msg))
 }
 
@@ -363,7 +432,7 @@ func (g *gate) connections() int {
 }
 
 // conn returns the nth connection, from 1.
-func (g *gate) conn(n int) *quic.Conn {
+func (g *gate) conn(n int) carrier.Conn {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.conns[n-1]

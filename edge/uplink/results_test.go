@@ -8,8 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/quic-go/quic-go"
-
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -95,7 +93,7 @@ func TestACommandIsTakenAndItsResultIsSentUntilItIsSettled(t *testing.T) {
 			t.Fatalf("results %q, want one", got)
 		}
 		// Not settled: again on the next connection, and on that once.
-		r.gate.conn(1).CloseWithError(quic.ApplicationErrorCode(wire.CloseShutdown), "")
+		r.gate.conn(1).Close(wire.CloseShutdown, "")
 		time.Sleep(5 * time.Second)
 		r.gate.tell(order(8))
 		time.Sleep(time.Second)
@@ -107,7 +105,7 @@ func TestACommandIsTakenAndItsResultIsSentUntilItIsSettled(t *testing.T) {
 		// Settled: not again, unless its command comes again.
 		r.gate.tell(order(8))
 		time.Sleep(time.Second)
-		r.gate.conn(2).CloseWithError(quic.ApplicationErrorCode(wire.CloseShutdown), "")
+		r.gate.conn(2).Close(wire.CloseShutdown, "")
 		time.Sleep(5 * time.Second)
 		if got := r.gate.answered(); got != "1:7 2:7 2:8 2:8 3:8" {
 			t.Errorf("results %q", got)

@@ -88,7 +88,8 @@ func (m *memory) Close() error         { return nil }
 type rig struct {
 	t       *testing.T
 	net     *network
-	gate    *gate
+	gate    *gate // gates[0]
+	gates   []*gate
 	buffer  *buffer.Buffer
 	series  *buffer.Series
 	uplink  *uplink.Uplink
@@ -101,6 +102,7 @@ type rig struct {
 	done    chan error
 	times   []time.Time // from OnTime
 	starved []bool      // from OnStarved
+	nodes   [][]string  // from OnNodes
 }
 
 type settings struct {
@@ -110,6 +112,8 @@ type settings struct {
 	columns   int
 	commands  uplink.Commands
 	gate      func(*gate)
+	other     func(*gate) // the second gate, that only a redirect or nodes leads to
+	tcp       bool        // whether TCP passes
 }
 
 func newRig(t *testing.T, s settings) *rig {
@@ -121,10 +125,14 @@ func newRig(t *testing.T, s settings) *rig {
 		s.alpn = wire.ALPN
 	}
 	r := &rig{t: t, net: newNetwork(t, s.rate), log: &logbook{}, reg: prometheus.NewRegistry(), noise: mathrand.NewPCG(1, 2), started: time.Now(), done: make(chan error, 1)}
-	r.gate = newGate(t, r.net, s.authority.server(t, s.alpn))
-	if s.gate != nil {
-		s.gate(r.gate)
+	for i, script := range []func(*gate){s.gate, s.other} {
+		g := newGate(t, r.net.gates[i], s.authority.server(t, s.alpn))
+		if script != nil {
+			script(g)
+		}
+		r.gates = append(r.gates, g)
 	}
+	r.gate = r.gates[0]
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	var err error
 	r.buffer, err = buffer.Open(t.Context(), buffer.Config{Now: func() time.Duration { return time.Since(r.started) }, Boot: id.Boot{1}}, newMemory(), log, nil)
@@ -144,9 +152,14 @@ func newRig(t *testing.T, s settings) *rig {
 		OnTime:    func(utc time.Time, _ time.Duration) { r.times = append(r.times, utc) },
 		OnStarved: func(starved bool) { r.starved = append(r.starved, starved) },
 		Commands:  s.commands,
-		DialTCP: func(context.Context, netip.AddrPort) (net.Conn, error) {
-			return nil, errors.New("no TCP on this network")
+		DialTCP: func(_ context.Context, at netip.AddrPort) (net.Conn, error) {
+			if !s.tcp {
+				return nil, errors.New("no TCP on this network")
+			}
+			i := slices.IndexFunc(gateAddrs, func(a *net.UDPAddr) bool { return a.AddrPort() == at })
+			return r.gates[i].dialTCP()
 		},
+		OnNodes:    func(nodes []string) { r.nodes = append(r.nodes, nodes) },
 		MaxBackoff: time.Second, Random: func() float64 { return 0.5 },
 	}, uplink.FromBuffer(r.buffer), transport, log, r.reg)
 	t.Cleanup(func() {
@@ -265,7 +278,7 @@ func (a *authority) issue(t *testing.T) tls.Certificate {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), IPAddresses: []net.IP{gateAddr.IP},
+		SerialNumber: big.NewInt(2), IPAddresses: []net.IP{gateAddrs[0].IP, gateAddrs[1].IP},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/quic-go/quic-go"
 
+	"github.com/atrium-iot/atrium/shared/carrier"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -325,7 +325,7 @@ func TestAGateThatRefusesEveryAnswerIsLeftAndTriedSlowly(t *testing.T) {
 				}
 				r.gate.mu.Lock()
 				defer r.gate.mu.Unlock()
-				if app, ok := r.gate.ends[0].(*quic.ApplicationError); !ok || app.ErrorCode != quic.ApplicationErrorCode(wire.CloseProtocol) {
+				if app, ok := r.gate.ends[0].(*carrier.CloseError); !ok || app.Code != wire.CloseProtocol {
 					t.Errorf("the gate saw %v", r.gate.ends[0])
 				}
 			})
@@ -396,7 +396,7 @@ func TestChangedDevicesAreBoundAtOnce(t *testing.T) {
 func TestARefusalIsSaidClearlyAndRetriedSlowly(t *testing.T) {
 	refuse := func(code wire.CloseCode) func(*gate) {
 		return func(g *gate) {
-			g.close = &quic.ApplicationError{ErrorCode: quic.ApplicationErrorCode(code), ErrorMessage: "script"}
+			g.close = &carrier.CloseError{Code: code, Text: "script"}
 		}
 	}
 	for _, c := range []struct {
@@ -440,7 +440,7 @@ func TestARefusalIsSaidClearlyAndRetriedSlowly(t *testing.T) {
 func TestABusyGateIsTriedAgainWithGrowingWaitsAndLittleLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, settings{gate: func(g *gate) {
-			g.close = &quic.ApplicationError{ErrorCode: quic.ApplicationErrorCode(wire.CloseBusy)}
+			g.close = &carrier.CloseError{Code: wire.CloseBusy}
 		}})
 		r.start()
 		time.Sleep(30 * time.Second)
@@ -462,8 +462,8 @@ func TestAStopSaysBye(t *testing.T) {
 		time.Sleep(time.Second)
 		r.gate.mu.Lock()
 		defer r.gate.mu.Unlock()
-		app, ok := r.gate.ends[0].(*quic.ApplicationError)
-		if !ok || app.ErrorCode != quic.ApplicationErrorCode(wire.CloseBye) {
+		app, ok := r.gate.ends[0].(*carrier.CloseError)
+		if !ok || app.Code != wire.CloseBye {
 			t.Fatalf("the gate saw %v", r.gate.ends[0])
 		}
 	})
