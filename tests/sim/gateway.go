@@ -185,7 +185,9 @@ func (p *process) openField(boot id.Boot, since func() time.Duration, log *slog.
 	p.owner = bus.New[i2c.Bus](g.board.String(), g.board, bus.Config{}, log, nil)
 	p.chip = bus.New[line.Chip](g.board.panel.String(), mortalLines{g.board.panel, p}, bus.Config{}, log, nil)
 	err := p.actors.RegisterDispatcher(device.Dispatcher, actor.DeviceDispatcher())
-	p.sampler = device.New(p.actors, since, func() int { return p.buf.Pressure().Keep() }, log, nil)
+	// Nothing is thinned: the oracle expects every number, and edge/device shows
+	// that what pressure withholds is counted.
+	p.sampler = device.New(p.actors, since, nil, log, nil)
 	if err == nil {
 		err = p.addDevices()
 	}
