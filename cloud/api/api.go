@@ -100,7 +100,7 @@ func Register(ctx context.Context, mux *http.ServeMux, version string, views Vie
 	add(a, "get-device", "/v1/sites/{site}/devices/{device}", "A twin", s.device)
 	add(a, "get-history", "/v1/sites/{site}/devices/{device}/history", "The readings of a point, by time", s.history)
 	add(a, "get-ledger", "/v1/sites/{site}/ledger", "The gap ledger of a site", s.ledger)
-	registerDocuments(a, documents)
+	registerDocuments(a, documents, views)
 	registerLive(a, s)
 	registerCommands(a, &commands{views: views, profile: documents.Profile})
 	registerStream(ctx, a, &streams{views: views})

@@ -52,7 +52,9 @@ func (v fakeViews) Devices(_ context.Context, site id.Site) ([]client.Device, er
 		return nil, api.ErrNotFound
 	}
 	top := float64(size)
+	said := "idle"
 	all := []client.Device{{Device: "hq/c1", Points: []client.Point{{Point: "count", Kind: "counter", Value: &top, Raw: int64(size), Run: run.String()}}}}
+	all[0].Points = append(all[0].Points, client.Point{Point: "state", Kind: "text", Text: &said})
 	for i := range v.devices {
 		all = append(all, client.Device{Device: fmt.Sprintf("hq/d%05d", i)})
 	}

@@ -21,10 +21,13 @@ import (
 
 // documents are the endpoints of the catalog's documents: the only ones that
 // change what they serve.
-type documents struct{ catalog *catalog.Catalog }
+type documents struct {
+	catalog *catalog.Catalog
+	views   Views
+}
 
-func registerDocuments(a huma.API, c *catalog.Catalog) {
-	d := &documents{c}
+func registerDocuments(a huma.API, c *catalog.Catalog, v Views) {
+	d := &documents{c, v}
 	const path = "/v1/documents/{kind}/{name}"
 	add(a, "list-documents", "/v1/documents", "The documents of the catalog, by kind and name", d.list)
 	add(a, "get-document", path, "A document", d.get)
@@ -117,8 +120,14 @@ func (d *documents) put(ctx context.Context, in *putDocumentInput) (*tagged[clie
 		return nil, err
 	}
 	// The body is judged before its name is compared: its faults have places.
-	if named, err := document.Parse(in.File, in.RawBody); err == nil && (named.Kind != kind || named.Name != name) {
+	named, err := document.Parse(in.File, in.RawBody)
+	if err == nil && (named.Kind != kind || named.Name != name) {
 		return nil, huma.Error400BadRequest(fmt.Sprintf("%v: it is put as %s %s", named.Errorf("$", "the document is %s %s", named.Kind, named.Name), kind, name))
+	}
+	if err == nil && named.Pipeline != nil {
+		if err := d.numbersOnly(ctx, named); err != nil {
+			return nil, refused(err, kind, name)
+		}
 	}
 	doc, outcome, err := d.catalog.Put(ctx, in.File, in.RawBody, expect, in.DryRun)
 	if err != nil {

@@ -30,6 +30,10 @@ const (
 	roomText = "kind: room\nname: hq/floor-1/kitchen\ndevices: [t1]\n"
 )
 
+func pipelineOf(from, points string) string {
+	return "kind: pipeline\nname: hq/p\n" + from + "\npoints: [" + points + "]\nstages:\n- window: {every: 10s, of: state}\n"
+}
+
 func put(t *testing.T, c *client.Client, text string, o client.PutOptions) client.Applied {
 	t.Helper()
 	applied, err := c.Put(t.Context(), []byte(text), o)
@@ -104,6 +108,9 @@ func TestAChangeThatIsRefusedSaysWhereAndWhatIsThere(t *testing.T) { // I6
 		{"half a tag", "PUT", "site/hq", siteText, "If-Match", `"7`, 400, "header.If-Match"},
 		{"no revision to avoid", "PUT", "site/hq", siteText, "If-None-Match", `"7"`, 400, "header.If-None-Match"},
 		{"nothing to replace", "PUT", "room/hq%2Fr", "kind: room\nname: hq/r\n", "If-Match", "*", 412, "there is no room hq/r to replace"},
+		{"a text", "PUT", "pipeline/hq%2Fp?file=p.yaml", pipelineOf("from: {devices: [c1]}", "count, state"), "", "", 422, `p.yaml:4:17: key \"points[1]\": state of hq/c1 is a text, and pipelines read numbers`},
+		{"a text of any device", "PUT", "pipeline/hq%2Fp?file=p.yaml", pipelineOf("title: all", "state"), "", "", 422, "p.yaml:4:10: key"},
+		{"a text of a room's", "PUT", "pipeline/hq%2Fp?file=p.yaml", pipelineOf("from: {rooms: [floor-1/kitchen]}", "state"), "", "", 422, "p.yaml:4:10: key"},
 		{"another zone", "PUT", "site/hq", siteText + "zone: y\n", "", "", 422, "document:4:7"},
 	} {
 		status, body := request(t, bad.method, base+"/v1/documents/"+bad.path, bad.body, bad.header, bad.value)

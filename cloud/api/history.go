@@ -143,7 +143,11 @@ func parseTime(s string, now, none time.Time) (time.Time, error) {
 
 func readingOf(r history.Reading, raw bool) client.Reading {
 	out := client.Reading{Time: r.Time.UTC(), Quality: r.Quality.String(), Clock: r.Source.String()}
-	if r.Quality != wire.Bad {
+	switch {
+	case r.Quality == wire.Bad:
+	case r.Text != nil:
+		out.Text = r.Text
+	default:
 		out.Value = &r.Value
 	}
 	if raw {

@@ -37,7 +37,7 @@ func (fakeViews) Room(_ context.Context, room id.Room) (client.Room, error) {
 	if room.Name != "floor-1/kitchen" {
 		return client.Room{}, api.ErrNotFound
 	}
-	return client.Room{Room: room.String(), Live: 2}, nil
+	return client.Room{Room: room.String(), Devices: []string{"hq/c1"}, Live: 2}, nil
 }
 
 func (fakeViews) Pipelines(_ context.Context, site id.Site) ([]client.Pipeline, error) {

@@ -90,6 +90,7 @@ type cell struct {
 	raw     int64
 	row     int32
 	quality wire.Quality
+	text    *string // of a text column; raw is 0 then
 }
 
 // decode takes the readings with from <= time < to out of the source's block;
@@ -102,13 +103,21 @@ func (b *block) decode(s *source, scratch *wire.Rows, from, to int64) error {
 	}
 	r.Data = nil // the source's buffer is used again
 	b.cells = b.cells[:0]
+	var texts []string // of the column, if it has them
+	if b.info.Body.Columns[b.column].Kind == wire.KindText {
+		texts = slices.Clone(scratch.Texts[b.column])
+	}
 	if r.From >= from && r.To < to {
 		b.cells = slices.Grow(b.cells, r.N)
 	}
 	for i, t := range scratch.T {
 		us := r.UTC0 + t*int64(b.info.Body.Tick)/1000
 		if us >= from && us < to {
-			b.cells = append(b.cells, cell{us, t, scratch.V[b.column][i], int32(i), wire.QualityOf(scratch.Q[i], b.column)})
+			x := cell{micros: us, tick: t, raw: scratch.V[b.column][i], row: int32(i), quality: wire.QualityOf(scratch.Q[i], b.column)}
+			if texts != nil {
+				x.raw, x.text = 0, &texts[x.raw]
+			}
+			b.cells = append(b.cells, x)
 		}
 	}
 	slices.SortFunc(b.cells, func(x, y cell) int {
@@ -133,6 +142,7 @@ func (b *block) reading() Reading {
 		Time:     time.UnixMicro(x.micros).UTC(),
 		Raw:      x.raw,
 		Value:    col.Float(x.raw),
+		Text:     x.text,
 		Unit:     col.Unit,
 		Quality:  x.quality,
 		Source:   b.row.Source,

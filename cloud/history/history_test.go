@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -255,6 +256,42 @@ func TestAKilledProcessLosesNothingThatWriteReturned(t *testing.T) {
 	defer func() { _ = second.Close() }()
 	if got := ticks(read(t, second, "count", 0, 100, 0)); !slices.Equal(got, []int64{10}) || second.Position(0) != 3 {
 		t.Fatalf("read %v at position %d", got, second.Position(0))
+	}
+}
+
+// A block's index means nothing without its strings: a reading has the text.
+func TestTextsAndFloatsAreReadAsTheyWere(t *testing.T) {
+	s := opened(t)
+	b := wire.Body{Profile: "p", Version: 1, Tick: tickNanos, Columns: []wire.Column{
+		{Point: "state", Kind: wire.KindText, Mantissa: 1}, {Point: "ratio", Kind: wire.KindFloat, Mantissa: 1},
+	}}
+	a := history.Series{Device: dev, Schema: wire.HashBody(b.Append(nil)), Body: b.Append(nil)}
+	p := history.Projections{Series: []history.Series{a}}
+	said := [][]string{{"idle", "run"}, {"stuck", "idle"}}
+	for seq, texts := range said {
+		var rows wire.Rows
+		first := 10 * int64(1+seq)
+		for i, text := range texts {
+			v, _ := rows.Text(0, text)
+			rows.Append(first+int64(i), 0, []int64{v, int64(math.Float64bits(0.1 * float64(first)))})
+		}
+		r := row(a, 1, uint64(1+seq), first, first+1)
+		r.Data = wire.AppendColumns(nil, &rows, 10)
+		p.Rows = append(p.Rows, r)
+	}
+	write(t, s, 1, p)
+	var got []string
+	for _, r := range read(t, s, "state", 0, 100, 0) {
+		if r.Text == nil || r.Raw != 0 || r.Value != 0 {
+			t.Fatalf("a reading of a text is %+v", r)
+		}
+		got = append(got, *r.Text)
+	}
+	if want := slices.Concat(said...); !slices.Equal(got, want) {
+		t.Errorf("the texts are %q, want %q", got, want)
+	}
+	if r := read(t, s, "ratio", 0, 100, 0); len(r) != 4 || r[3].Value != 2 || r[3].Text != nil {
+		t.Errorf("the floats are %+v", r)
 	}
 }
 

@@ -18,8 +18,9 @@ import (
 // Reading is one sample of one point.
 type Reading struct {
 	Time     time.Time // UTC of the sample by its row's clock
-	Raw      int64     // as sampled, in steps of the column's scale
-	Value    float64   // in Unit
+	Raw      int64     // as sampled, in steps of the column's scale; 0 of a text
+	Value    float64   // in Unit; 0 of a text
+	Text     *string   // of a text point
 	Unit     string
 	Quality  wire.Quality
 	Source   wire.ClockSource // of Time

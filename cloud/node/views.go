@@ -102,8 +102,13 @@ func deviceOf(d site.Device) client.Device {
 			Point: string(p.Point), Unit: p.Unit, Kind: p.Kind.String(), Quality: p.Now.String(), Clock: p.Source.String(),
 		}
 		if p.Held {
-			value := p.Value
-			c.Value, c.Raw, c.Run, c.Seq = &value, p.Raw, p.Run.String(), p.Order.Seq
+			value, text := p.Value, p.Text
+			if p.Kind == wire.KindText {
+				c.Text = &text
+			} else {
+				c.Value = &value
+			}
+			c.Raw, c.Run, c.Seq = p.Raw, p.Run.String(), p.Order.Seq
 			c.SampledAt, c.ReceivedAt, c.UncertaintyUS, c.Suspect = p.Sampled, p.Received, p.Within, p.Suspect
 		}
 		if p.Source == wire.ClockNone {

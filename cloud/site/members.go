@@ -95,6 +95,9 @@ func (a *twinActor) says() room.Input {
 	in := room.Input{Kind: room.Member, Device: a.device, Live: a.state.Liveness == twin.Live}
 	for i := range a.state.Points {
 		p := &a.state.Points[i]
+		if p.Column.Kind == wire.KindText {
+			continue // a room adds numbers up
+		}
 		in.Points = append(in.Points, room.Point{
 			Point: p.Column.Point, Unit: p.Column.Unit, Kind: p.Column.Kind,
 			Value: p.Float(), Good: p.Held && p.Now != wire.Bad, Sampled: p.At.Sampled,

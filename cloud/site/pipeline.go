@@ -216,6 +216,10 @@ func (r *rowBuffer) add(b *twin.Batch, points []id.Point) {
 		if i < 0 {
 			return
 		}
+		if b.Columns[i].Kind == wire.KindText {
+			r.bad += uint64(b.Rows.Len()) // stages take numbers
+			return
+		}
 		r.columns = append(r.columns, i)
 	}
 	for row := range b.Rows.T {

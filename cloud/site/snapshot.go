@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	snapshotVersion = 3
+	snapshotVersion = 4
 
 	// maxItems bounds arrays and maps in a snapshot that is read: above every
 	// limit of limits.go, so that a damaged head takes no memory.

@@ -81,6 +81,7 @@ type Point struct {
 	Held     bool // a value was reported
 	Raw      int64
 	Value    float64
+	Text     string       // of a text point, whose Raw and Value are 0
 	Quality  wire.Quality // of the value
 	Now      wire.Quality // of the newest reading
 	Sampled  time.Time    // of the value; Received if Suspect
@@ -234,7 +235,7 @@ func (a *twinActor) view() Device {
 		p := &s.Points[i]
 		v.Points = append(v.Points, Point{
 			Point: p.Column.Point, Unit: p.Column.Unit, Kind: p.Column.Kind,
-			Held: p.Held, Raw: p.Value, Value: p.Float(), Quality: p.At.Quality, Now: p.Now,
+			Held: p.Held, Raw: p.Value, Value: p.Float(), Text: p.Text, Quality: p.At.Quality, Now: p.Now,
 			Sampled: moment(p.At.Sampled), Received: moment(p.At.Received),
 			Source: p.At.Source, Within: p.At.Uncertainty, Suspect: p.At.Suspect, Run: p.At.Run, Order: p.At.Order,
 		})

@@ -43,6 +43,7 @@ func TestALineIsExactlyAsWideAsAsked(t *testing.T) {
 
 func TestNumbersAreInTheWordsOfPeople(t *testing.T) {
 	v := func(x float64) *float64 { return &x }
+	said := "a\tb"
 	for want, got := range map[string]string{
 		"1,234,567":    terminal.Number(1234567),
 		"999":          terminal.Number(999),
@@ -54,6 +55,7 @@ func TestNumbersAreInTheWordsOfPeople(t *testing.T) {
 		"1013 hPa":     terminal.Value(client.Point{Point: "pressure", Unit: "hPa", Kind: "number", Value: v(1013.25)}),
 		"motion yes":   terminal.Value(client.Point{Point: "motion", Kind: "boolean", Value: v(1)}),
 		"on –":         terminal.Value(client.Point{Point: "on", Kind: "boolean"}),
+		`state "a\tb"`: terminal.Value(client.Point{Point: "state", Kind: "text", Text: &said}),
 		"count 12,345": terminal.Value(client.Point{Point: "count", Kind: "counter", Value: v(12345)}),
 	} {
 		if got != want {

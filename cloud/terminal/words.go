@@ -58,6 +58,8 @@ func Unit(code string) string {
 // is, with its name.
 func Value(p client.Point) string {
 	switch {
+	case p.Text != nil:
+		return p.Point + " " + strconv.Quote(*p.Text)
 	case p.Value == nil:
 		return p.Point + " –"
 	case p.Kind == "boolean" && *p.Value != 0:

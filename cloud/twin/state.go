@@ -71,8 +71,9 @@ type State struct {
 type Point struct {
 	_      struct{} `cbor:",toarray"`
 	Column Column   // of the series that the value came by
-	Value  int64
-	Held   bool // a value was reported at least once
+	Value  int64    // 0 of a text
+	Text   string   // "" of anything else
+	Held   bool     // a value was reported at least once
 	At     Stamp
 	Now    wire.Quality // of the newest reading, whether it had a value or not
 	NowAt  Stamp
@@ -102,9 +103,9 @@ type Stamp struct {
 	Suspect     bool   // the clock said more than FutureTolerance after Received
 }
 
-// Float returns the value in the column's unit.
+// Float returns the value in the column's unit, 0 of a text.
 func (p *Point) Float() float64 {
-	c := wire.Column{Mantissa: p.Column.Mantissa, Exponent: p.Column.Exponent}
+	c := wire.Column{Kind: p.Column.Kind, Mantissa: p.Column.Mantissa, Exponent: p.Column.Exponent}
 	return c.Float(p.Value)
 }
 

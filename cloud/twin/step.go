@@ -124,7 +124,10 @@ func (p *Point) take(now int64, b *Batch, i int, out *Output) (newer bool) {
 	if at := b.stamp(now, value, i); !p.Held || at.Order.Compare(p.At.Order) > 0 {
 		c := &b.Columns[i]
 		p.Column = Column{Point: c.Point, Unit: c.Unit, Kind: c.Kind, Mantissa: c.Mantissa, Exponent: c.Exponent}
-		p.Value, p.Held, p.At, newer = b.Rows.V[i][value], true, at, true
+		p.Value, p.Text, p.Held, p.At, newer = b.Rows.V[i][value], "", true, at, true
+		if c.Kind == wire.KindText {
+			p.Value, p.Text = 0, b.Rows.Texts[i][p.Value]
+		}
 		if at.Suspect {
 			out.Suspect++
 		}

@@ -2,6 +2,7 @@ package twin_test
 
 import (
 	"bytes"
+	"math"
 	"testing"
 	"time"
 
@@ -145,6 +146,27 @@ func TestABadOrUncertainReadingChangesQualityAndNotValue(t *testing.T) {
 	s.Step(3, twin.Input{Kind: twin.Readings, Batch: batch(9, 2, 150, wire.OutOfRange)})
 	if p := s.Points[0]; p.Value != 150 || p.At.Quality != wire.OutOfRange || p.Now != wire.Uncertain {
 		t.Fatalf("late reading: value %d %s, now %s", p.Value, p.At.Quality, p.Now)
+	}
+}
+
+func TestATextAndAFloatAreReportedAsTheyAre(t *testing.T) {
+	var s twin.State
+	state := wire.Column{Point: "state", Kind: wire.KindText, Mantissa: 1}
+	ratio := wire.Column{Point: "ratio", Kind: wire.KindFloat, Mantissa: 1}
+	b := &twin.Batch{
+		Columns: []wire.Column{ratio, state}, Tick: tick, Order: twin.Order{Seq: 1, Run: 1},
+		Rows: rows([]int64{1, 2}, []uint64{0, 0}, []int64{int64(math.Float64bits(1.5)), int64(math.Float64bits(-0.1))}, []int64{0, 1}),
+	}
+	b.Rows.Texts = [][]string{nil, {"idle", "stuck"}}
+	s.Step(1, twin.Input{Kind: twin.Readings, Batch: b})
+	if r, p := s.Points[0], s.Points[1]; r.Float() != -0.1 || p.Text != "stuck" || p.Value != 0 || p.Float() != 0 || p.Column.Kind != wire.KindText {
+		t.Fatalf("the twin says %+v", s.Points)
+	}
+	// The next version of the profile counts what it named before.
+	b = &twin.Batch{Columns: []wire.Column{{Point: "state", Mantissa: 1}}, Rows: rows([]int64{3}, []uint64{0}, []int64{7}), Tick: tick, Order: twin.Order{Seq: 2, Run: 1}}
+	s.Step(2, twin.Input{Kind: twin.Readings, Batch: b})
+	if p := s.Points[1]; p.Text != "" || p.Value != 7 {
+		t.Fatalf("the number has the text %q, value %d", p.Text, p.Value)
 	}
 }
 

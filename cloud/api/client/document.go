@@ -76,10 +76,11 @@ func (d *Device) Newest() (at time.Time) {
 // Point is the reported value of one point of a twin.
 type Point struct {
 	Point         string    `json:"point"`
-	Value         *float64  `json:"value" doc:"null until a value was reported"`
-	Raw           int64     `json:"raw" doc:"The value in steps of its resolution."`
+	Value         *float64  `json:"value" doc:"null until a value was reported, and of a text"`
+	Text          *string   `json:"text,omitempty" doc:"The value of a text point."`
+	Raw           int64     `json:"raw" doc:"The value in steps of its resolution; of a float the bits of its IEEE 754 form."`
 	Unit          string    `json:"unit"`
-	Kind          string    `json:"kind" doc:"number, boolean or counter"`
+	Kind          string    `json:"kind" doc:"number, boolean, counter, float or text"`
 	Quality       string    `json:"quality" doc:"Of the newest reading; the value is the newest that was not bad."`
 	SampledAt     time.Time `json:"sampled_at,omitzero"`
 	ReceivedAt    time.Time `json:"received_at,omitzero"`
@@ -94,7 +95,8 @@ type Point struct {
 // when they are asked for with raw=true.
 type Reading struct {
 	Time    time.Time `json:"time" doc:"UTC of the sample."`
-	Value   *float64  `json:"value" doc:"null if the read failed"`
+	Value   *float64  `json:"value" doc:"null if the read failed, and of a text"`
+	Text    *string   `json:"text,omitempty" doc:"The value of a text point."`
 	Quality string    `json:"quality"`
 	Clock   string    `json:"clock"`
 

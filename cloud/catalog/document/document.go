@@ -8,6 +8,7 @@ import (
 	"github.com/atrium-iot/atrium/cloud/room"
 	"github.com/atrium-iot/atrium/shared/config"
 	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/pipeline"
 	"github.com/atrium-iot/atrium/shared/profile"
 )
 
@@ -27,8 +28,9 @@ type Document struct {
 	Zone  string // of a site: where its state should live; empty anywhere
 	Text  []byte // as it was given
 
-	Room    *room.Room       // of that kind, nil of others
-	Profile *profile.Profile // of that kind, nil of others
+	Room     *room.Room         // of that kind, nil of others
+	Profile  *profile.Profile   // of that kind, nil of others
+	Pipeline *pipeline.Pipeline // of that kind, nil of others
 
 	tree *config.Document
 }

@@ -93,7 +93,7 @@ func judge(d *Document, file string) (err error) {
 	case Profile:
 		d.Profile, err = profile.Parse(file, d.Text)
 	case Pipeline:
-		_, err = pipeline.Parse(file, d.Text)
+		d.Pipeline, err = pipeline.Parse(file, d.Text)
 	}
 	return err
 }

@@ -93,6 +93,10 @@ func (s silent) Sites(context.Context) (all []client.Site, err error) {
 	return all, nil
 }
 
+func (silent) Devices(context.Context, id.Site) ([]client.Device, error) {
+	return nil, api.ErrNotFound
+}
+
 func (silent) Rooms(context.Context, id.Site) ([]client.Room, error) { return nil, api.ErrNotFound }
 
 func (silent) Pipelines(context.Context, id.Site) ([]client.Pipeline, error) {

@@ -67,7 +67,7 @@ func plot(out io.Writer, s span, width int, title string, samples iter.Seq2[samp
 		return err
 	}
 	if !slices.ContainsFunc(values, func(v float64) bool { return !math.IsNaN(v) }) {
-		_, err := fmt.Fprintf(out, "%s: no values from %s to %s\n", title, s.since.Local().Format(time.DateTime), s.until.Local().Format(time.DateTime))
+		_, err := fmt.Fprintf(out, "%s: no values to draw from %s to %s\n", title, s.since.Local().Format(time.DateTime), s.until.Local().Format(time.DateTime))
 		return err
 	}
 	layout := time.TimeOnly

@@ -86,7 +86,7 @@ func TestAPlotFitsItsTerminal(t *testing.T) {
 		}
 	}
 	var out strings.Builder
-	if err := plot(&out, s, 80, "hq/air temperature", each()); err != nil || !strings.HasPrefix(out.String(), "hq/air temperature: no values from ") {
+	if err := plot(&out, s, 80, "hq/air temperature", each()); err != nil || !strings.HasPrefix(out.String(), "hq/air temperature: no values to draw from ") {
 		t.Errorf("%v, %q", err, &out)
 	}
 }

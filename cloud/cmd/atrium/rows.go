@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/atrium-iot/atrium/cloud/api/client"
 )
@@ -79,17 +80,33 @@ func tableWriter[T any](out io.Writer, columns []column[T]) func([]string) error
 	return func(cells []string) error {
 		var b strings.Builder
 		for i, text := range cells {
-			fmt.Fprintf(&b, "%-*s", columns[i].width, text)
+			fmt.Fprintf(&b, "%-*s", columns[i].width, printable(text))
+			if len(text) >= columns[i].width {
+				b.WriteByte(' ')
+			}
 		}
 		_, err := fmt.Fprintln(out, strings.TrimRight(b.String(), " "))
 		return err
 	}
 }
 
+// printable keeps what a device says from moving the cursor.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
 func readingColumns(raw bool) []column[client.Reading] {
 	columns := []column[client.Reading]{
 		{"time", 32, func(r client.Reading) string { return r.Time.UTC().Format(time.RFC3339Nano) }},
 		{"value", 14, func(r client.Reading) string {
+			if r.Text != nil {
+				return *r.Text
+			}
 			if r.Value == nil {
 				return ""
 			}

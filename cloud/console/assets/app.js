@@ -138,7 +138,7 @@ function drawDevice(row, device) {
     return button;
   }, (button, point) => {
     const p = device.points.find((x) => x.point === point);
-    text(button, `${point} ${value(p.value, p.unit, p.kind)}`);
+    text(button, `${point} ${value(p.text ?? p.value, p.unit, p.kind)}`);
     button.dataset.quality = p.quality;
   });
   last.dataset.at = newest(device);

@@ -32,6 +32,12 @@ export class Chart {
     this.#box.hidden = false;
     document.body.dataset.detail = '';
     this.#heading(device, point);
+    if (this.#point.kind === 'text') {
+      this.#plot?.destroy();
+      this.#plot = null;
+      this.#note(`${value(this.#point.text, '', 'text')}: a text has no chart`);
+      return;
+    }
     this.#note('reading the last hour');
     try {
       const readings = await history(device.device, point, () => mine !== this.#opening);
@@ -49,7 +55,7 @@ export class Chart {
 
   // follow takes a device's newest value while its chart is open.
   follow(device) {
-    if (device.device !== this.#device) return;
+    if (device.device !== this.#device || this.#point.kind === 'text') return;
     const p = device.points.find((x) => x.point === this.#point.point);
     const t = Date.parse(p?.sampled_at) / 1000;
     if (!(t > (this.#times.at(-1) ?? 0))) return;

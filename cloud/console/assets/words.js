@@ -1,8 +1,10 @@
 // How values and times are written.
 const units = { 1: '', '': '', Cel: ' °C', '%RH': ' %' };
 
+// value is a number, or the text of a text point.
 export function value(v, unit, kind) {
   if (v === null || v === undefined) return '–';
+  if (kind === 'text') return v;
   if (kind === 'boolean') return v ? 'yes' : 'no';
   if (kind === 'counter') return v.toLocaleString('en');
   const digits = Math.abs(v) >= 1000 ? 0 : Math.abs(v) >= 100 ? 1 : 2;
