@@ -192,6 +192,26 @@ func TestEachShapeOfColumnTakesItsCodec(t *testing.T) {
 	}
 }
 
+// What a trend has learned goes on from one chunk of residuals to the next.
+func TestALongSwingUnderNoiseComesBack(t *testing.T) {
+	want := wire.Rows{V: make([][]int64, 1)}
+	for i := range int64(1000) {
+		want.T, want.Q = append(want.T, i), append(want.Q, 0)
+		want.V[0] = append(want.V[0], int64(5000*math.Sin(float64(i)/40))+i*7919%241)
+	}
+	b := wire.AppendColumns(nil, &want, 1)
+	if head := b[2]; head>>5 != 6 || head&31 == 0 {
+		t.Fatalf("codec byte %#02x: the swing was to take the trend", head)
+	}
+	var got wire.Rows
+	if err := wire.ParseColumns(b, want.Len(), wire.Numbers(1), 1, 0, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
 func TestAHostileColumnIsRefusedWithItsPlace(t *testing.T) {
 	for _, c := range []struct{ name, data, want string }{
 		{"texts where none are", "00 00 e0", "codec byte 0xe0"},
