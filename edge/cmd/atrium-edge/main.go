@@ -25,7 +25,7 @@ func newRoot() *cobra.Command {
 		Long:    "atrium-edge samples a gateway's devices, keeps readings that are not yet safe on disk, and sends them to the cloud.",
 		Example: "  atrium-edge config check --config /etc/atrium/edge.yaml\n  atrium-edge run --config /etc/atrium/edge.yaml",
 	}
-	root.AddCommand(newRun(), newConfig(), newStatus(), newFrame())
+	root.AddCommand(newRun(), newConfig(), newStatus(), newDoctor(), newFrame())
 	return root
 }
 
