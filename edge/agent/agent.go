@@ -62,7 +62,7 @@ type agent struct {
 	commands *command.Executor
 	clock    *clockKeeper
 	http     net.Listener // nil without an address
-	socket   net.PacketConn
+	socket   *uplink.Socket
 	uplink   *uplink.Uplink
 	moving   *progress    // of the sampler
 	running  atomic.Int64 // devices
@@ -107,7 +107,7 @@ func (a *agent) open(ctx context.Context) error {
 	a.moving = &progress{read: func() uint64 { return a.buf.Stats().Sampled }}
 	a.clock = newClockKeeper(a.buf.SetClock, a.log.With("part", "clock"), a.reg)
 	a.clock.offer(systemClock())
-	if a.socket, err = net.ListenPacket("udp", ":0"); err != nil {
+	if a.socket, err = uplink.Listen(ctx, a.log.With("part", "uplink"), a.reg); err != nil {
 		return fmt.Errorf("agent: %w", err)
 	}
 	a.actors = actor.NewActorSystem(actor.Config{Address: a.cfg.Gateway.Name, ClusterName: creds.Cluster}, a.log.With("part", "actors"), actor.WithMetrics(a.reg))
