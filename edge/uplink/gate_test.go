@@ -29,21 +29,39 @@ type network struct {
 	gates   []*simnet.SimConn // as gateAddrs
 }
 
+// cutRouter also translates the gateway's address as a NAT does.
 type cutRouter struct {
 	simnet.PerfectRouter
-	mu   sync.Mutex
-	cut  bool
-	dark string // an address that nothing reaches or leaves
+	mu       sync.Mutex
+	cut      bool
+	dark     string       // an address that nothing reaches or leaves
+	external *net.UDPAddr // what the gate sees of the gateway; nil: its own
 }
 
 func (r *cutRouter) SendPacket(p simnet.Packet) error {
 	r.mu.Lock()
-	cut := r.cut || p.To.String() == r.dark || p.From.String() == r.dark
+	cut, external := r.cut || p.To.String() == r.dark || p.From.String() == r.dark, r.external
 	r.mu.Unlock()
 	if cut {
 		return nil
 	}
+	switch {
+	case external == nil:
+	case p.From.String() == gatewayAddr.String():
+		p.From = external
+	case p.To.String() == external.String():
+		p.To = gatewayAddr
+	default:
+		return nil // to an address that is forgotten
+	}
 	return r.PerfectRouter.SendPacket(p)
+}
+
+// rebind gives the gateway another address.
+func (r *cutRouter) rebind(external *net.UDPAddr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.external = external
 }
 
 func (n *network) setCut(cut bool) {
@@ -64,12 +82,15 @@ const delay = 20 * time.Millisecond // each way
 // the bytes.
 var gateAddrs = []*net.UDPAddr{{IP: net.IP{10, 0, 0, 2}, Port: 7443}, {IP: net.IP{10, 0, 0, 3}, Port: 7443}}
 
-var gateAddr = gateAddrs[0]
+var (
+	gateAddr    = gateAddrs[0]
+	gatewayAddr = &net.UDPAddr{IP: net.IP{10, 0, 0, 1}, Port: 1000}
+)
 
 func newNetwork(t *testing.T, rate int) *network {
 	n := &network{router: &cutRouter{}}
 	n.Simnet.Router = n.router
-	n.gateway = n.NewEndpoint(&net.UDPAddr{IP: net.IP{10, 0, 0, 1}, Port: 1000}, simnet.NodeBiDiLinkSettings{Latency: delay})
+	n.gateway = n.NewEndpoint(gatewayAddr, simnet.NodeBiDiLinkSettings{Latency: delay})
 	for _, addr := range gateAddrs {
 		n.gates = append(n.gates, n.NewEndpoint(addr, simnet.NodeBiDiLinkSettings{LatencyFunc: shaped(rate)}))
 	}
