@@ -215,3 +215,34 @@ func duration(t *testing.T, s string) time.Duration {
 	}
 	return d
 }
+
+// What the gate's credit held up tells how fast the gate is.
+func TestFramesThatThePathDidNotHoldUpDoNotLowerTheRate(t *testing.T) {
+	var d delivery
+	now := time.Unix(0, 0)
+	send := func(rate int, limited bool) float64 {
+		for range 3 * rateRounds {
+			if limited {
+				d.limit(0)
+			}
+			m := d.begin(now, 0)
+			now = now.Add(time.Second)
+			d.ack(now, &m, uint64(rate), false)
+		}
+		return d.rate()
+	}
+	for _, c := range []struct {
+		rate    int
+		limited bool
+		want    float64
+	}{
+		{1_000_000, false, 1_000_000},
+		{100_000, true, 1_000_000},
+		{2_000_000, true, 2_000_000}, // but what came was possible
+		{100_000, false, 100_000},
+	} {
+		if got := send(c.rate, c.limited); got != c.want {
+			t.Errorf("after %d bytes a second, limited %v: %.0f, want %.0f", c.rate, c.limited, got, c.want)
+		}
+	}
+}

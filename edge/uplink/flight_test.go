@@ -263,3 +263,18 @@ func TestAWaitForThePaceEndsWithTheConnection(t *testing.T) {
 		}
 	})
 }
+
+func TestTheBacklogBeginsNoFrameWhileThePathHoldsAllThatItCan(t *testing.T) {
+	f := newFlight(1<<30, unknown)
+	turn, _ := f.turn(t.Context(), wire.LaneBacklog, old)
+	if err := f.start(turn, old, 1, minInFlight); err != nil {
+		t.Fatal(err)
+	}
+	if f.mayFly(wire.LaneBacklog, 1) || !f.mayFly(wire.LaneLive, wire.MaxFrame) {
+		t.Fatal("with all that is allowed on its way the backlog may go on, or a live frame may not")
+	}
+	f.ack(old, 1)
+	if !f.mayFly(wire.LaneBacklog, wire.MaxFrame) {
+		t.Fatal("a frame may not begin with nothing on its way")
+	}
+}
