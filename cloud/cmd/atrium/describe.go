@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -34,12 +36,15 @@ type section struct {
 }
 
 func newDescribe(api *string) *cobra.Command {
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "describe KIND NAME",
 		Short: "Show everything about one thing",
 		Long: `describe shows what a site, gateway, device, room, pipeline, alarm, command or node
-is doing, and the document that the catalog holds of it, with its revision.`,
-		Example: "  atrium describe device hq/office-air\n  atrium describe gateway hq/gw-1\n  atrium describe room hq/kitchen\n  atrium describe profile ti.tmp102",
+is doing, and the document that the catalog holds of it, with its revision. Of a
+gateway it shows the gap ledger: what was lost, and why; the newest entries, or
+with --json all of them.`,
+		Example: "  atrium describe device hq/office-air\n  atrium describe gateway hq/gw-1\n  atrium describe gateway hq/gw-1 --json | jq '.ledger[] | select(.reason == \"quota\")'\n  atrium describe room hq/kitchen\n  atrium describe profile ti.tmp102",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			k, err := parseKind(args[0])
@@ -57,9 +62,19 @@ is doing, and the document that the catalog holds of it, with its revision.`,
 			if err != nil {
 				return err
 			}
-			return describe(cmd.Context(), cmd.OutOrStdout(), c, k, all[0])
+			e := all[0]
+			if k.complete != nil && e.State != nil {
+				if err := k.complete(cmd.Context(), c, &e); err != nil {
+					return err
+				}
+			}
+			if asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(e)
+			}
+			return describe(cmd.Context(), cmd.OutOrStdout(), c, k, e)
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: what get -o json prints of it, and a gateway's ledger")
 	cmd.ValidArgsFunction = completeEntity(api)
 	return cmd
 }
@@ -142,16 +157,19 @@ func describeSite(ctx context.Context, c *client.Client, e entity) ([]section, e
 	return withAlarms([]section{{title: "holds", rows: counts}}, alarms), nil
 }
 
-func describeGateway(ctx context.Context, c *client.Client, e entity) ([]section, error) {
-	g := e.State.(client.Gateway)
-	name, err := id.ParseGateway(g.Gateway)
+// addLedger adds a gateway's entries of its site's gap ledger.
+func addLedger(ctx context.Context, c *client.Client, e *entity) error {
+	name, err := id.ParseGateway(e.Name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ledger, err := c.Ledger(ctx, name.Site)
-	if err != nil {
-		return nil, err
-	}
+	e.Ledger = slices.DeleteFunc(ledger, func(l client.LedgerEntry) bool { return l.Gateway != e.Name })
+	return err
+}
+
+func describeGateway(_ context.Context, _ *client.Client, e entity) ([]section, error) {
+	g := e.State.(client.Gateway)
 	n := terminal.Number
 	out := []section{
 		{title: "board", rows: [][]string{{"serial", g.Board}, {"commit interval", fmt.Sprintf("%d ms", g.IntervalMS)}}},
@@ -167,20 +185,51 @@ func describeGateway(ctx context.Context, c *client.Client, e entity) ([]section
 	for _, r := range g.Runs {
 		runs.rows = append(runs.rows, []string{r.Run, r.Class, r.State, fmt.Sprint(r.Next), fmt.Sprint(r.Last)})
 	}
-	gaps := section{title: "gap ledger, newest last", rows: [][]string{{"RUN", "FROM", "TO", "REASON", "READINGS", "FOUND"}}}
-	ledger = slices.DeleteFunc(ledger, func(l client.LedgerEntry) bool { return l.Gateway != g.Gateway })
+	out = append(out, runs)
+	if len(e.Ledger) > 0 {
+		out = append(out, lost(e.Ledger), newestGaps(e.Ledger))
+	}
+	return out, nil
+}
+
+// lost adds a ledger up by reason. How much lies behind an open end, of a
+// crash, nobody knows: at most a commit interval.
+func lost(ledger []client.LedgerEntry) section {
+	type sum struct{ entries, sequences, readings, open uint64 }
+	byReason := map[string]*sum{}
+	for _, l := range ledger {
+		s := byReason[l.Reason]
+		if s == nil {
+			s = &sum{}
+			byReason[l.Reason] = s
+		}
+		s.entries++
+		s.readings += l.Readings
+		if l.B == 0 {
+			s.open++
+		} else {
+			s.sequences += l.B - l.A + 1
+		}
+	}
+	n := terminal.Number
+	out := section{title: "lost, by reason", rows: [][]string{{"REASON", "ENTRIES", "SEQUENCES", "READINGS", "OPEN ENDS"}}}
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
+		s := byReason[reason]
+		out.rows = append(out.rows, []string{reason, n(s.entries), n(s.sequences), n(s.readings), n(s.open)})
+	}
+	return out
+}
+
+func newestGaps(ledger []client.LedgerEntry) section {
+	out := section{title: "gap ledger, newest last", rows: [][]string{{"RUN", "FROM", "TO", "REASON", "READINGS", "CLASS", "FOUND"}}}
 	for _, l := range ledger[max(0, len(ledger)-describedEntries):] {
 		to := fmt.Sprint(l.B)
 		if l.B == 0 {
 			to = "open"
 		}
-		gaps.rows = append(gaps.rows, []string{l.Run, fmt.Sprint(l.A), to, l.Reason, n(l.Readings), ago(l.FoundAt)})
+		out.rows = append(out.rows, []string{l.Run, fmt.Sprint(l.A), to, l.Reason, terminal.Number(l.Readings), cmp.Or(l.Class, "-"), ago(l.FoundAt)})
 	}
-	out = append(out, runs)
-	if len(ledger) > 0 {
-		out = append(out, gaps)
-	}
-	return out, nil
+	return out
 }
 
 func describeDevice(ctx context.Context, c *client.Client, e entity) ([]section, error) {

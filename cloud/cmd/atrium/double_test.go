@@ -26,7 +26,12 @@ func building() http.Handler {
 		Runs:  []client.Run{{Run: "0102030405060708", Class: "telemetry", State: "open", Next: 12, Last: 15}},
 		Count: client.Count{Readings: 12345, Gaps: 2},
 	}))
-	answer(mux, hq+"/ledger", page(client.LedgerEntry{Gateway: "hq/gw-1", Run: "0102030405060708", A: 5, B: 6, Reason: "quota", Readings: 40, FoundAt: noon}))
+	answer(mux, hq+"/ledger", page(
+		client.LedgerEntry{Gateway: "hq/gw-1", Run: "0102030405060708", Class: "telemetry", A: 5, B: 6, Reason: "quota", Readings: 40, FoundAt: noon},
+		client.LedgerEntry{Gateway: "hq/gw-2", Run: "0a", A: 1, B: 9, Reason: "corrupt", Readings: 7, FoundAt: noon},
+		client.LedgerEntry{Gateway: "hq/gw-1", Run: "0b", Class: "events", A: 3, Reason: "crash", IntervalMS: 1000, FoundAt: noon},
+		client.LedgerEntry{Gateway: "hq/gw-1", Run: "0102030405060708", Class: "telemetry", A: 9, B: 9, Reason: "quota", Readings: 2, FoundAt: noon},
+	))
 	air := client.Device{Device: "hq/air", Gateway: "hq/gw-1", Profile: "bosch.bme280", Liveness: "live", LastAt: noon, Points: []client.Point{
 		{Point: "temperature", Value: &warm, Unit: "Cel", Kind: "number", Quality: "good", SampledAt: noon, Clock: "system", Run: "0102030405060708", Seq: 11},
 	}}

@@ -20,6 +20,8 @@ type entity struct {
 	Name     string           `json:"name"`
 	Document *client.Document `json:"document,omitempty"`
 	State    any              `json:"state,omitempty"` // a type of package client
+	// Ledger is what a gateway lost and why, oldest first: with describe.
+	Ledger []client.LedgerEntry `json:"ledger,omitempty"`
 }
 
 // kind is a kind of entities.
@@ -31,6 +33,7 @@ type kind struct {
 	columns  []string                                                         // of state, after the name
 	row      func(state any) []string                                         // state may be nil
 	details  func(context.Context, *client.Client, entity) ([]section, error) // nil: the row's columns are all
+	complete func(context.Context, *client.Client, *entity) error             // adds what describe shows and get does not; nil: nothing
 }
 
 // kinds are all kinds, in the order in which help names them.

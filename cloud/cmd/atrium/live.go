@@ -36,7 +36,7 @@ func gatewayKind() kind {
 			g := state.(client.Gateway)
 			return []string{ago(g.SeenAt), terminal.Number(g.Count.Readings), terminal.Number(g.Count.Gaps), terminal.Number(g.Count.Missing), terminal.Number(g.Count.Dead), g.Agent}
 		},
-		details: describeGateway,
+		details: describeGateway, complete: addLedger,
 	}
 }
 
