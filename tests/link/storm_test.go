@@ -25,11 +25,11 @@ type empty struct{ boot id.Boot }
 func (e empty) Connect() (buffer.Session, error) {
 	return buffer.Session{Hello: wire.Hello{Boots: []id.Boot{e.boot}}}, nil
 }
-func (empty) Welcomed()                                       {}
-func (empty) Disconnect()                                     {}
-func (empty) Resume()                                         {}
-func (empty) Cursor(id.Run) uplink.Cursor                     { return nil }
-func (empty) Ack(id.Run, uint64)                              {}
+func (empty) Welcomed()                                      {}
+func (empty) Disconnect()                                    {}
+func (empty) Resume()                                        {}
+func (empty) Cursor(id.Run) uplink.Cursor                    { return nil }
+func (empty) Ack(id.Run, uint64)                             {}
 func (empty) Reject(id.Run, uint64, wire.RejectReason) error { return nil }
 
 // I5: a node that starts again has all its gateways at its door at once. It
