@@ -21,8 +21,20 @@ func appendTimes(dst []byte, t []int64, grid uint64) []byte {
 }
 
 func appendValues[T integer](dst []byte, v []T) []byte {
+	if constant(v) { // as quality mostly is: no need to measure
+		return appendPlanned(dst, v, plan{codec: codecConst, base: int64(v[0])}, true)
+	}
 	p := choose(v, plan{codec: codecLine, base: mean(v)})
 	return appendPlanned(dst, v, p, true)
+}
+
+func constant[T integer](v []T) bool {
+	for _, x := range v {
+		if x != v[0] {
+			return false
+		}
+	}
+	return true
 }
 
 // mean returns the rounded-down mean of v, or some other number if the sum of

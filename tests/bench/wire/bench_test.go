@@ -35,6 +35,20 @@ func TestFramesStayWithinTheirBytesPerReading(t *testing.T) {
 	}
 }
 
+// A live frame is a row of each device, and those are much alike.
+func TestALiveFrameIsPackedToAThirdLess(t *testing.T) {
+	w := gateway(100)
+	var s scratch
+	plain := w.encode(nil, &s)
+	packed := s.packer.Append(nil, &s.frame)
+	if 3*len(packed) > 2*len(plain) {
+		t.Errorf("%d bytes packed of %d", len(packed), len(plain))
+	}
+	if err := s.unpacker.Parse(&s.frame, packed); err != nil || len(s.frame.Blocks) != len(w.series) {
+		t.Errorf("%d blocks come back, %v", len(s.frame.Blocks), err)
+	}
+}
+
 func TestEncodingAndDecodingAFrameDoNotAllocate(t *testing.T) {
 	w := gateway(1000)
 	var s scratch

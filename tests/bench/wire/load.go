@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math"
+
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 	"github.com/atrium-iot/atrium/tests/bench/workload"
@@ -20,6 +22,20 @@ func gateway(readings int) load {
 func motion(readings int) load {
 	rows := max(readings/workload.MotionAxes, 1)
 	return load{"imu6", rows * workload.MotionAxes, []workload.Series{workload.Motion(rows)}}
+}
+
+// machines is a row each of as many devices, of a state in words and a float
+// without a resolution: what packing is for.
+func machines(devices int) load {
+	w := load{name: "text", readings: 2 * devices}
+	states := []string{"idle", "running", "waiting for the door", "stuck: torque over limit"}
+	for i := range devices {
+		var s workload.Series
+		v, _ := s.Rows.Text(0, states[i*i%len(states)])
+		s.Rows.Append(3_600_000, 0, []int64{v, int64(math.Float64bits(20 + math.Sin(float64(i))))})
+		w.series = append(w.series, s)
+	}
+	return w
 }
 
 // encode makes the frame, reusing what scratch holds.
@@ -46,15 +62,26 @@ func (w *load) decode(b []byte, s *scratch) error {
 	for i, blk := range s.frame.Blocks {
 		have := &w.series[i]
 		first := wire.FirstTick(s.frame.T0, blk.DT0, workload.Tick)
-		if err := wire.ParseColumns(blk.Data, blk.N, wire.Numbers(len(have.Rows.V)), have.Grid, first, &s.rows); err != nil {
+		if err := wire.ParseColumns(blk.Data, blk.N, shape(&have.Rows), have.Grid, first, &s.rows); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// shape is what the schema would say of the columns.
+func shape(r *wire.Rows) wire.Shape {
+	if len(r.Texts) == 0 {
+		return wire.Numbers(len(r.V))
+	}
+	return wire.ShapeOf([]wire.Column{{Kind: wire.KindText}, {Kind: wire.KindFloat}})
+}
+
 type scratch struct {
 	frame   wire.Frame
 	columns []byte
 	rows    wire.Rows
+
+	packer   wire.Packer
+	unpacker wire.Unpacker
 }

@@ -23,6 +23,12 @@ type result struct {
 	DecodeNs        float64 `json:"decode_ns_per_reading"`
 	EncodeAllocs    int64   `json:"encode_allocs_per_frame"`
 	DecodeAllocs    int64   `json:"decode_allocs_per_frame"`
+
+	// As the buffer writes it: packed, if that saves more than 5 %.
+	PackedBytes           int     `json:"packed_frame_bytes"`
+	PackedBytesPerReading float64 `json:"packed_bytes_per_reading"`
+	PackNs                float64 `json:"pack_ns_per_frame"` // beside the encoding
+	UnpackNs              float64 `json:"unpack_ns_per_frame"`
 }
 
 func main() {
@@ -54,7 +60,7 @@ func run(asJSON bool) error {
 }
 
 func loads() []load {
-	return []load{gateway(100), gateway(1000), gateway(5000), motion(1000)}
+	return []load{gateway(100), gateway(1000), gateway(5000), motion(1000), machines(100)}
 }
 
 func measure(w *load) (result, error) {
@@ -64,6 +70,9 @@ func measure(w *load) (result, error) {
 		return result{}, err
 	}
 	n := float64(w.readings)
+	packed := s.packer.Append(nil, &s.frame)
+	pack := testing.Benchmark(func(b *testing.B) { benchPack(b, w) })
+	unpack := testing.Benchmark(func(b *testing.B) { benchUnpack(b, packed) })
 	encode := testing.Benchmark(func(b *testing.B) { benchEncode(b, w) })
 	decode := testing.Benchmark(func(b *testing.B) { benchDecode(b, w) })
 	return result{
@@ -73,6 +82,9 @@ func measure(w *load) (result, error) {
 		DecodeNs:        float64(decode.NsPerOp()) / n,
 		EncodeAllocs:    encode.AllocsPerOp(),
 		DecodeAllocs:    decode.AllocsPerOp(),
+
+		PackedBytes: len(packed), PackedBytesPerReading: float64(len(packed)) / n,
+		PackNs: float64(pack.NsPerOp()), UnpackNs: float64(unpack.NsPerOp()),
 	}, nil
 }
 
@@ -96,12 +108,32 @@ func benchDecode(b *testing.B, w *load) {
 	}
 }
 
+func benchPack(b *testing.B, w *load) {
+	var s scratch
+	buf := w.encode(nil, &s)
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = s.packer.Append(buf[:0], &s.frame)
+	}
+}
+
+func benchUnpack(b *testing.B, frame []byte) {
+	var s scratch
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.unpacker.Parse(&s.frame, frame); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func printTable(results []result) error {
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "workload\treadings\tframe B\tB/reading\tencode ns\tdecode ns\tsum ns\tallocs\t")
+	fmt.Fprintln(t, "workload\treadings\tframe B\tB/reading\tencode ns\tdecode ns\tsum ns\tallocs\tpacked B\tB/reading\tpack us\tunpack us\t")
 	for _, r := range results {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%.2f\t%.1f\t%.1f\t%.1f\t%d\t\n", r.Workload, r.Readings, r.FrameBytes,
-			r.BytesPerReading, r.EncodeNs, r.DecodeNs, r.EncodeNs+r.DecodeNs, r.EncodeAllocs+r.DecodeAllocs)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%.2f\t%.1f\t%.1f\t%.1f\t%d\t%d\t%.2f\t%.1f\t%.1f\t\n", r.Workload, r.Readings, r.FrameBytes,
+			r.BytesPerReading, r.EncodeNs, r.DecodeNs, r.EncodeNs+r.DecodeNs, r.EncodeAllocs+r.DecodeAllocs,
+			r.PackedBytes, r.PackedBytesPerReading, r.PackNs/1000, r.UnpackNs/1000)
 	}
 	return t.Flush()
 }
