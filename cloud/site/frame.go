@@ -123,6 +123,7 @@ func (g *gateway) decodeBlock(in *wire.Block, r *runState, clk clockState, b *bl
 		Profile: body.Profile, Columns: body.Columns, Rows: &b.rows, Tick: body.Tick, Grid: series.Grid,
 		Order: twin.Order{Bind: bind, Boot: r.Rank, Run: r.Order, Seq: f.Seq},
 		Run:   f.Run, UTC0: clk.UTC0, Uncertainty: clk.Uncertainty, Source: clk.Source,
+		Event: r.Class == wire.Events,
 	}
 	micros := func(t int64) int64 { return clk.UTC0 + t*int64(body.Tick)/1000 }
 	b.row = history.Row{

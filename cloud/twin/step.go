@@ -44,6 +44,9 @@ type Batch struct {
 	UTC0        int64 // Unix microseconds at the boot's zero
 	Uncertainty uint64
 	Source      wire.ClockSource
+	// Event: the gateway tells of the device. It is no sign of the device's own
+	// life, and not by its profile.
+	Event bool
 }
 
 // Output is what a step did.
@@ -81,10 +84,13 @@ func (s *State) Step(now int64, in Input) Output {
 }
 
 func (s *State) readings(now int64, b *Batch) Output {
-	out := Output{Readings: b.Rows.Len() * len(b.Columns), Changed: s.Liveness != Live}
-	s.Liveness = Live
-	s.LastAt = now
-	s.Silence = silence(b.Grid, b.Tick)
+	out := Output{Readings: b.Rows.Len() * len(b.Columns)}
+	if !b.Event {
+		out.Changed = s.Liveness != Live
+		s.Liveness = Live
+		s.LastAt = now
+		s.Silence = silence(b.Grid, b.Tick)
+	}
 	for i := range b.Columns {
 		p := s.point(b.Columns[i])
 		if p == nil {
@@ -92,8 +98,11 @@ func (s *State) readings(now int64, b *Batch) Output {
 			s.Refused++
 			continue
 		}
-		if p.take(now, b, i, &out) {
-			s.Profile, out.Changed = b.Profile, true
+		if !p.take(now, b, i, &out) {
+			continue
+		}
+		if out.Changed = true; !b.Event {
+			s.Profile = b.Profile
 		}
 	}
 	return out

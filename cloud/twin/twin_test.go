@@ -228,6 +228,32 @@ func TestSilenceTakesATickThreeGridsAndAnActiveShard(t *testing.T) {
 	}
 }
 
+// The gateway says that a device is absent: that is no life of the device's.
+func TestAnEventAboutADeviceIsNotItsOwnWord(t *testing.T) {
+	var s twin.State
+	at := time.Minute.Microseconds()
+	take := func(b *twin.Batch) twin.Output {
+		b.Rows, b.Tick = rows([]int64{at}, []uint64{0}, []int64{0}), tick
+		if b.Event {
+			b.Rows.Texts = [][]string{{"absent"}}
+		}
+		b.Order.Seq++
+		return s.Step(at, twin.Input{Kind: twin.Readings, Batch: b})
+	}
+	health := wire.Column{Point: "health", Kind: wire.KindText, Mantissa: 1}
+	event := &twin.Batch{Profile: "atrium.health", Columns: []wire.Column{health}, Event: true}
+	if out := take(event); !out.Changed || s.Liveness != twin.Unknown || s.Profile != "" || s.Points[0].Text != "absent" {
+		t.Fatalf("a device that never spoke: %+v, changed %t", s, out.Changed)
+	}
+	take(&twin.Batch{Profile: "p", Columns: []wire.Column{column("a")}, Grid: 60_000})
+	silence := s.Due()
+	at += time.Minute.Microseconds()
+	take(event)
+	if s.Due() != silence || s.Profile != "p" {
+		t.Errorf("an event moved the silence from %d to %d, profile %q", silence, s.Due(), s.Profile)
+	}
+}
+
 func TestPointsBeyondTheLimitAreRefusedAndCounted(t *testing.T) {
 	var s twin.State
 	for i := range twin.MaxPoints + 5 {

@@ -187,7 +187,7 @@ func (k *clockKeeper) offer(m utcMapping) {
 	if !k.known.offer(sinceBoot(), m) {
 		return
 	}
-	if !any || before != m.source {
+	if any && before != m.source {
 		k.log.Info("the time of readings comes from another source", "source", m.source.String(),
 			"uncertainty", time.Duration(m.uncertainty)*time.Microsecond)
 	}

@@ -118,11 +118,15 @@ func (f *field) addDevice(d DeviceConfig) error {
 	if err != nil {
 		return fmt.Errorf("agent: %s: %w", d.Device, err)
 	}
+	events, err := f.buf.EventSeries(d.Device, device.HealthBody(), [32]byte{})
+	if err != nil {
+		return fmt.Errorf("agent: %s: %w", d.Device, err)
+	}
 	dev, err := f.buses[d.Bus].bind(d)
 	if err != nil {
 		return fmt.Errorf("agent: %s: %w", d.Device, err)
 	}
-	return f.sampler.Add(cfg, dev, series)
+	return f.sampler.Add(cfg, dev, series, events)
 }
 
 // names lists the devices that run, for bind.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"strings"
 
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
@@ -87,9 +88,30 @@ func (s *Series) Append(tick int64, q uint64, v []int64, suppressed int) error {
 	if len(v) != s.width {
 		return fmt.Errorf("buffer: append: row of %d values for the %d columns of %s", len(v), s.width, s.device)
 	}
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	return s.appendLocked(tick, q, v, suppressed)
+}
+
+// AppendText is Append for a series of one text column; a text is cut at
+// wire.MaxString bytes, and made valid UTF-8.
+func (s *Series) AppendText(tick int64, text string) error {
+	if s.width != 1 {
+		return fmt.Errorf("buffer: append: a text for the %d columns of %s", s.width, s.device)
+	}
+	text = strings.ToValidUTF8(text[:min(len(text), wire.MaxString)], "")
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	v, ok := s.rows.Text(0, text)
+	if !ok {
+		s.b.cutLocked(s.b.core.class(s.class))
+		v, _ = s.rows.Text(0, text)
+	}
+	return s.appendLocked(tick, 0, []int64{v}, 0)
+}
+
+func (s *Series) appendLocked(tick int64, q uint64, v []int64, suppressed int) error {
 	b := s.b
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.closed || b.sealed {
 		return ErrClosed
 	}
@@ -120,7 +142,7 @@ func (s *Series) Append(tick int64, q uint64, v []int64, suppressed int) error {
 // view returns the rows from to, valid until the next call.
 func (s *Series) view(from, to int) *wire.Rows {
 	w := &s.window
-	w.T, w.Q, w.V = s.rows.T[from:to], s.rows.Q[from:to], w.V[:0]
+	w.T, w.Q, w.V, w.Texts = s.rows.T[from:to], s.rows.Q[from:to], w.V[:0], s.rows.Texts
 	for i := range s.rows.V {
 		w.V = append(w.V, s.rows.V[i][from:to])
 	}

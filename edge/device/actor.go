@@ -26,6 +26,11 @@ type Series interface {
 	Append(tick int64, q uint64, v []int64, suppressed int) error
 }
 
+// Events takes what happens to a device: *buffer.Series of HealthBody.
+type Events interface {
+	AppendText(tick int64, text string) error
+}
+
 // message is what a device actor receives.
 type message struct {
 	event Event         // Tick, Sampled for the end of a read, Order, Done, Stop
@@ -49,6 +54,8 @@ type deviceActor struct {
 	device Device
 	sample profile.Sample // the bus writes it while a read is in flight
 	series Series
+	events Events
+	told   string        // the health that was told last; empty before
 	tick   time.Duration // of the series
 	clock  func() time.Duration
 	keep   func() int
@@ -167,6 +174,9 @@ func (d *deviceActor) ended(at time.Duration, err error) Effects {
 		in.Event = Failed
 	}
 	e := d.state.Step(in)
+	if in.Event != Unread {
+		d.tell(at, err)
+	}
 	switch e.Health {
 	case Fell:
 		d.log.Warn("device cannot be read", "err", err)

@@ -75,7 +75,7 @@ func (b *bench) onUntil(t *testing.T, c *contact, series device.Series) func(on 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.sampler.Add(device.Config{Device: t1, Profile: p}, c, series); err != nil {
+	if err := b.sampler.Add(device.Config{Device: t1, Profile: p}, c, series, &rows{}); err != nil {
 		t.Fatal(err)
 	}
 	return func(on float64, until time.Duration) chan error {

@@ -28,6 +28,7 @@ type metrics struct {
 	rows       prometheus.Counter
 	suppressed prometheus.Counter
 	thinned    prometheus.Counter
+	events     prometheus.Counter
 	overruns   prometheus.Counter
 	errors     *prometheus.CounterVec
 	dropped    map[string]prometheus.Counter
@@ -49,6 +50,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		rows:       counter("atrium_device_rows_total", "Rows that the series took, failed reads included."),
 		suppressed: counter("atrium_device_suppressed_rows_total", "Samples and failures that made no row."),
 		thinned:    counter("atrium_device_thinned_rows_total", "Of the suppressed rows, those that pressure took: they were due."),
+		events:     counter("atrium_device_events_total", "Changes of a device's health that were told."),
 		overruns:   counter("atrium_device_overruns_total", "Ticks that passed without a read."),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "atrium_device_errors_total", Help: "Reads that failed or were not tried, by kind of error.",

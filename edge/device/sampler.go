@@ -78,10 +78,11 @@ func New(system *actor.ActorSystem, clock func() time.Duration, keep func() int,
 	return s
 }
 
-// Add samples a device from its next tick on. The device belongs to the
-// sampler until Remove or Stop has returned.
-func (s *Sampler) Add(cfg Config, dev Device, series Series) error {
-	if err := s.add(cfg, dev, series); err != nil {
+// Add samples a device from its next tick on. Its rows go to series, and changes
+// of its health to events. The device belongs to the sampler until Remove or
+// Stop has returned.
+func (s *Sampler) Add(cfg Config, dev Device, series Series, events Events) error {
+	if err := s.add(cfg, dev, series, events); err != nil {
 		return fmt.Errorf("device: add %s: %w", cfg.Device, err)
 	}
 	select {
@@ -91,7 +92,7 @@ func (s *Sampler) Add(cfg Config, dev Device, series Series) error {
 	return nil
 }
 
-func (s *Sampler) add(cfg Config, dev Device, series Series) error {
+func (s *Sampler) add(cfg Config, dev Device, series Series, events Events) error {
 	rules, err := cfg.rules()
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func (s *Sampler) add(cfg Config, dev Device, series Series) error {
 	d := &sampled{profile: cfg.Profile, every: rules.Every, due: next(s.clock(), rules.Every), ticked: new(atomic.Bool)}
 	d.ref, err = actor.Spawn(s.system.Engine(), actor.PropsOf(func() actor.ReceiverOf[message] {
 		return &deviceActor{
-			state: NewState(rules), device: dev, series: series,
+			state: NewState(rules), device: dev, series: series, events: events,
 			tick: cfg.Profile.Tick, clock: s.clock, keep: s.keep, log: s.log.With("device", cfg.Device.String()), m: s.m, ticked: d.ticked,
 		}
 	}).WithDispatcher(Dispatcher), cfg.Device.String())

@@ -86,9 +86,20 @@ func (w *wires) set(value byte, slow time.Duration, err error) {
 
 // rows is a series that keeps what it got as text.
 type rows struct {
-	mu   sync.Mutex
-	got  []string
-	fail error
+	mu     sync.Mutex
+	got    []string
+	events []string
+	fail   error
+}
+
+func (r *rows) AppendText(tick int64, text string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		return r.fail
+	}
+	r.events = append(r.events, fmt.Sprintf("%d %s", tick, text))
+	return nil
 }
 
 func (r *rows) Append(tick int64, q uint64, v []int64, suppressed int) error {
@@ -184,11 +195,11 @@ func TestDevicesAreReadTogetherAtMultiplesOfTheirInterval(t *testing.T) {
 		b := newBench(t)
 		p := parse(t)
 		var s1, s2 rows
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: p, Deadband: map[id.Point]float64{"temperature": 0}}, b.at(t, 0x48), &s1); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: p, Deadband: map[id.Point]float64{"temperature": 0}}, b.at(t, 0x48), &s1, &s1); err != nil {
 			t.Fatal(err)
 		}
 		b.until(1500 * time.Millisecond)
-		if err := b.sampler.Add(device.Config{Device: t2, Profile: p, Every: 500 * time.Millisecond}, b.at(t, 0x49), &s2); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t2, Profile: p, Every: 500 * time.Millisecond}, b.at(t, 0x49), &s2, &s2); err != nil {
 			t.Fatal(err)
 		}
 		b.until(3100 * time.Millisecond)
@@ -206,11 +217,38 @@ func TestDevicesAreReadTogetherAtMultiplesOfTheirInterval(t *testing.T) {
 	})
 }
 
+func TestAChangeOfADevicesHealthIsAnEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		var s rows
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s, &s); err != nil {
+			t.Fatal(err)
+		}
+		b.until(2500 * time.Millisecond)
+		b.wires.set(0, 0, errors.New("sysfs-i2c: remote I/O error"))
+		b.until(4500 * time.Millisecond)
+		s.refuse(errors.New("closed")) // an event that is not taken comes with the next read
+		b.wires.set(0, 0, errors.New("sysfs-i2c: connection timed out"))
+		b.until(5500 * time.Millisecond)
+		s.refuse(nil)
+		b.until(6500 * time.Millisecond)
+		b.wires.set(80, 0, nil)
+		b.until(8500 * time.Millisecond)
+		want := []string{"1000 ok", "3000 absent", "6000 faulty: timeout", "7000 ok"}
+		if !slices.Equal(s.events, want) {
+			t.Errorf("events %q, want %q", s.events, want)
+		}
+		if n := b.metric(t, "atrium_device_events_total"); n != 4 {
+			t.Errorf("%d events counted, want 4", n)
+		}
+	})
+}
+
 func TestUnderPressureRowsAreThinnedAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		var s rows
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t), Deadband: map[id.Point]float64{"temperature": 0}, Heartbeat: time.Minute}, b.at(t, 0x48), &s); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t), Deadband: map[id.Point]float64{"temperature": 0}, Heartbeat: time.Minute}, b.at(t, 0x48), &s, &s); err != nil {
 			t.Fatal(err)
 		}
 		b.until(2500 * time.Millisecond)
@@ -230,7 +268,7 @@ func TestTheTimeOfASampleIsWhenItsReadFinished(t *testing.T) {
 		b := newBench(t)
 		b.wires.set(40, 30*time.Millisecond, nil)
 		var s rows
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s, &s); err != nil {
 			t.Fatal(err)
 		}
 		b.until(1500 * time.Millisecond)
@@ -243,7 +281,7 @@ func TestAReadThatOutlivesItsTickIsAnOverrun(t *testing.T) {
 		b := newBench(t)
 		b.wires.set(40, 2500*time.Millisecond, nil)
 		var s rows
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s, &s); err != nil {
 			t.Fatal(err)
 		}
 		b.until(3800 * time.Millisecond)
@@ -259,7 +297,7 @@ func TestAFailedReadIsABadRowCountedByItsKind(t *testing.T) {
 		b := newBench(t)
 		b.wires.set(0, 0, errors.New("sysfs-i2c: remote I/O error"))
 		var s rows
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s, &s); err != nil {
 			t.Fatal(err)
 		}
 		b.until(2500 * time.Millisecond)
@@ -277,7 +315,7 @@ func TestARowThatTheSeriesRefusesIsCountedAndSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		s := rows{fail: errors.New("closed")}
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s, &s); err != nil {
 			t.Fatal(err)
 		}
 		b.until(2500 * time.Millisecond)
@@ -301,7 +339,7 @@ func TestStopFinishesTheReadsInFlight(t *testing.T) {
 			addr   uint16
 			series *rows
 		}{{t1, 0x48, &s1}, {t2, 0x49, &s2}} {
-			if err := b.sampler.Add(device.Config{Device: d.id, Profile: parse(t)}, b.at(t, d.addr), d.series); err != nil {
+			if err := b.sampler.Add(device.Config{Device: d.id, Profile: parse(t)}, b.at(t, d.addr), d.series, d.series); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -319,7 +357,7 @@ func TestStopFinishesTheReadsInFlight(t *testing.T) {
 		if n := b.metric(t, "atrium_device_devices"); n != 0 {
 			t.Errorf("%d devices after Stop", n)
 		}
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s1); !errors.Is(err, device.ErrStopped) {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s1, &s1); !errors.Is(err, device.ErrStopped) {
 			t.Errorf("Add after Stop = %v", err)
 		}
 	})
@@ -330,7 +368,7 @@ func TestStopThatRunsOutOfTimeCountsTheReadItLeaves(t *testing.T) {
 		b := newBench(t)
 		b.wires.set(40, 10*time.Second, nil)
 		var s rows
-		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s); err != nil {
+		if err := b.sampler.Add(device.Config{Device: t1, Profile: parse(t)}, b.at(t, 0x48), &s, &s); err != nil {
 			t.Fatal(err)
 		}
 		b.until(1100 * time.Millisecond)
@@ -353,10 +391,10 @@ func TestADeviceCanBeRemovedAndAddedAgain(t *testing.T) {
 		var s rows
 		cfg := device.Config{Device: t1, Profile: parse(t)}
 		for i := range 3 {
-			if err := b.sampler.Add(cfg, b.at(t, 0x48), &s); err != nil {
+			if err := b.sampler.Add(cfg, b.at(t, 0x48), &s, &s); err != nil {
 				t.Fatal(err)
 			}
-			if err := b.sampler.Add(cfg, b.at(t, 0x48), &s); !errors.Is(err, device.ErrExists) {
+			if err := b.sampler.Add(cfg, b.at(t, 0x48), &s, &s); !errors.Is(err, device.ErrExists) {
 				t.Fatalf("a second Add = %v", err)
 			}
 			b.until(time.Duration(i+1)*time.Second + 100*time.Millisecond)
@@ -381,7 +419,7 @@ func TestABadConfigurationIsRefusedWithTheField(t *testing.T) {
 			"deadband of temperature": {Deadband: map[id.Point]float64{"temperature": -1}},
 		} {
 			cfg.Device, cfg.Profile = t1, parse(t)
-			if err := b.sampler.Add(cfg, b.at(t, 0x48), &rows{}); err == nil || !strings.Contains(err.Error(), want) {
+			if err := b.sampler.Add(cfg, b.at(t, 0x48), &rows{}, &rows{}); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("Add = %v, want %q", err, want)
 			}
 		}

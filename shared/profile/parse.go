@@ -206,6 +206,9 @@ func (c *compiler) point(path string, in *pointDoc) (Point, error) {
 	if err != nil {
 		return fail("name", "%v", err)
 	}
+	if name == HealthPoint {
+		return fail("name", "every device has a point %q, which tells whether it can be read: choose another", name)
+	}
 	if _, twice := c.out.Point(name); twice {
 		return fail("name", "point %q is given twice", name)
 	}

@@ -10,6 +10,10 @@ import (
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
+// HealthPoint is the point that says how a device is: its gateway adds it to
+// those of the profile, which therefore have other names.
+const HealthPoint id.Point = "health"
+
 // Point is one quantity that a device measures. Its readings are integers in
 // units of the resolution, Mantissa * 10^Exponent of Unit.
 type Point struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -35,8 +36,16 @@ type notebook struct {
 	profile     *profile.Profile
 	temperature int // its index
 
-	mu   sync.Mutex
-	rows []reading
+	mu     sync.Mutex
+	rows   []reading
+	health []string // as it changed
+}
+
+func (n *notebook) AppendText(_ int64, text string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.health = append(n.health, text)
+	return nil
 }
 
 func (n *notebook) Append(tick int64, q uint64, v []int64, _ int) error {
@@ -97,7 +106,7 @@ buses: [{name: sim-i2c-1, chips: [{type: %s, address: %d, room: lobby}]}]
 	err = sampler.Add(device.Config{
 		Device: id.Device{Site: "hq", Name: "t1"}, Profile: p, Every: time.Second,
 		Heartbeat: time.Second, Deadband: map[id.Point]float64{"temperature": 0},
-	}, regmap.New(p, address).On(owner), n)
+	}, regmap.New(p, address).On(owner), n, n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,12 +121,12 @@ func TestAFaultMakesBadReadingsUntilItEnds(t *testing.T) {
 	for _, row := range []struct {
 		chip, profile string
 		address       uint16
-		kind          string
+		kind, health  string
 	}{
-		{"tmp102", "ti.tmp102", 0x48, "nack"},
-		{"tmp102", "ti.tmp102", 0x48, "unplugged"},
-		{"sht31", "sensirion.sht31", 0x44, "crc"},
-		{"sht31", "sensirion.sht31", 0x44, "unplugged"},
+		{"tmp102", "ti.tmp102", 0x48, "nack", "absent"},
+		{"tmp102", "ti.tmp102", 0x48, "unplugged", "absent"},
+		{"sht31", "sensirion.sht31", 0x44, "crc", "faulty: crc"},
+		{"sht31", "sensirion.sht31", 0x44, "unplugged", "absent"},
 	} {
 		t.Run(row.chip+" "+row.kind, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -126,6 +135,9 @@ func TestAFaultMakesBadReadingsUntilItEnds(t *testing.T) {
 				synctest.Wait()
 				n.mu.Lock()
 				defer n.mu.Unlock()
+				if want := []string{"ok", row.health, "ok"}; !slices.Equal(n.health, want) {
+					t.Errorf("the device's health was %q, want %q", n.health, want)
+				}
 				if len(n.rows) != 10 {
 					t.Fatalf("%d rows of 10 s: %+v", len(n.rows), n.rows)
 				}

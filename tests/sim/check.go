@@ -85,7 +85,7 @@ func (s *Sim) evidence(ctx context.Context) (verify.Input, error) {
 		}
 		for _, d := range devices {
 			for _, p := range d.Points {
-				if p.Held {
+				if p.Held && p.Kind != wire.KindText {
 					in.Twins = append(in.Twins, verify.Twin{Device: d.Device, Value: p.Raw, Run: p.Run, Seq: p.Order.Seq})
 				}
 			}
@@ -100,6 +100,9 @@ func (s *Sim) readings(r *history.Row, zero time.Time) ([]verify.Reading, error)
 	body, err := wire.ParseBody(s.cloud.history.series[seriesKey{r.Device, r.Schema}])
 	if err != nil {
 		return nil, fmt.Errorf("series of %s: %w", r.Device, err)
+	}
+	if body.Columns[0].Kind == wire.KindText {
+		return nil, nil // a device's health: not a number of a counter
 	}
 	var rows wire.Rows
 	if err := wire.ParseColumns(r.Data, r.N, wire.ShapeOf(body.Columns), r.Grid, r.First, &rows); err != nil {

@@ -232,7 +232,11 @@ func (p *process) addDevice(name id.Device, of *profile.Profile, every time.Dura
 	if err != nil {
 		return err
 	}
-	return p.sampler.Add(cfg, dev, series)
+	events, err := p.buf.EventSeries(name, device.HealthBody(), [32]byte{})
+	if err != nil {
+		return err
+	}
+	return p.sampler.Add(cfg, dev, series, events)
 }
 
 func (p *process) setClock(offset time.Duration) {

@@ -121,8 +121,10 @@ func (s *Sim) checkRelays(devices []site.Device) {
 			continue // of the other site
 		}
 		on := g.board.panel.isOn()
-		if p := devices[i].Points; len(p) != 1 || p[0].Held && p[0].Value != float64(index(on)) {
-			s.trace.complain("I4", "twin %s shows %+v, its line is high: %t", relay, p, on)
+		for _, p := range devices[i].Points {
+			if p.Point == "on" && p.Held && p.Value != float64(index(on)) {
+				s.trace.complain("I4", "twin %s shows %+v, its line is high: %t", relay, p, on)
+			}
 		}
 	}
 }
@@ -184,7 +186,7 @@ func aggregate(members []string, twins map[string]*site.Device) (all map[aggrega
 		}
 		live++
 		for _, p := range t.Points {
-			if !p.Held || p.Now == wire.Bad {
+			if !p.Held || p.Now == wire.Bad || p.Kind == wire.KindText {
 				continue
 			}
 			key := aggregateKey{p.Point, p.Unit, p.Kind}

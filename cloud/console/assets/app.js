@@ -132,7 +132,10 @@ function drawDevice(row, device) {
   row.dataset.liveness = device.liveness;
   text(name, relative(device.device));
   text(profile, device.profile ?? '');
-  keep(values, device.points.map((p) => p.point), (point) => {
+  // What it measures comes before how it is.
+  const points = device.points.map((p) => p.point).filter((p) => p !== 'health');
+  if (points.length < device.points.length) points.push('health');
+  keep(values, points, (point) => {
     const button = element('button', 'value');
     button.addEventListener('click', () => chart.open(state.devices.get(device.device), point));
     return button;
