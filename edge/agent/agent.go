@@ -161,7 +161,7 @@ func (a *agent) openBuffer(ctx context.Context) error {
 	b := a.cfg.Buffer
 	a.buf, err = buffer.Open(ctx, buffer.Config{
 		Mode: b.Mode, CommitInterval: b.CommitInterval, Linger: b.Linger, Limit: b.Limit, EventLimit: b.Events, Reserve: b.Reserve, MaxMemory: b.Memory,
-		WriteBudget: b.WriteBudget, Written: buffer.ProcessWritten, Board: board, Boot: a.boot, Now: sinceBoot,
+		WriteBudget: b.WriteBudget, Written: a.cfg.written, Board: board, Boot: a.boot, Now: sinceBoot,
 	}, store, a.log.With("part", "buffer"), a.reg)
 	if err != nil {
 		return errors.Join(err, store.Close())

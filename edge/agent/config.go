@@ -46,7 +46,8 @@ type Config struct {
 	// the status until Run returns. Nil is not called.
 	Running func(status func() Status)
 
-	doc *config.Document // for the places of what only the start can find wrong
+	doc     *config.Document      // for the places of what only the start can find wrong
+	written func() (int64, error) // bytes to storage; nil unless the process is this gateway's own
 }
 
 // errorf reports a fault of a top-level key at its place in the file.

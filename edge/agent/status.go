@@ -41,6 +41,7 @@ type BufferStatus struct {
 	Bytes     int64  `json:"bytes"` // in memory and in the store
 	OldestAge int64  `json:"oldest_age_ms"`
 	DiskBytes int64  `json:"disk_bytes"`
+	Pressure  string `json:"pressure"` // none, low, high or highest: rows are thinned
 }
 
 // CommandsStatus is what became of commands.
@@ -56,7 +57,7 @@ func (a *agent) status() Status {
 		Devices: int(a.running.Load()), Sampled: b.Sampled + b.Recovered, Committed: b.Safe, Acked: b.Acked, Recovered: b.Recovered,
 		Buffer: BufferStatus{
 			Frames: b.Frames, Readings: b.Readings, Bytes: b.MemoryBytes + b.StoredBytes,
-			OldestAge: b.OldestAge.Milliseconds(), DiskBytes: b.DiskBytes,
+			OldestAge: b.OldestAge.Milliseconds(), DiskBytes: b.DiskBytes, Pressure: b.Pressure.String(),
 		},
 		DrainRate: u.Drain, Starved: u.Starved, SentBytes: u.Sent, Commands: CommandsStatus{Executed: c.Executed, Unsettled: c.Unsettled},
 	}

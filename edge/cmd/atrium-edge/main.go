@@ -48,7 +48,7 @@ SIGHUP reads the configuration's devices again; the buffer is not touched.`,
 			if err != nil {
 				return fmt.Errorf("%s: %w", file, err)
 			}
-			cfg.LimitMemory()
+			cfg.OwnProcess()
 			return agent.Run(cmd.Context(), cfg, log)
 		},
 	}

@@ -22,7 +22,7 @@ func TestTheCommandLine(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(agent.Status{
 			Gateway: "hq/gw-1", Connected: true, Cloud: "127.0.0.1:7443", Mode: "spill", Devices: 3,
 			Sampled: 100, Committed: 90, Acked: 80, Dropped: 7, Recovered: 4, DrainETA: &eta, SentBytes: 4200,
-			Buffer:   agent.BufferStatus{Frames: 2, Readings: 20, Bytes: 300, OldestAge: 1500, DiskBytes: 4096},
+			Buffer:   agent.BufferStatus{Frames: 2, Readings: 20, Bytes: 300, OldestAge: 1500, DiskBytes: 4096, Pressure: "high"},
 			Commands: agent.CommandsStatus{Executed: 5, Unsettled: 1},
 		})
 	}))

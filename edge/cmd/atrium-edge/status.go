@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/atrium-iot/atrium/edge/agent"
+	"github.com/atrium-iot/atrium/edge/buffer"
 )
 
 func newStatus() *cobra.Command {
@@ -52,12 +53,16 @@ func printStatus(out io.Writer, s *agent.Status) error {
 	if s.Starved {
 		link += ", which takes less than is sampled"
 	}
+	thinned := ""
+	if p := s.Buffer.Pressure; p != "" && p != buffer.PressureNone.String() {
+		thinned = ", pressure " + p + ": rows are thinned"
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, row := range [][2]string{
 		{"gateway", fmt.Sprintf("%s, %d devices, mode %s", s.Gateway, s.Devices, s.Mode)},
 		{"link", fmt.Sprintf("%s, %d bytes sent", link, s.SentBytes)},
 		{"readings", fmt.Sprintf("%d sampled, %d committed, %d acked, %d dropped", s.Sampled, s.Committed, s.Acked, s.Dropped)},
-		{"buffer", fmt.Sprintf("%d readings in %d frames, oldest %s, %d bytes, %d on disk", s.Buffer.Readings, s.Buffer.Frames, time.Duration(s.Buffer.OldestAge)*time.Millisecond, s.Buffer.Bytes, s.Buffer.DiskBytes)},
+		{"buffer", fmt.Sprintf("%d readings in %d frames, oldest %s, %d bytes, %d on disk%s", s.Buffer.Readings, s.Buffer.Frames, time.Duration(s.Buffer.OldestAge)*time.Millisecond, s.Buffer.Bytes, s.Buffer.DiskBytes, thinned)},
 		{"drained in", eta},
 		{"commands", fmt.Sprintf("%d ended, %d results unsettled", s.Commands.Executed, s.Commands.Unsettled)},
 	} {
