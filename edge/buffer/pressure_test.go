@@ -3,6 +3,7 @@ package buffer_test
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,35 +104,41 @@ func TestWhatPressesFromOutside(t *testing.T) {
 // Wear: the budget is of a day in which the gateway runs, whatever restarts.
 func TestTheWriteBudgetOutlivesARestartAndEndsWithItsDay(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		written, unreadable := int64(0), error(nil)
+		var written atomic.Int64
+		var unreadable atomic.Bool
 		w := newBench(t, func(c *buffer.Config) {
 			c.WriteBudget = 1 << 20
-			c.Written = func() (int64, error) { return written, unreadable }
+			c.Written = func() (int64, error) {
+				if unreadable.Load() {
+					return 0, errors.New("no /proc")
+				}
+				return written.Load(), nil
+			}
 		})
-		written = 600 << 10
+		written.Store(600 << 10)
 		settle(12 * time.Hour)
 		w.pressure(buffer.PressureNone, "below the budget")
 		w.close()
-		written = 0 // of a new process
+		written.Store(0) // of a new process
 		w.start()
-		written = 500 << 10
+		written.Store(500 << 10)
 		settle(time.Minute)
 		w.pressure(buffer.PressureHighest, "above the budget, in two processes,")
 		if st := w.buf.Stats(); st.SpentBytes != 1100<<10 {
 			t.Errorf("%d bytes are spent", st.SpentBytes)
 		}
 		settle(10 * time.Minute) // it is written down so often
-		written = 0
+		written.Store(0)
 		w.crash()
 		settle(11 * time.Hour)
 		w.pressure(buffer.PressureHighest, "before the day's end")
 		settle(2 * time.Hour)
 		w.pressure(buffer.PressureNone, "on the next day")
-		unreadable = errors.New("no /proc")
-		written = 1 << 40
+		unreadable.Store(true)
+		written.Store(1 << 40)
 		settle(time.Minute)
 		w.pressure(buffer.PressureNone, "when nobody can tell")
-		unreadable = nil
+		unreadable.Store(false)
 		w.close()
 	})
 }
