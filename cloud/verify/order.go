@@ -147,7 +147,9 @@ func sortedByValue(rows []Reading) []Reading {
 }
 
 // reordered counts the readings whose number is lower than that of the reading
-// before them: along the sequence within a run, or along sample time.
+// before them: along the sequence within a run, along the ticks within a boot,
+// and along sample time from one boot to another. Within a boot wall time does
+// not decide (I4): a clock that was corrected may step back between two frames.
 func (c *comparison) reordered(rows []Reading) {
 	flagged := make(map[rowKey]bool)
 	check := func(before, after Reading, along string) {
@@ -167,26 +169,70 @@ func (c *comparison) reordered(rows []Reading) {
 			check(bySeq[i-1], bySeq[i], "its run")
 		}
 	}
-	byTime := slices.Clone(rows)
-	slices.SortFunc(byTime, compareTime)
-	for from := 0; from < len(byTime); {
-		to := from + 1
-		for to < len(byTime) && byTime[to].Time.Equal(byTime[from].Time) {
-			to++
+	along := func(order func(a, b Reading) int, together func(a, b Reading) bool, name string) {
+		sorted := slices.Clone(rows)
+		slices.SortFunc(sorted, order)
+		for from := 0; from < len(sorted); {
+			to := from + 1
+			for to < len(sorted) && order(sorted[from], sorted[to]) == 0 {
+				to++
+			}
+			if to < len(sorted) { // readings of one instant have no order
+				if before := slices.MaxFunc(sorted[from:to], compareValues); together(before, sorted[to]) {
+					check(before, sorted[to], name)
+				}
+			}
+			from = to
 		}
-		if to < len(byTime) { // readings of one instant have no order by time
-			check(slices.MaxFunc(byTime[from:to], compareValues), byTime[to], "sample time")
-		}
-		from = to
 	}
+	along(c.compareTicks, c.sameBoot, "its boot's ticks")
+	along(compareTime, func(a, b Reading) bool { return !c.sameBoot(a, b) }, "sample time")
+}
+
+// frameID names a frame.
+type frameID struct {
+	run id.Run
+	seq uint64
+}
+
+// clockSlack is what the rounding of a sample time may take.
+const clockSlack = time.Millisecond
+
+// displaced counts the readings whose sample time is not that of the others of
+// their frame, of whichever device: a frame has one clock.
+func (c *comparison) displaced(readings []Reading) {
+	zeros := make(map[frameID]time.Time)
+	for _, r := range readings {
+		f, zero := frameID{r.Run, r.Seq}, r.Time.Add(-r.Tick)
+		first, seen := zeros[f]
+		if !seen {
+			zeros[f] = zero
+			continue
+		}
+		if zero.Sub(first).Abs() > clockSlack {
+			c.report.Reordered++
+			c.find(reading(FindingReordered, r, "its sample time is not by its frame's clock"))
+		}
+	}
+}
+
+// sameBoot reports whether two readings are known to be of one boot of a
+// gateway.
+func (c *comparison) sameBoot(a, b Reading) bool {
+	x, y := c.runs[a.Run], c.runs[b.Run]
+	return x.Boot != id.Boot{} && x.Boot == y.Boot && x.Gateway == y.Gateway
+}
+
+// compareTicks orders by boot and time since it.
+func (c *comparison) compareTicks(a, b Reading) int {
+	x, y := c.runs[a.Run], c.runs[b.Run]
+	return cmp.Or(cmp.Compare(x.Gateway.String(), y.Gateway.String()), slices.Compare(x.Boot[:], y.Boot[:]), cmp.Compare(a.Tick, b.Tick))
 }
 
 func compareValues(a, b Reading) int { return cmp.Compare(a.Value, b.Value) }
 
 // compareTime orders by sample time in UTC, the only time that all boots share.
-func compareTime(a, b Reading) int {
-	return cmp.Or(a.Time.Compare(b.Time), slices.Compare(a.Run[:], b.Run[:]), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Tick, b.Tick))
-}
+func compareTime(a, b Reading) int { return a.Time.Compare(b.Time) }
 
 // contradicted counts the readings that lie in a range which the ledger says
 // to have none.

@@ -20,7 +20,7 @@ type Report struct {
 	Remainder   int `json:"remainder"`   // gone with the state of a gateway or a cloud
 	Lost        int `json:"lost"`
 	Duplicated  int `json:"duplicated"`
-	Reordered   int `json:"reordered"` // includes twins that are not at the maximum
+	Reordered   int `json:"reordered"` // includes twins that are not at the maximum, and sample times by no clock of their frame
 
 	Unexpected   int `json:"unexpected"`   // in the history, never delivered
 	Contradicted int `json:"contradicted"` // in the history, and in a gap

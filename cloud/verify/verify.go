@@ -101,6 +101,7 @@ func Compare(in Input) Report {
 	for _, dev := range c.devices {
 		c.device(dev)
 	}
+	c.displaced(in.Readings)
 	c.twins(in.Twins)
 	if r := &c.report; r.HasTruth && r.Sampled != r.Readings+r.Gaps+r.Uncommitted+r.Remainder+r.Lost {
 		c.find(Finding{Kind: FindingSum, Text: "sampled is not readings + gaps + uncommitted + remainder + lost"})

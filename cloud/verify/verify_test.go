@@ -113,7 +113,7 @@ func TestADoubledReadingIsDuplicated(t *testing.T) { // I1
 
 	in = world()
 	other := *at(in, 20)
-	other.Run, other.Seq, other.Tick = run2, 1, 0 // applied again from another run
+	other.Run, other.Seq = run2, 1 // applied again from another run
 	in.Readings = append(in.Readings, other)
 	check(t, in, "verify: 80 readings: 0 lost, 1 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 0)", false, "duplicated hq/c1: number 20")
 }
@@ -138,6 +138,29 @@ func TestSwappedReadingsAreReordered(t *testing.T) { // I4
 	a.Time, b.Time = b.Time, a.Time
 	if r := verify.Compare(in); r.Reordered == 0 || r.OK() {
 		t.Errorf("swapped times: %s", r)
+	}
+
+	in = world()
+	a, b = at(in, 5), at(in, 35) // across runs of a boot: its ticks show it
+	a.Tick, b.Tick, a.Time, b.Time = b.Tick, a.Tick, b.Time, a.Time
+	if r := verify.Compare(in); r.Reordered == 0 || r.OK() {
+		t.Errorf("swapped ticks: %s", r)
+	}
+}
+
+// A boot's clock that is corrected between two frames may step back; that is
+// nothing that a frame's rows may do, nor readings of two boots.
+func TestACorrectedClockIsNoOtherOrder(t *testing.T) { // I4
+	in := world()
+	for i := range in.Readings {
+		if r := &in.Readings[i]; r.Run == run2 {
+			r.Time = r.Time.Add(-5 * every)
+		}
+	}
+	check(t, in, "verify: 80 readings: 0 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 0)", true)
+	in.Runs[1].Boot = id.Boot{9}
+	if r := verify.Compare(in); r.Reordered == 0 || r.OK() {
+		t.Errorf("two boots: %s", r)
 	}
 }
 
