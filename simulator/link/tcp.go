@@ -16,6 +16,9 @@ const (
 	// many of them may be each way: what a window of 1 MiB holds.
 	chunkSize = 16 << 10
 	maxChunks = 64
+	// lineAhead is how long a line of a limited rate may be taken by what was
+	// read: the queue of a router. What is beyond waits in its sender.
+	lineAhead = 200 * time.Millisecond
 	// dialTimeout is how long the target may take to accept.
 	dialTimeout = 5 * time.Second
 )
@@ -142,13 +145,17 @@ func (r *Relay) carry(ctx context.Context, s *stream, d Direction, from, to net.
 	})
 	buf := make([]byte, chunkSize)
 	for {
-		n, err := from.Read(buf)
+		n, err := from.Read(buf[:r.portion()])
 		if n > 0 {
 			now := time.Now()
 			r.mu.Lock()
 			due := r.shaper.line(r.conditions, d, n, now)
+			busy := due.Sub(now) - r.conditions.Delay
 			r.mu.Unlock()
 			way <- chunk{append([]byte(nil), buf[:n]...), due}
+			if !rest(ctx, busy-lineAhead) {
+				break
+			}
 		}
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
@@ -161,18 +168,35 @@ func (r *Relay) carry(ctx context.Context, s *stream, d Direction, from, to net.
 	sender.Wait()
 }
 
+// portion is how much of a stream is read at a time: what the line takes in
+// lineAhead, or a chunk.
+func (r *Relay) portion() int {
+	kbps := r.Conditions().Kbps
+	if kbps == 0 {
+		return chunkSize
+	}
+	return int(min(chunkSize, max(1, kbps*lineAhead.Milliseconds()/8)))
+}
+
+// rest waits; false: the stream has ended.
+func rest(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
 // deliver writes what is due, and passes the end on.
 func (r *Relay) deliver(ctx context.Context, d Direction, way <-chan chunk, to net.Conn) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for c := range way {
-		timer.Reset(time.Until(c.due))
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-timer.C:
-		}
-		if !r.passable(ctx, d) {
+		if !rest(ctx, time.Until(c.due)) || !r.passable(ctx, d) {
 			return context.Canceled
 		}
 		if _, err := to.Write(c.data); err != nil {

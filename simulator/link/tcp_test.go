@@ -138,3 +138,25 @@ func TestTheTCPConnectionsAreBounded(t *testing.T) {
 	}
 	until(t, r, "a refusal", func(s State) bool { return s.Up.Dropped["clients"] == 1 })
 }
+
+// A slow line makes a stream's sender wait, and does not take what the line
+// carries in a minute.
+func TestARateSlowsAStreamDownAndItsSender(t *testing.T) {
+	r := start(t, echoTCP(t).Addr().String())
+	r.Set(func(c *Conditions) { c.Kbps = 800 }) // 100 kB a second
+	c := dialledTCP(t, r)
+	begin := time.Now()
+	go func() { _, _ = c.Write(make([]byte, 8<<20)) }() // it waits until the test closes it
+	if _, err := io.ReadFull(c, make([]byte, 50_000)); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begin); took < 400*time.Millisecond {
+		t.Errorf("50 kB came back after %v at 100 kB/s", took)
+	}
+	r.mu.Lock()
+	busy := time.Until(r.shaper.free[Up])
+	r.mu.Unlock()
+	if busy > 2*lineAhead {
+		t.Errorf("the line is taken for %v, want at most %v", busy, 2*lineAhead)
+	}
+}
