@@ -31,7 +31,7 @@ func (g Gateway) sensor(i int) (kind string, bus, address int) {
 func boardYAML(g Gateway) string {
 	chips := map[int][]string{}
 	for i := range min(g.Counters, maxCounters) {
-		chips[1] = append(chips[1], fmt.Sprintf("{type: counter, address: %#x, device: %s/c%d}", firstCounter+i, g.Site, i+1))
+		chips[1] = append(chips[1], fmt.Sprintf("{type: counter, address: %#x, device: %s/c%d}", firstCounter+i, g.Site, g.First+i+1))
 	}
 	for i := range g.Sensors {
 		kind, bus, address := g.sensor(i)
@@ -48,19 +48,20 @@ func boardYAML(g Gateway) string {
 	return b.String()
 }
 
-func edgeYAML(g Gateway, dir, certs, socket, cloud, httpAddr string) string {
+func edgeYAML(g Gateway, state, certs, socket, cloud, httpAddr string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `gateway: %s/gw-1
-state: %s/state
+state: %s
 http: %s
 cloud: ["%s"]
 identity: %s
-buffer: {mode: %s}
-`, g.Site, dir, httpAddr, cloud, certs, g.Mode)
+buffer: {mode: %s%s}
+%s
+`, g.Site, state, httpAddr, cloud, certs, g.Mode, g.Buffer, g.Keys)
 	var devices []string
 	buses := 1
 	for i := range min(g.Counters, maxCounters) {
-		devices = append(devices, fmt.Sprintf("{name: c%d, profile: atrium.counter, bus: i2c-1, address: %#x, every: 50ms}", i+1, firstCounter+i))
+		devices = append(devices, fmt.Sprintf("{name: c%d, profile: atrium.counter, bus: i2c-1, address: %#x, every: 50ms}", g.First+i+1, firstCounter+i))
 	}
 	for i := range g.Sensors {
 		kind, bus, address := g.sensor(i)

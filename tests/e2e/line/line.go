@@ -5,6 +5,7 @@
 package line
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,12 +19,14 @@ import (
 
 	"github.com/atrium-iot/atrium/cloud/demo/process"
 	"github.com/atrium-iot/atrium/cloud/verify"
+	"github.com/atrium-iot/atrium/simulator/link"
 )
 
 // Config says what to raise.
 type Config struct {
 	Bin      string   // folder with atrium, atrium-cloud, atrium-edge, atrium-sim
 	Dir      string   // everything that the processes write
+	Data     string   // folder of the cloud node; empty: one in Dir
 	Edge     []string // runs the gateways' agent; empty: Bin's atrium-edge
 	Gateways []Gateway
 }
@@ -35,6 +38,14 @@ type Gateway struct {
 	Counters int    // counter chips at 20 Hz, deadband 0: the independent truth
 	Sensors  int    // TMP102 and BME280 chips at 1 Hz, alternately
 	Climate  bool   // all sensors are BME280 with deadband 0: each sample makes three readings
+
+	Folder   string   // in the line's, and the name of its processes; empty: Site
+	Identity string   // folder of an identity that it shares; empty: one is issued
+	State    string   // folder; empty: one in Folder
+	Edge     []string // runs this agent in place of the line's
+	First    int      // its counters are c1 and on after so many
+	Keys     string   // further lines of edge.yaml
+	Buffer   string   // further keys of its buffer, such as ", limit: 1MiB"
 }
 
 // Line is a raised line.
@@ -47,7 +58,8 @@ type Line struct {
 
 // Site is what stands in one site.
 type Site struct {
-	Name    string
+	Name    string // of the site
+	State   string // the gateway's state folder
 	Board   *process.Process
 	Link    *process.Process
 	Gateway *process.Process
@@ -77,13 +89,18 @@ func Start(ctx context.Context, cfg Config) (*Line, error) {
 		return l, err
 	}
 	for _, g := range cfg.Gateways {
-		s, err := l.raise(ctx, g)
-		l.Sites = append(l.Sites, s)
-		if err != nil {
+		if _, err := l.Raise(ctx, g); err != nil {
 			return l, err
 		}
 	}
 	return l, nil
+}
+
+// Raise adds a gateway with its board and link.
+func (l *Line) Raise(ctx context.Context, g Gateway) (*Site, error) {
+	s, err := l.raise(ctx, g)
+	l.Sites = append(l.Sites, s)
+	return s, err
 }
 
 func (l *Line) process(name string, program []string, httpAddr string, args ...string) *process.Process {
@@ -98,7 +115,7 @@ func (l *Line) process(name string, program []string, httpAddr string, args ...s
 func (l *Line) bin(name string) []string { return []string{filepath.Join(l.cfg.Bin, name)} }
 
 // Data is the folder of the cloud node.
-func (l *Line) Data() string { return filepath.Join(l.cfg.Dir, "cloud") }
+func (l *Line) Data() string { return cmp.Or(l.cfg.Data, filepath.Join(l.cfg.Dir, "cloud")) }
 
 // Issue writes the identity of a gateway, SITE/NAME, into a folder.
 func (l *Line) Issue(ctx context.Context, gateway, folder string) error {
@@ -106,8 +123,9 @@ func (l *Line) Issue(ctx context.Context, gateway, folder string) error {
 }
 
 func (l *Line) raise(ctx context.Context, g Gateway) (*Site, error) {
-	dir := filepath.Join(l.cfg.Dir, g.Site)
-	s := &Site{Name: g.Site, Truth: filepath.Join(dir, "truth.jsonl")}
+	name := cmp.Or(g.Folder, g.Site)
+	dir := filepath.Join(l.cfg.Dir, name)
+	s := &Site{Name: g.Site, State: cmp.Or(g.State, filepath.Join(dir, "state")), Truth: filepath.Join(dir, "truth.jsonl")}
 	udp, err := process.FreePorts("udp", 1)
 	if err != nil {
 		return s, err
@@ -120,23 +138,28 @@ func (l *Line) raise(ctx context.Context, g Gateway) (*Site, error) {
 	s.control = "http://" + control
 	socket := filepath.Join(dir, "board.sock")
 	boardFile, edgeFile := filepath.Join(dir, "board.yaml"), filepath.Join(dir, "edge.yaml")
-	certs := filepath.Join(dir, "certs")
+	certs := cmp.Or(g.Identity, filepath.Join(dir, "certs"))
 	if err := errors.Join(
 		write(boardFile, boardYAML(g)),
-		write(edgeFile, edgeYAML(g, dir, certs, socket, linkUDP, edgeHTTP)),
+		write(edgeFile, edgeYAML(g, s.State, certs, socket, linkUDP, edgeHTTP)),
 	); err != nil {
 		return s, err
 	}
-	if err := l.Issue(ctx, g.Site+"/gw-1", certs); err != nil {
-		return s, err
+	if g.Identity == "" {
+		if err := l.Issue(ctx, g.Site+"/gw-1", certs); err != nil {
+			return s, err
+		}
 	}
-	edge := l.cfg.Edge
+	edge := g.Edge
+	if len(edge) == 0 {
+		edge = l.cfg.Edge
+	}
 	if len(edge) == 0 {
 		edge = l.bin("atrium-edge")
 	}
-	s.Board = l.process(g.Site+"-board", l.bin("atrium-sim"), "", "board", "--socket", socket, "--config", boardFile, "--truth", s.Truth)
-	s.Link = l.process(g.Site+"-link", l.bin("atrium-sim"), "", "link", "--listen", linkUDP, "--to", l.Gate, "--control", control)
-	s.Gateway = l.process(g.Site+"-gateway", edge, edgeHTTP, "run", "--config", edgeFile)
+	s.Board = l.process(name+"-board", l.bin("atrium-sim"), "", "board", "--socket", socket, "--config", boardFile, "--truth", s.Truth)
+	s.Link = l.process(name+"-link", l.bin("atrium-sim"), "", "link", "--listen", linkUDP, "--to", l.Gate, "--control", control)
+	s.Gateway = l.process(name+"-gateway", edge, edgeHTTP, "run", "--config", edgeFile)
 	for _, p := range []*process.Process{s.Board, s.Link, s.Gateway} {
 		if err := p.Start(ctx); err != nil {
 			return s, err
@@ -160,6 +183,24 @@ func (l *Line) Output(ctx context.Context, bin string, args ...string) (string, 
 	return string(out), err
 }
 
+// LinkState is what the site's link says of itself.
+func (s *Site) LinkState(ctx context.Context) (link.State, error) {
+	var state link.State
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.control+"/state", nil)
+	if err != nil {
+		return state, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return state, fmt.Errorf("link of %s: %w", s.Name, err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&state); err != nil {
+		return state, fmt.Errorf("link of %s: state: %w", s.Name, err)
+	}
+	return state, nil
+}
+
 // LinkURL is the HTTP base of the site's link: GET /state has its counters.
 func (s *Site) LinkURL() string { return s.control }
 
@@ -167,33 +208,48 @@ func (s *Site) LinkURL() string { return s.control }
 // for what is under way. It returns the report, and the same as a person sees
 // it; an error if anything is wrong.
 func (l *Line) Verify(ctx context.Context, wait string) (verify.Report, string, error) {
+	text, err := l.Output(ctx, "atrium", l.verifyArgs(wait)...)
+	if err != nil {
+		return verify.Report{}, text, fmt.Errorf("verify: %w\n%s", err, text)
+	}
+	report, findings, err := l.Report(ctx, wait)
+	if err == nil && len(findings) > 0 {
+		err = fmt.Errorf("verify: %s", strings.Join(findings, "\n"))
+	}
+	return report, text, err
+}
+
+// Report is Verify for a caller that judges by itself: what is wrong comes as
+// lines, and without them in the report.
+func (l *Line) Report(ctx context.Context, wait string) (_ verify.Report, findings []string, _ error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(l.cfg.Bin, "atrium"), append(l.verifyArgs(wait), "--json")...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output() // status 1 is also for findings
+	var report struct {
+		verify.Report
+		Findings []string `json:"findings"` // they have a text and no parser
+	}
+	if broken := json.Unmarshal(out, &report); broken != nil {
+		return verify.Report{}, nil, fmt.Errorf("verify: %w\n%s%s", errors.Join(err, broken), out, stderr.String())
+	}
+	return report.Report, report.Findings, nil
+}
+
+func (l *Line) verifyArgs(wait string) []string {
 	args := []string{"verify", "--api", l.Cloud.URL(), "--wait", wait}
 	for _, s := range l.Sites {
 		args = append(args, "--truth", s.Truth)
 	}
-	text, err := l.Output(ctx, "atrium", args...)
-	if err != nil {
-		return verify.Report{}, text, fmt.Errorf("verify: %w\n%s", err, text)
-	}
-	out, err := l.Output(ctx, "atrium", append(args, "--json")...)
-	var report struct {
-		verify.Report
-		Findings []string // they have a text and no parser
-	}
-	if err == nil {
-		err = json.Unmarshal([]byte(out), &report)
-	}
-	if err != nil {
-		return verify.Report{}, text, fmt.Errorf("verify: %w\n%s", err, out)
-	}
-	return report.Report, text, nil
+	return args
 }
 
 // Cut stops every packet of the site's link in both directions; Heal ends that.
-func (s *Site) Cut() error  { return s.post("/cut") }
-func (s *Site) Heal() error { return s.post("/heal") }
+func (s *Site) Cut() error  { return s.Set("/cut") }
+func (s *Site) Heal() error { return s.Set("/heal") }
 
-func (s *Site) post(path string) error {
+// Set changes the link by a path of its control, such as /drop?percent=5.
+func (s *Site) Set(path string) error {
 	resp, err := http.Post(s.control+path, "", nil)
 	if err != nil {
 		return fmt.Errorf("link of %s: %w", s.Name, err)
