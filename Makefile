@@ -8,7 +8,7 @@ TOOL    := go tool -modfile=.ci/tools.mod
 EDGE    := ./edge/cmd/atrium-edge ./simulator/cmd/atrium-sim
 CLOUD   := ./cloud/cmd/atrium-cloud ./cloud/cmd/atrium
 
-.PHONY: help build test lint bench bench-actors stress-actors demo demo-check board-rpi3 mutants clean
+.PHONY: help build test lint bench bench-actors stress-actors demo demo-check test-faults board-rpi3 mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ demo: ## a whole Atrium on this machine, to watch and to disturb
 
 demo-check: ## one cloud node, two boards, two gateways, cuts and kills, then verify
 	scripts/demo-check
+
+test-faults: ## what the field does to gateways, links, disks and clouds, and a checker outside; FAULTS="-short" for CI
+	scripts/test-faults $(FAULTS)
 
 board-rpi3: ## the agent on an emulated Raspberry Pi 3 with Debian's kernel, its values in the cloud
 	scripts/board-rpi3

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/atrium-iot/atrium/tests/e2e/line"
+)
+
+// clouds take the cloud away, its disk, or its memory of the last minutes.
+var clouds = []scenario{
+	{
+		name:     "silent-cloud",
+		protects: "a cloud that takes packets and acks nothing costs nothing",
+		run:      silentCloud,
+	},
+	{
+		name:     "killed-cloud",
+		protects: "a cloud that is killed at any point has what it acked",
+		run:      killedCloud,
+	},
+	{
+		name:     "full-cloud",
+		protects: "a cloud whose disk is full acks nothing, and goes on once it is free",
+		needs:    []need{root, loops},
+		run:      fullCloud,
+	},
+	{
+		name:     "restored-cloud",
+		protects: "what a cloud acked and lost to an older backup is in the ledger, range by range",
+		costs:    []string{"unknown-remainder"},
+		run:      restoredCloud,
+	},
+}
+
+func silentCloud(ctx context.Context, t *trial) error {
+	if err := t.raise(ctx, both()...); err != nil {
+		return err
+	}
+	for range t.rounds(20, 2) {
+		if err := pause(ctx, t.between(0, 2*time.Second)); err != nil {
+			return err
+		}
+		if err := syscall.Kill(t.line.Cloud.PID(), syscall.SIGSTOP); err != nil {
+			return err
+		}
+		err := pause(ctx, t.between(500*time.Millisecond, 6*time.Second))
+		if err := errors.Join(err, syscall.Kill(t.line.Cloud.PID(), syscall.SIGCONT)); err != nil {
+			return err
+		}
+		if err := t.ackedAll(ctx); err != nil {
+			return err
+		}
+	}
+	return t.finish(ctx)
+}
+
+// ackedAll waits until the cloud has taken what all gateways hold now.
+func (t *trial) ackedAll(ctx context.Context) error {
+	return t.each(func(s *line.Site, _ *rand.Rand) error { return acked(ctx, s) })
+}
+
+func killedCloud(ctx context.Context, t *trial) error {
+	if err := t.raise(ctx, both()...); err != nil {
+		return err
+	}
+	for range t.rounds(60, 5) {
+		if t.rng.IntN(2) == 0 { // it dies while a backlog comes
+			if err := backlog(ctx, t.line.Sites[t.rng.IntN(2)], 100); err != nil {
+				return err
+			}
+		}
+		if err := pause(ctx, t.between(0, untilKill)); err != nil {
+			return err
+		}
+		if err := t.line.Cloud.Kill(); err != nil {
+			return err
+		}
+		if err := t.line.Cloud.Start(ctx); err != nil {
+			return err
+		}
+	}
+	if err := t.ackedAll(ctx); err != nil {
+		return err
+	}
+	return t.finish(ctx)
+}
+
+// nodeSize is what a node wants to be free at its start, and some room.
+const nodeSize = 640 << 20
+
+func fullCloud(ctx context.Context, t *trial) error {
+	d, err := t.disk("node", nodeSize)
+	if err != nil {
+		return err
+	}
+	if err := t.raiseOn(ctx, filepath.Join(d.folder, "data"), both()...); err != nil {
+		return err
+	}
+	for range t.rounds(10, 1) {
+		if err := t.ackedAll(ctx); err != nil {
+			return err
+		}
+		if err := d.fill(0); err != nil {
+			return err
+		}
+		for _, s := range t.line.Sites {
+			if err := delivered(ctx, s, 200+t.rng.IntN(200)); err != nil {
+				return err
+			}
+		}
+		if err := d.release(); err != nil {
+			return err
+		}
+		// A store that met the full disk may have ended the node: an operator
+		// frees the disk and starts it again.
+		if err := t.line.Cloud.Kill(); err != nil {
+			return err
+		}
+		if err := t.line.Cloud.Start(ctx); err != nil {
+			return err
+		}
+	}
+	if err := t.ackedAll(ctx); err != nil {
+		return err
+	}
+	return t.finish(ctx)
+}
+
+func restoredCloud(ctx context.Context, t *trial) error {
+	if err := t.raise(ctx, both()...); err != nil {
+		return err
+	}
+	backup := filepath.Join(t.dir, "backup")
+	for range t.rounds(10, 1) {
+		if err := t.ackedAll(ctx); err != nil {
+			return err
+		}
+		if err := t.line.Cloud.Stop(); err != nil {
+			return err
+		}
+		if err := errors.Join(os.RemoveAll(backup), copyFolder(t.line.Data(), backup)); err != nil {
+			return err
+		}
+		if err := t.line.Cloud.Start(ctx); err != nil {
+			return err
+		}
+		for _, s := range t.line.Sites { // runs that the backup knows, and new ones
+			if err := delivered(ctx, s, 150+t.rng.IntN(150)); err != nil {
+				return err
+			}
+		}
+		if err := t.ackedAll(ctx); err != nil {
+			return err
+		}
+		if err := t.line.Cloud.Kill(); err != nil {
+			return err
+		}
+		if err := errors.Join(os.RemoveAll(t.line.Data()), copyFolder(backup, t.line.Data())); err != nil {
+			return err
+		}
+		if err := t.line.Cloud.Start(ctx); err != nil {
+			return err
+		}
+		if err := t.ackedAll(ctx); err != nil {
+			return err
+		}
+	}
+	if err := t.finish(ctx); err != nil {
+		return err
+	}
+	if t.result.Remainder == 0 {
+		return errors.New("nothing was acked between the backup and its return: the scenario shows nothing")
+	}
+	return nil
+}
+
+// copyFolder copies a folder that nobody writes.
+func copyFolder(from, to string) error { return command("cp", "-a", from, to) }

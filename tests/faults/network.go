@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/atrium-iot/atrium/tests/e2e/line"
+)
+
+// networks make the network between gateway and cloud bad. None of it may cost
+// a reading, so that their ledgers stay empty.
+var networks = []scenario{
+	{name: "loss", protects: "5 % of all packets lost costs nothing", run: bad("/drop?percent=5", "/drop?percent=0")},
+	{name: "reordering", protects: "packets that overtake each other change no order", run: bad("/delay?ms=10&jitter=60", "/delay?ms=0")},
+	{name: "duplicates", protects: "packets that come twice are applied once", run: bad("/duplicate?percent=50", "/duplicate?percent=0")},
+	{name: "slow-round-trip", protects: "a round trip of 2 s is a slow link and no dead one", run: slowRoundTrip},
+	{name: "narrow", protects: "a link that is slower than a backlog is drained in order", run: bad("/rate?kbps=64", "/rate?kbps=0")},
+	{name: "blackout", protects: "silence of half a second to ten minutes ends without a loss", run: blackout},
+	{name: "nat-rebind", protects: "a gateway that is seen from another port goes on", run: natRebind},
+	{name: "lost-acks", protects: "frames that arrive while their acks do not are applied once", run: lostAcks},
+	{name: "udp-blocked", protects: "a gateway whose UDP is blocked sends over TCP, and takes UDP back when it passes again", run: udpBlocked},
+}
+
+// one is a gateway: enough where nothing ends its process.
+var one = line.Gateway{Site: "hq", Mode: "spill"}
+
+// backlog lets a gateway collect readings that the cloud has not.
+func backlog(ctx context.Context, s *line.Site, readings int) error {
+	if err := s.Cut(); err != nil {
+		return err
+	}
+	if err := delivered(ctx, s, readings); err != nil {
+		return err
+	}
+	return s.Heal()
+}
+
+// bad is a scenario of a condition of the link: live readings and the drain of a
+// backlog both meet it, several times.
+func bad(begin, end string) func(ctx context.Context, t *trial) error {
+	return func(ctx context.Context, t *trial) error {
+		if err := t.raise(ctx, one); err != nil {
+			return err
+		}
+		s := t.line.Sites[0]
+		for range t.rounds(20, 2) {
+			if err := s.Set(begin); err != nil {
+				return err
+			}
+			if err := backlog(ctx, s, 100+t.rng.IntN(200)); err != nil {
+				return err
+			}
+			if err := acked(ctx, s); err != nil {
+				return err
+			}
+			if err := s.Set(end); err != nil {
+				return err
+			}
+		}
+		return t.finish(ctx)
+	}
+}
+
+func slowRoundTrip(ctx context.Context, t *trial) error {
+	if err := t.raise(ctx, one); err != nil {
+		return err
+	}
+	s := t.line.Sites[0]
+	if err := s.Set("/delay?ms=1000"); err != nil {
+		return err
+	}
+	for range t.rounds(10, 1) {
+		if err := acked(ctx, s); err != nil { // live, on the connection that there is
+			return err
+		}
+		if err := backlog(ctx, s, 200); err != nil {
+			return err
+		}
+		if err := acked(ctx, s); err != nil { // with a new one
+			return err
+		}
+	}
+	if err := s.Set("/delay?ms=0"); err != nil {
+		return err
+	}
+	return t.finish(ctx)
+}
+
+func blackout(ctx context.Context, t *trial) error {
+	const shortest = 500 * time.Millisecond
+	longest := 600 * time.Second
+	if t.short {
+		longest = 10 * time.Second
+	}
+	if err := t.raise(ctx, one); err != nil {
+		return err
+	}
+	s := t.line.Sites[0]
+	n := t.rounds(10, 4)
+	for i := range n {
+		// Evenly in the logarithm: the phases of what waits meanwhile, probes and
+		// backoff, grow as they do.
+		share := (float64(i) + t.rng.Float64()) / float64(n)
+		long := time.Duration(float64(shortest) * math.Pow(float64(longest)/float64(shortest), share))
+		if err := s.Cut(); err != nil {
+			return err
+		}
+		if err := pause(ctx, long); err != nil {
+			return err
+		}
+		if err := s.Heal(); err != nil {
+			return err
+		}
+		healed := time.Now()
+		if err := acked(ctx, s); err != nil {
+			return fmt.Errorf("after %v: %w", long, err)
+		}
+		t.say("%.1f s of silence, drained %.1f s later", long.Seconds(), time.Since(healed).Seconds())
+	}
+	return t.finish(ctx)
+}
+
+func natRebind(ctx context.Context, t *trial) error {
+	if err := t.raise(ctx, one); err != nil {
+		return err
+	}
+	s := t.line.Sites[0]
+	for range t.rounds(100, 10) {
+		if err := s.Set("/rebind"); err != nil {
+			return err
+		}
+		if err := pause(ctx, t.between(0, 500*time.Millisecond)); err != nil {
+			return err
+		}
+		if t.rng.IntN(2) == 0 { // the old port meets frames that are on their way
+			if err := acked(ctx, s); err != nil {
+				return err
+			}
+		}
+	}
+	if err := acked(ctx, s); err != nil {
+		return err
+	}
+	if err := t.connects(ctx); err != nil {
+		return err
+	}
+	return t.finish(ctx)
+}
+
+// connects notes how many connections there were.
+func (t *trial) connects(ctx context.Context) error {
+	sum := 0.0
+	for _, s := range t.line.Sites {
+		n, err := metric(ctx, s.Gateway, "atrium_uplink_connects_total")
+		if err != nil {
+			return err
+		}
+		sum += n
+	}
+	t.note("%.0f connections", sum)
+	return nil
+}
+
+func lostAcks(ctx context.Context, t *trial) error {
+	if err := t.raise(ctx, one); err != nil {
+		return err
+	}
+	s := t.line.Sites[0]
+	for range t.rounds(30, 3) {
+		if err := s.Set("/cut?direction=down"); err != nil {
+			return err
+		}
+		// Past the silence after which a gateway dials again, and before it.
+		if err := pause(ctx, t.between(100*time.Millisecond, 4*time.Second)); err != nil {
+			return err
+		}
+		if err := s.Heal(); err != nil {
+			return err
+		}
+		if err := acked(ctx, s); err != nil {
+			return err
+		}
+	}
+	if err := t.connects(ctx); err != nil {
+		return err
+	}
+	return t.finish(ctx)
+}
+
+func udpBlocked(ctx context.Context, t *trial) error {
+	if err := t.raise(ctx, one); err != nil {
+		return err
+	}
+	s := t.line.Sites[0]
+	for range t.rounds(10, 1) {
+		for _, step := range []struct {
+			control string
+			tcp     bool
+		}{{"/block", true}, {"/unblock", false}} {
+			if err := s.Set(step.control); err != nil {
+				return err
+			}
+			if err := carried(ctx, s, step.tcp); err != nil {
+				return fmt.Errorf("after %s: %w", step.control, err)
+			}
+			if err := acked(ctx, s); err != nil {
+				return err
+			}
+		}
+	}
+	return t.finish(ctx)
+}
+
+// carried waits until a gateway is connected over TCP, or over UDP alone.
+func carried(ctx context.Context, s *line.Site, tcp bool) error {
+	return until(ctx, fmt.Sprintf("%s: over TCP %v", s.Gateway.Name(), tcp), func() (bool, error) {
+		st, err := status(ctx, s)
+		if err != nil {
+			return false, err
+		}
+		l, err := s.LinkState(ctx)
+		return st.Connected && (l.TCPConnections > 0) == tcp, err
+	})
+}

@@ -1,0 +1,313 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/cloud/demo/process"
+	"github.com/atrium-iot/atrium/edge/agent"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/tests/e2e/line"
+)
+
+const (
+	// patience bounds the wait for what must come; the machine may be busy.
+	patience = 90 * time.Second
+	// pollEvery is how often a state that is awaited is looked at.
+	pollEvery = 20 * time.Millisecond
+	// shown is how many of the things that are wrong a result names.
+	shown = 5
+)
+
+// trial is one run of a scenario.
+type trial struct {
+	scenario
+	options
+	dir    string
+	rng    *rand.Rand // of one goroutine
+	result result
+
+	line     *line.Line
+	progress *progress
+	ends     []func() error // what must be undone at the end, the last first
+}
+
+func newTrial(s scenario, o options, p *progress) (*trial, error) {
+	dir, err := os.MkdirTemp("", "atrium-faults-"+s.name+"-")
+	if err != nil {
+		return nil, err
+	}
+	return &trial{scenario: s, options: o, dir: dir, rng: dice(o.seed, s.name), progress: p, result: result{Scenario: s.name}}, nil
+}
+
+// perform runs the scenario and cleans up. What failed leaves its folder.
+func (t *trial) perform(ctx context.Context) error {
+	t.say("%s", t.protects)
+	err := t.run(ctx, t)
+	if t.line != nil {
+		if stopped := t.line.Stop(); err == nil {
+			err = stopped
+		}
+	}
+	for i := len(t.ends) - 1; i >= 0; i-- {
+		if ended := t.ends[i](); err == nil {
+			err = ended
+		}
+	}
+	if err != nil || t.keep {
+		t.result.Notes = append(t.result.Notes, "logs and data are in "+t.dir)
+		return err
+	}
+	return os.RemoveAll(t.dir)
+}
+
+func (t *trial) say(format string, args ...any) { t.progress.say(t.name, format, args...) }
+
+func (t *trial) note(format string, args ...any) {
+	t.result.Notes = append(t.result.Notes, fmt.Sprintf(format, args...))
+}
+
+// rounds is how many, all or in the short form.
+func (t *trial) rounds(all, short int) int {
+	t.result.Rounds = all
+	if t.short {
+		t.result.Rounds = short
+	}
+	return t.result.Rounds
+}
+
+// between draws a time.
+func (t *trial) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(t.rng.Int64N(int64(most-least)+1))
+}
+
+// raise raises the line and waits until all gateways are connected: where the
+// system's clock is not synchronised they learn the time from the cloud.
+func (t *trial) raise(ctx context.Context, gateways ...line.Gateway) (err error) {
+	return t.raiseOn(ctx, "", gateways...)
+}
+
+// raiseOn is raise with the cloud's data in a folder of its own.
+func (t *trial) raiseOn(ctx context.Context, data string, gateways ...line.Gateway) (err error) {
+	for i := range gateways {
+		gateways[i] = hasty(gateways[i])
+	}
+	t.line, err = line.Start(ctx, line.Config{Bin: t.bin, Dir: t.dir, Data: data, Gateways: gateways})
+	if err != nil {
+		return err
+	}
+	for _, s := range t.line.Sites {
+		if err := linked(ctx, s, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hasty gives a gateway what this command wants of all: counters, dials that do
+// not wait for long, and a stop that waits for the acks.
+func hasty(g line.Gateway) line.Gateway {
+	if g.Counters == 0 {
+		g.Counters = 4
+	}
+	g.Keys += "\nreconnect: 2s\ndrain: 15s"
+	return g
+}
+
+// finish heals all links, stops the gateways, which drain, and judges.
+func (t *trial) finish(ctx context.Context) error {
+	t.say("stopping the gateways; they drain what they hold")
+	for _, s := range t.line.Sites {
+		if err := s.Heal(); err != nil {
+			return err
+		}
+	}
+	if err := t.line.StopGateways(); err != nil {
+		return err
+	}
+	return t.judge(ctx)
+}
+
+// judge asks the checker.
+func (t *trial) judge(ctx context.Context) error {
+	e, err := t.evidence(ctx)
+	if err != nil {
+		return err
+	}
+	r := &t.result
+	r.Sampled, r.Lost, r.Duplicated = e.report.Sampled, e.report.Lost, e.report.Duplicated
+	r.Gaps, r.Uncommitted, r.Remainder = e.report.Gaps, e.report.Uncommitted, e.report.Remainder
+	wrong := judge(e, t.costs)
+	if len(wrong) == 0 {
+		return nil
+	}
+	if more := len(wrong) - shown; more > 0 {
+		wrong = append(wrong[:shown], fmt.Sprintf("and %d more", more))
+	}
+	return errors.New(strings.Join(wrong, "\n  "))
+}
+
+// evidence collects what the cloud says.
+func (t *trial) evidence(ctx context.Context) (evidence, error) {
+	e := evidence{seqs: map[string]map[uint64]bool{}}
+	var err error
+	if e.report, e.findings, err = t.line.Report(ctx, "30s"); err != nil {
+		return e, err
+	}
+	c, err := client.New(t.line.Cloud.URL())
+	if err != nil {
+		return e, err
+	}
+	sites, err := c.Sites(ctx)
+	if err != nil {
+		return e, err
+	}
+	for _, s := range sites {
+		ledger, err := c.Ledger(ctx, id.Site(s.Site))
+		if err != nil {
+			return e, err
+		}
+		gateways, err := c.Gateways(ctx, id.Site(s.Site))
+		if err != nil {
+			return e, err
+		}
+		e.ledger = append(e.ledger, ledger...)
+		for _, g := range gateways {
+			e.runs = append(e.runs, g.Runs...)
+		}
+	}
+	in, err := c.Verification(ctx, nil)
+	if err != nil {
+		return e, err
+	}
+	for _, r := range in.Readings {
+		run := r.Run.String()
+		if e.seqs[run] == nil {
+			e.seqs[run] = map[uint64]bool{}
+		}
+		e.seqs[run][r.Seq] = true
+	}
+	return e, nil
+}
+
+// pause lets the line run for a time that a fault's plan has.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// until waits for a state; an error that stays is why it never came.
+func until(ctx context.Context, what string, ok func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		done, err := ok()
+		if done && err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, errors.Join(err, ctx.Err()))
+		case <-tick.C:
+		}
+	}
+}
+
+// delivered waits until a board has delivered so many readings more.
+func delivered(ctx context.Context, s *line.Site, more int) error {
+	begin, err := truth(s)
+	if err != nil {
+		return err
+	}
+	return until(ctx, fmt.Sprintf("%s: %d readings more", s.Board.Name(), more), func() (bool, error) {
+		n, err := truth(s)
+		return n >= begin+more, err
+	})
+}
+
+// truth is how many readings a board has delivered.
+func truth(s *line.Site) (int, error) {
+	b, err := os.ReadFile(s.Truth)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	return bytes.Count(b, []byte("\n")), err
+}
+
+// status asks a gateway how it is.
+func status(ctx context.Context, s *line.Site) (agent.Status, error) {
+	return agent.FetchStatus(ctx, strings.TrimPrefix(s.Gateway.URL(), "http://"))
+}
+
+// linked waits until a gateway is connected, or is not.
+func linked(ctx context.Context, s *line.Site, want bool) error {
+	return until(ctx, fmt.Sprintf("%s: connected %v", s.Gateway.Name(), want), func() (bool, error) {
+		st, err := status(ctx, s)
+		return st.Connected == want, err
+	})
+}
+
+// acked waits until the cloud has taken all that a gateway holds now.
+func acked(ctx context.Context, s *line.Site) error {
+	begin, err := status(ctx, s)
+	if err != nil {
+		return err
+	}
+	return until(ctx, s.Gateway.Name()+": acks", func() (bool, error) {
+		st, err := status(ctx, s)
+		return st.Acked+st.Dropped >= begin.Sampled, err
+	})
+}
+
+// metric sums up a process's samples of a counter or gauge.
+func metric(ctx context.Context, p *process.Process, name string) (float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL()+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	sum, found := 0.0, false
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		rest, ok := strings.CutPrefix(lines.Text(), name)
+		if !ok || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		v, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
+		if err != nil {
+			return 0, fmt.Errorf("%s: metric %s: %w", p.Name(), name, err)
+		}
+		sum, found = sum+v, true
+	}
+	if err := lines.Err(); err != nil || !found {
+		return 0, errors.Join(fmt.Errorf("%s has no metric %s", p.Name(), name), err)
+	}
+	return sum, nil
+}
+
+// store is where a gateway's buffer is.
+func store(s *line.Site) string { return filepath.Join(s.State, "buffer") }
