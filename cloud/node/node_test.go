@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -15,7 +16,9 @@ import (
 	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/cloud/cluster"
 	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/shared/carrier"
 	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/identity"
 	"github.com/atrium-iot/atrium/shared/ops"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -289,6 +292,7 @@ func TestTheFirstPartThatFailsEndsTheNode(t *testing.T) {
 		}, "site: shard 1: the shard belongs to another owner: n2"},
 		"HTTP": {func(n *node) error { return n.http.Close() }, "http: "},
 		"UDP":  {func(n *node) error { return n.socket.Close() }, "gate: "},
+		"TCP":  {func(n *node) error { return n.tcp.Close() }, "gate: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := start(t, filepath.Join(t.TempDir(), "data"))
@@ -312,6 +316,46 @@ func TestTheFirstPartThatFailsEndsTheNode(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A gateway that no UDP reaches finds the node on the same port over TCP.
+func TestGatewaysAreServedOverTCPOnTheSamePort(t *testing.T) {
+	l := start(t, filepath.Join(t.TempDir(), "data"))
+	defer l.stop()
+	issued, err := l.node.ca.Gateway(gateway)
+	if err != nil {
+		t.Fatal(err)
+	}
+	creds, err := identity.Parsed(issued.Cert, issued.Key, issued.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := net.Dial("tcp", l.node.socket.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := carrier.DialTCP(t.Context(), raw, creds.ClientTLS(nil), carrier.TCPConfig{KeepAlive: time.Second, Idle: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { conn.Close(wire.CloseBye, ""); <-conn.Gone() }()
+	control, err := conn.OpenControl(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello := wire.Hello{Min: 1, Max: 1, Boots: []id.Boot{boot}}
+	greeting := wire.AppendItem(wire.AppendItem(nil, hello.Append(nil)), (&wire.Bind{Devices: []id.Device{dev}}).Append(nil))
+	if _, err := control.Write(greeting); err != nil {
+		t.Fatal(err)
+	}
+	msg, err := wire.NewReader(control, wire.MaxControl).Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w, err := wire.ParseWelcome(msg); err != nil || w.Cluster != l.node.ca.Cluster() {
+		t.Errorf("welcome %+v, %v", w, err)
+	}
+	until(t, "the gateway is known", func() bool { g, err := l.api.Gateways(t.Context(), "hq"); return err == nil && len(g) == 1 })
 }
 
 func TestUnknownNamesAreNotFound(t *testing.T) {

@@ -59,7 +59,7 @@ authority and the log in the data folder.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&cfg.Data, "data", defaultData, "folder of the node: its log, history and certificate authority")
-	f.StringVar(&cfg.Listen, "listen", ":7443", "UDP address for gateways")
+	f.StringVar(&cfg.Listen, "listen", ":7443", "UDP and TCP address for gateways")
 	f.StringVar(&cfg.HTTP, "http", "127.0.0.1:7480", "TCP address of the HTTP API; it has no sign-in, so only loopback is taken")
 	f.StringVar(&cfg.Name, "name", node.DefaultName(), "this node's name")
 	f.StringVar(&cfg.Zone, "zone", "local", "this node's location label")
