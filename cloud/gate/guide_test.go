@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/quic-go/quic-go"
 
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
@@ -89,4 +90,20 @@ func TestTheHighestCommonVersionIsChosen(t *testing.T) {
 			t.Errorf("%+v: welcome chose %d, %v", c, w.Version, err)
 		}
 	}
+}
+
+// A gateway without a time server drifts.
+func TestAGatewayIsToldTheTimeAgainAndAgain(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.quic = &quic.Config{KeepAlivePeriod: 20 * time.Second}
+		e := w.connect("hq/gw")
+		e.want(wire.KindWelcome)
+		for range 3 {
+			before := time.Now()
+			m, err := wire.ParseTime(e.want(wire.KindTime))
+			if told := time.UnixMilli(int64(m.Now)); err != nil || time.Since(told) > time.Second || time.Since(before) > wire.TimeEvery+time.Second {
+				t.Fatalf("told %v at %v, %v after the time before: %v", told, time.Now(), time.Since(before), err)
+			}
+		}
+	})
 }

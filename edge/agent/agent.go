@@ -128,7 +128,7 @@ func (a *agent) open(ctx context.Context) error {
 	}
 	gates := openNodes(a.cfg.State, a.log.With("part", "uplink"))
 	a.uplink = uplink.New(uplink.Config{
-		Cloud: a.cfg.Cloud, TLS: creds.ClientTLS(a.clock.now), Agent: "atrium-edge " + ops.Version(), OnTime: a.clock.welcomed, MaxBackoff: a.cfg.Reconnect,
+		Cloud: a.cfg.Cloud, TLS: creds.ClientTLS(a.clock.now), Agent: "atrium-edge " + ops.Version(), OnTime: a.clock.told, MaxBackoff: a.cfg.Reconnect,
 		Commands: a.commands, Nodes: gates.known, OnNodes: gates.learn, OnStarved: a.buf.SetStarved,
 	}, uplink.FromBuffer(a.buf), uplink.Transport(a.socket), a.log.With("part", "uplink"), a.reg)
 	a.fieldChanged()

@@ -211,9 +211,11 @@ func (k *clockKeeper) apply() {
 	k.set(m.utc0, uint64(m.uncertainty), m.source)
 }
 
-// welcomed takes the time that a gate told.
-func (k *clockKeeper) welcomed(utc time.Time, uncertainty time.Duration) {
-	k.offer(utcMapping{utc0: utc.UnixMicro() - sinceBoot().Microseconds(), uncertainty: uncertainty.Microseconds() + 1, source: wire.ClockWelcome})
+// told takes the time that a gate told. It holds until the gate tells it again,
+// so that the drift until then counts.
+func (k *clockKeeper) told(utc time.Time, uncertainty time.Duration) {
+	const drift = wire.TimeEvery * maxDrift / 1_000_000
+	k.offer(utcMapping{utc0: utc.UnixMicro() - sinceBoot().Microseconds(), uncertainty: (uncertainty + drift).Microseconds() + 1, source: wire.ClockWelcome})
 }
 
 // now is the best known time, and whether somebody vouches for it:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 	"time"
@@ -198,6 +199,11 @@ func (c *connection) take(ctx context.Context, msg []byte) error {
 		if m, err = wire.ParseNodes(msg); err == nil {
 			c.tell(ctx, happening{kind: told, nodes: m.Addresses})
 		}
+	case wire.KindTime:
+		var m wire.Time
+		if m, err = wire.ParseTime(msg); err == nil {
+			c.learnTime(m.Now)
+		}
 	case wire.KindRedirect:
 		var m wire.Redirect
 		if m, err = wire.ParseRedirect(msg); err == nil {
@@ -214,6 +220,16 @@ func (c *connection) take(ctx context.Context, msg []byte) error {
 		return fmt.Errorf("%w: %w", errProtocol, err)
 	}
 	return nil
+}
+
+// learnTime passes on the time at a gate, in Unix milliseconds: it is half a
+// round trip old, more or less.
+func (c *connection) learnTime(now uint64) {
+	if c.u.cfg.OnTime == nil || now > math.MaxInt64 {
+		return
+	}
+	half := c.conn.Path().RTT / 2
+	c.u.cfg.OnTime(time.UnixMilli(int64(now)).Add(half), half+time.Millisecond)
 }
 
 func (c *connection) acked(runs []wire.RunSeq) {

@@ -100,6 +100,7 @@ type rig struct {
 	noise   *mathrand.PCG
 	stop    context.CancelFunc
 	done    chan error
+	timesMu sync.Mutex
 	times   []time.Time // from OnTime
 	starved []bool      // from OnStarved
 	nodes   [][]string  // from OnNodes
@@ -149,7 +150,11 @@ func newRig(t *testing.T, s settings) *rig {
 	transport := &quic.Transport{Conn: r.net.gateway}
 	r.uplink = uplink.New(uplink.Config{
 		Cloud: []string{gateAddr.String()}, TLS: ours.client(t), Agent: "test",
-		OnTime:    func(utc time.Time, _ time.Duration) { r.times = append(r.times, utc) },
+		OnTime: func(utc time.Time, _ time.Duration) {
+			r.timesMu.Lock()
+			defer r.timesMu.Unlock()
+			r.times = append(r.times, utc)
+		},
 		OnStarved: func(starved bool) { r.starved = append(r.starved, starved) },
 		Commands:  s.commands,
 		DialTCP: func(_ context.Context, at netip.AddrPort) (net.Conn, error) {

@@ -267,10 +267,7 @@ func (r *runner) greet(ctx context.Context, over network) {
 // begin has the connection that was welcomed serve.
 func (r *runner) begin(n *news) {
 	c, u := r.current, r.u
-	if u.cfg.OnTime != nil {
-		half := c.conn.Path().RTT / 2
-		u.cfg.OnTime(time.UnixMilli(int64(n.welcome.Now)).Add(half), half+time.Millisecond)
-	}
+	c.learnTime(n.welcome.Now)
 	u.source.Welcomed()
 	r.told = ""
 	u.metrics.connects.Inc()

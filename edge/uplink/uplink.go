@@ -40,8 +40,8 @@ type Config struct {
 	TLS *tls.Config
 	// Agent names the program and its version, for people.
 	Agent string
-	// OnTime is told the time that a welcome brought: UTC at the moment of the
-	// call, and how far off it may be. Nil ignores it. It must not block.
+	// OnTime is told the time that a gate told: UTC at the moment of the
+	// call, and how far off it may be, from any goroutine. Nil ignores it. It must not block.
 	OnTime func(utc time.Time, uncertainty time.Duration)
 	// Commands takes what the cloud wants done, and has what became of it. Nil
 	// ignores commands and has no results.

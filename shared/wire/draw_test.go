@@ -219,3 +219,7 @@ func drawRedirect(t *rapid.T) appender {
 func drawLater(t *rapid.T) appender {
 	return &wire.Later{Pause: rapid.Uint64Max(wire.MaxLater).Draw(t, "ms")}
 }
+
+func drawTime(t *rapid.T) appender {
+	return &wire.Time{Now: rapid.Uint64().Draw(t, "now")}
+}

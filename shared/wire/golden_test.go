@@ -154,5 +154,6 @@ func examples() []example {
 		{"nodes", &wire.Nodes{Addresses: []string{"n1.example.org:7443", "[2001:db8::1]:7443"}}, parser(wire.ParseNodes)},
 		{"redirect", &wire.Redirect{Address: "n2.example.org:7443", Reason: wire.RedirectOwner}, parser(wire.ParseRedirect)},
 		{"later", &wire.Later{Pause: 5000}, parser(wire.ParseLater)},
+		{"time", &wire.Time{Now: 1_750_000_000_000}, parser(wire.ParseTime)},
 	}
 }

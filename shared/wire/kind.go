@@ -50,6 +50,7 @@ const (
 	KindNodes    Kind = 28
 	KindRedirect Kind = 29
 	KindLater    Kind = 30
+	KindTime     Kind = 31
 )
 
 func (k Kind) String() string {
@@ -57,7 +58,7 @@ func (k Kind) String() string {
 		"lane", KindLane, "schema", KindSchema, "clock", KindClock, "bind", KindBind, "ack", KindAck,
 		"reject", KindReject, "credit", KindCredit,
 		"command", KindCommand, "result", KindResult, "settled", KindSettled,
-		"nodes", KindNodes, "redirect", KindRedirect, "later", KindLater)
+		"nodes", KindNodes, "redirect", KindRedirect, "later", KindLater, "time", KindTime)
 }
 
 // Class is what a run carries.

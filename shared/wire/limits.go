@@ -1,5 +1,7 @@
 package wire
 
+import "time"
+
 // Limits of version 1. A message beyond one is refused with RejectLimit before
 // memory is taken for it.
 const (
@@ -54,6 +56,10 @@ const (
 	// that are not yet settled: a gateway ends commands one after another, and a
 	// round trip settles them all.
 	MaxSettled = 64
+
+	// TimeEvery is how often a gate tells the time. A board's crystal makes less
+	// than 60 ms of error in it (100 parts per million).
+	TimeEvery = 10 * time.Minute
 
 	// MaxRemaining bounds how long a command may still begin, in milliseconds:
 	// 7 days. Later nobody remembers what it was for.
