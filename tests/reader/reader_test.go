@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -205,6 +206,26 @@ func FuzzReader(f *testing.F) {
 		records, _, _ := read(data)
 		if text := "[" + strings.Join(records, ",") + "]"; !json.Valid([]byte(text)) {
 			t.Errorf("not JSON: %s", text)
+		}
+	})
+}
+
+// FuzzColumns puts any columns behind a right CRC, where FuzzReader rarely comes.
+func FuzzColumns(f *testing.F) {
+	for _, v := range vectors() {
+		f.Add(bytesOf(f, v.times+v.quality+v.values), len(v.want), v.kind == 4)
+	}
+	run := make([]byte, 8)
+	clock := cbor(f, list{1, 20, run, 1, make([]byte, 16), 0, 0, 1})
+	f.Fuzz(func(t *testing.T, columns []byte, rows int, text bool) {
+		v := vector{name: "x", mantissa: 1}
+		if text {
+			v.kind = 4
+		}
+		frame := sealed(t, 1, 1, run, 1, 1, 0, 0, []list{{1, max(rows, 0), 0, columns}})
+		records, wrong, _ := read(slices.Concat(cbor(t, clock), cbor(t, schema(t, run, 1, v)), cbor(t, frame)))
+		if len(wrong) > 0 && len(records) > 0 {
+			t.Errorf("%d readings of a frame that is wrong: %v", len(records), wrong)
 		}
 	})
 }
