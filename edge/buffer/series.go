@@ -26,6 +26,7 @@ type Series struct {
 	grid   uint64
 	tick   uint64
 	width  int
+	kinds  []wire.ColumnKind
 
 	// Guarded by b.mu: the rows of the open frame, and a window on them.
 	rows   wire.Rows
@@ -76,6 +77,9 @@ func (b *Buffer) register(class wire.Class, dev id.Device, body wire.Body, diges
 		return nil, fmt.Errorf("buffer: series of %s: more than %d series since the start", dev, maxSeries)
 	}
 	s := &Series{b: b, class: class, device: dev, hash: key.hash, body: enc, digest: digest, grid: grid, tick: body.Tick, width: len(body.Columns)}
+	for i := range body.Columns {
+		s.kinds = append(s.kinds, body.Columns[i].Kind)
+	}
 	b.series[key] = s
 	return s, nil
 }
@@ -83,10 +87,20 @@ func (b *Buffer) register(class wire.Class, dev id.Device, body wire.Body, diges
 // Append adds a row: its time in ticks since boot, its quality and a value for
 // each column, which it copies. suppressed is the number of rows that the
 // sampler has withheld since the last Append. It returns ErrClosed after Seal
-// or Close, and an error for a row of another width. It never waits for storage.
+// or Close, and an error for a row that a gate would reject with its frame: of
+// another width, of a text, or with a float that is no number. It never waits
+// for storage.
 func (s *Series) Append(tick int64, q uint64, v []int64, suppressed int) error {
 	if len(v) != s.width {
 		return fmt.Errorf("buffer: append: row of %d values for the %d columns of %s", len(v), s.width, s.device)
+	}
+	for i, kind := range s.kinds {
+		if kind == wire.KindText {
+			return fmt.Errorf("buffer: append: column %d of %s is a text: want AppendText", i, s.device)
+		}
+		if x := math.Float64frombits(uint64(v[i])); kind == wire.KindFloat && (math.IsNaN(x) || math.IsInf(x, 0)) {
+			return fmt.Errorf("buffer: append: column %d of %s is %v", i, s.device, x)
+		}
 	}
 	s.b.mu.Lock()
 	defer s.b.mu.Unlock()
@@ -96,7 +110,7 @@ func (s *Series) Append(tick int64, q uint64, v []int64, suppressed int) error {
 // AppendText is Append for a series of one text column; a text is cut at
 // wire.MaxString bytes, and made valid UTF-8.
 func (s *Series) AppendText(tick int64, text string) error {
-	if s.width != 1 {
+	if s.width != 1 || s.kinds[0] != wire.KindText {
 		return fmt.Errorf("buffer: append: a text for the %d columns of %s", s.width, s.device)
 	}
 	text = strings.ToValidUTF8(text[:min(len(text), wire.MaxString)], "")
