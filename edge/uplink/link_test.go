@@ -244,7 +244,9 @@ func TestTheTimeThatAGateTellsLaterIsPassedOn(t *testing.T) {
 		r := newRig(t, settings{gate: func(g *gate) { g.also = [][]byte{told.Append(nil)} }})
 		r.start()
 		time.Sleep(time.Second)
-		if n := len(r.times); n != 2 || time.Until(r.times[1]) < time.Hour-time.Minute {
+		r.timesMu.Lock()
+		defer r.timesMu.Unlock()
+		if len(r.times) != 2 || time.Until(r.times[1]) < time.Hour-time.Minute {
 			t.Errorf("told %v, want the welcome's time and the later one", r.times)
 		}
 	})
