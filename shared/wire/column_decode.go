@@ -11,6 +11,9 @@ func parseTimes(c *cursor, out []int64, first int64, grid uint64) {
 	if c.err == nil && codec == codecConst && k != constZero {
 		c.fail(RejectMalformed, "time column", "has a constant base")
 	}
+	if c.err == nil && (codec == codecXOR || codec == codecTrend) {
+		c.fail(RejectMalformed, "time column", "has codec %d, which is for values", codecXOR)
+	}
 	out[0] = first
 	parseColumn(c, "time column", out, plan{codec: codec, k: k, base: first, step: int64(grid), start: 1})
 }

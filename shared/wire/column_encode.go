@@ -107,7 +107,8 @@ func choose[T integer](v []T, line plan) plan {
 		p, best = line, s.line
 	}
 	cost := riceParameter(v, &p, best)
-	if cost > trendDearer*len(v) {
+	times := line.start == 1 // their codecs know nothing of the first row
+	if !times && cost > trendDearer*len(v) {
 		t := plan{codec: codecTrend, base: int64(v[0]), start: 1}
 		if c := riceParameter(v, &t, best); c < cost && t.k > 0 {
 			p, cost = t, c
@@ -119,7 +120,7 @@ func choose[T integer](v []T, line plan) plan {
 	if c := 8 * s.varintSize; c < cost {
 		p, cost = plan{codec: codecVarint, base: int64(v[0])}, c
 	}
-	if cost > xorDearer*len(v) && xorCost(v) < cost {
+	if !times && cost > xorDearer*len(v) && xorCost(v) < cost {
 		p = plan{codec: codecXOR, base: int64(v[0])}
 	}
 	return p

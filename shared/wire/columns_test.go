@@ -223,6 +223,8 @@ func TestAHostileColumnIsRefusedWithItsPlace(t *testing.T) {
 		{"a parameter on runs", "00 00 8100", "codec byte 0x81"},
 		{"a constant base of 0", "00 00 0100", "0 as a constant base"},
 		{"a constant base in times", "01 00 00", "time column"},
+		{"XORs in times", "c0 00 00 00", "time column has codec 6"},
+		{"a trend in times", "c1 00 00 00", "time column has codec 6"},
 		{"a varint of two bytes for 1", "00 00 018100", "shortest varint"},
 		{"a varint over 64 bits", "00 00 01 ffffffffffffffffff02", "shortest varint"},
 		{"a run of no rows", "00 00 8000 00", "run of 0 rows"},

@@ -10,6 +10,7 @@ package senml
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/atrium-iot/atrium/shared/id"
@@ -62,10 +63,12 @@ type clockKey struct {
 }
 
 type series struct {
-	names []string // of the columns, with site and device
-	body  wire.Body
-	shape wire.Shape
-	grid  uint64
+	device id.Device
+	hash   id.Schema
+	names  []string // of the columns, with site and device
+	body   wire.Body
+	shape  wire.Shape
+	grid   uint64
 }
 
 // Take adds the records of one message to dst. What a message before should
@@ -89,7 +92,11 @@ func (c *Converter) Take(dst []Record, msg []byte) ([]Record, error) {
 		if c.clocks == nil {
 			c.clocks = make(map[clockKey]wire.Clock)
 		}
-		c.clocks[clockKey{m.Run, m.Clk}] = m
+		key := clockKey{m.Run, m.Clk}
+		if had, ok := c.clocks[key]; ok && had != m {
+			return dst, fmt.Errorf("clock %d of run %s is defined otherwise before", m.Clk, m.Run)
+		}
+		c.clocks[key] = m
 	case kind == wire.KindGap:
 		m, err := wire.ParseGap(msg)
 		if err != nil {
@@ -110,7 +117,14 @@ func (c *Converter) takeSchema(msg []byte) error {
 	if err != nil {
 		return err
 	}
-	s := &series{grid: m.Grid}
+	key := seriesKey{m.Run, m.SID}
+	if had, ok := c.series[key]; ok {
+		if had.device != m.Device || had.hash != m.Hash || had.grid != m.Grid {
+			return fmt.Errorf("schema %d of run %s is defined otherwise before", m.SID, m.Run)
+		}
+		return nil
+	}
+	s := &series{device: m.Device, hash: m.Hash, grid: m.Grid}
 	if s.body, err = wire.ParseBody(m.Body); err != nil {
 		return err
 	}
@@ -121,7 +135,7 @@ func (c *Converter) takeSchema(msg []byte) error {
 	if c.series == nil {
 		c.series = make(map[seriesKey]*series)
 	}
-	c.series[seriesKey{m.Run, m.SID}] = s
+	c.series[key] = s
 	return nil
 }
 
@@ -141,7 +155,9 @@ func (c *Converter) takeFrame(dst []Record, msg []byte) ([]Record, error) {
 		err := fmt.Errorf("no schema %d of the run before it", blk.SID)
 		if ok {
 			first := wire.FirstTick(f.T0, blk.DT0, s.body.Tick)
-			err = wire.ParseColumns(blk.Data, blk.N, s.shape, s.grid, first, &c.rows)
+			if err = wire.ParseColumns(blk.Data, blk.N, s.shape, s.grid, first, &c.rows); err == nil {
+				err = c.checkTimes(s, &clock)
+			}
 		}
 		if err != nil {
 			c.Counts = before
@@ -151,6 +167,27 @@ func (c *Converter) takeFrame(dst []Record, msg []byte) ([]Record, error) {
 	}
 	c.Counts.Frames++
 	return out, nil
+}
+
+// maxSpan bounds a time in nanoseconds, and maxUTC0 a boot's zero in
+// microseconds: what lies beyond is no time of any gateway, and would overflow.
+const (
+	maxSpan = math.MaxInt64 / 2
+	maxUTC0 = math.MaxInt64 / 2
+)
+
+// checkTimes refuses rows whose times are beyond any boot.
+func (c *Converter) checkTimes(s *series, clock *wire.Clock) error {
+	if clock.UTC0 < -maxUTC0 || clock.UTC0 > maxUTC0 {
+		return fmt.Errorf("utc0 of %d us is no time", clock.UTC0)
+	}
+	bound := int64(maxSpan / s.body.Tick)
+	for _, t := range c.rows.T {
+		if t < -bound || t > bound {
+			return fmt.Errorf("a row at tick %d of %d ns is beyond any boot", t, s.body.Tick)
+		}
+	}
+	return nil
 }
 
 // records adds the readings of the rows, row by row.

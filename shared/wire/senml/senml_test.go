@@ -118,6 +118,11 @@ func TestAFileThatIsWrongIsNamedAndReadUpToThere(t *testing.T) {
 	broken[20] ^= 1
 	hello := wire.Hello{Min: 1, Max: 1, Boots: make([]id.Boot, 1)}
 	other := wire.Clock{Run: id.Run{2}, Clk: 1}
+	elsewhere := wire.Schema{Run: run, SID: 1, Device: id.Device{Site: "hq", Name: "t2"}, Hash: wire.HashBody(body()), Grid: 1000, Body: body()}
+	var rows wire.Rows
+	idle, _ := rows.Text(4, "idle")
+	rows.Append(0, 0, []int64{0, 0, 0, 0, idle})
+	endless := wire.Frame{Run: run, Seq: 1, Clk: 1, T0: math.MaxInt64, Blocks: []wire.Block{{SID: 1, N: 1, Data: wire.AppendColumns(nil, &rows, 0)}}}
 	for _, c := range []struct {
 		name    string
 		file    []byte
@@ -133,6 +138,9 @@ func TestAFileThatIsWrongIsNamedAndReadUpToThere(t *testing.T) {
 		{"the clock of another run", sequence(schema(1), other.Append(nil), frame(plain)), "no clock 1 of the run", 0},
 		{"a message that no lane carries", slices.Concat(good, sequence(hello.Append(nil))), "message 4 at byte 296: hello: want what a lane carries", 9},
 		{"a sequenced message of a later version", sequence([]byte{0x84, 1, 9, 0x40, 1}), "message 1 at byte 0: unknown(9)", 0},
+		{"a clock with two meanings", sequence(clock(wire.ClockSystem), clock(wire.ClockNone)), "clock 1 of run 0100000000000000 is defined otherwise before", 0},
+		{"a series with two meanings", sequence(schema(1), elsewhere.Append(nil)), "schema 1 of run 0100000000000000 is defined otherwise before", 0},
+		{"a time that nothing has", sequence(schema(1), clock(wire.ClockSystem), endless.Append(nil)), "is beyond any boot", 0},
 		{"another version", sequence([]byte{0x82, 2, 1}), "protocol version 2", 0},
 	} {
 		var out bytes.Buffer
@@ -180,7 +188,7 @@ func TestAPackedFrameSaysTheSame(t *testing.T) {
 // Each time is exact to the microsecond, as far as there are 64 bits.
 func TestATimeIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		utc0 := rapid.Int64().Draw(t, "utc0")
+		utc0 := rapid.Int64Range(-math.MaxInt64/2, math.MaxInt64/2).Draw(t, "utc0")
 		var c senml.Converter
 		clock := wire.Clock{Run: run, Clk: 1, UTC0: utc0}
 		b := wire.Body{Profile: "p", Tick: 1, Columns: []wire.Column{{Point: "x", Mantissa: 1}}}
