@@ -67,7 +67,31 @@ func (g *gateway) takeFrame(in gatewayInput, out *gatewayOutput) error {
 // rival reports a run of another board than the one that said hello last, if
 // it still grows: two boards use one identity.
 func (g *gateway) rival(run id.Run, r *runState, out *gatewayOutput) {
-	if r.Board == g.state.Board || r.State != wire.RunOpen || r.Rival {
+	if r.Board != g.state.Board && r.State == wire.RunOpen {
+		g.twice(run, r, out)
+	}
+}
+
+// returned reports a run of a board that says hello again after another board
+// did, if it is the same process still: of two boards a gate serves one at a
+// time, so that neither ever sends while the other one is the last. A card that
+// was moved to another board and back has unclean runs.
+func (g *gateway) returned(m *wire.Hello, last id.Board, out *gatewayOutput) {
+	if m.Board == last {
+		return
+	}
+	for i := range m.Runs {
+		info := &m.Runs[i]
+		r, known := g.state.Runs[info.Run]
+		if known && r.Board == m.Board && r.State == wire.RunOpen && info.State != wire.RunUnclean {
+			g.twice(info.Run, r, out)
+		}
+	}
+}
+
+// twice enters, once a run, that two boards use one identity.
+func (g *gateway) twice(run id.Run, r *runState, out *gatewayOutput) {
+	if r.Rival {
 		return
 	}
 	r.Rival = true

@@ -31,6 +31,7 @@ func (g *gateway) hello(in gatewayInput, out *gatewayOutput) error {
 	// may add to what is known, but says nothing about what is gone.
 	stale := m.Board == s.Board && (boot < s.HelloBoot || boot == s.HelloBoot && m.Now < s.HelloNow)
 	if !stale {
+		g.returned(&m, s.Board, out)
 		s.Board, s.Agent, s.Interval = m.Board, m.Agent, m.Interval
 		s.HelloBoot, s.HelloNow, s.HelloAt = boot, m.Now, out.now
 		g.boot(m.Boots[len(m.Boots)-1]).greeted(out.now, m.Now)
