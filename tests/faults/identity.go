@@ -1,3 +1,243 @@
 package main
 
-var identities = []scenario{}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/tests/e2e/line"
+)
+
+// identities confuse who a gateway is and what it has sent.
+var identities = []scenario{
+	{
+		name:     "restored-card",
+		protects: "a card that is restored from an older image reuses no sequence, and what is gone with it is in the ledger",
+		costs:    []string{"crash", "unknown-remainder"},
+		run:      restoredCard,
+	},
+	{
+		name:     "wiped-state",
+		protects: "what a gateway held that has lost its state is in the ledger",
+		costs:    []string{"unknown-remainder"},
+		run:      wipedState,
+	},
+	{
+		name:     "replaced-board",
+		protects: "a card that is moved to another board brings its backlog, and is no second gateway",
+		needs:    []need{root},
+		costs:    []string{"crash"},
+		run:      replacedBoard,
+	},
+	{
+		name:     "cloned-card",
+		protects: "two boards with copies of one card are noticed, and what both send is applied",
+		needs:    []need{root},
+		costs:    []string{"crash", identityTwice},
+		run:      clonedCard,
+	},
+}
+
+// identityTwice is the ledger's word for two boards of one identity.
+const identityTwice = "identity-twice"
+
+func restoredCard(ctx context.Context, t *trial) error {
+	if err := t.raise(ctx, line.Gateway{Site: "hq", Mode: "always"}); err != nil {
+		return err
+	}
+	s := t.line.Sites[0]
+	image := filepath.Join(t.dir, "image")
+	for range t.rounds(10, 1) {
+		if err := acked(ctx, s); err != nil {
+			return err
+		}
+		// The image is made of a running gateway, which then goes on.
+		if err := syscall.Kill(s.Gateway.PID(), syscall.SIGSTOP); err != nil {
+			return err
+		}
+		err := errors.Join(os.RemoveAll(image), copyFolder(s.State, image))
+		if err := errors.Join(err, syscall.Kill(s.Gateway.PID(), syscall.SIGCONT)); err != nil {
+			return err
+		}
+		if err := delivered(ctx, s, 50+t.rng.IntN(100)); err != nil {
+			return err
+		}
+		if err := errors.Join(s.Gateway.Kill(), s.Gateway.Start(ctx), linked(ctx, s, true), acked(ctx, s)); err != nil {
+			return err
+		}
+		if err := s.Cut(); err != nil {
+			return err
+		}
+		if err := delivered(ctx, s, 400+t.rng.IntN(200)); err != nil { // these are gone with the image
+			return err
+		}
+		if err := errors.Join(s.Gateway.Kill(), os.RemoveAll(s.State), copyFolder(image, s.State), s.Heal()); err != nil {
+			return err
+		}
+		if err := errors.Join(s.Gateway.Start(ctx), linked(ctx, s, true), acked(ctx, s)); err != nil {
+			return err
+		}
+	}
+	return t.finishWithRemainder(ctx)
+}
+
+// finishWithRemainder is finish where something must be gone.
+func (t *trial) finishWithRemainder(ctx context.Context) error {
+	if err := t.finish(ctx); err != nil {
+		return err
+	}
+	if t.result.Remainder == 0 {
+		return errors.New("nothing is gone: the scenario shows nothing")
+	}
+	return nil
+}
+
+func wipedState(ctx context.Context, t *trial) error {
+	if err := t.raise(ctx, both()...); err != nil {
+		return err
+	}
+	for range t.rounds(20, 1) {
+		for _, s := range t.line.Sites {
+			if err := s.Cut(); err != nil {
+				return err
+			}
+		}
+		for _, s := range t.line.Sites {
+			if err := delivered(ctx, s, 50+t.rng.IntN(200)); err != nil {
+				return err
+			}
+			if err := errors.Join(s.Gateway.Kill(), os.RemoveAll(s.State), s.Heal(), s.Gateway.Start(ctx)); err != nil {
+				return err
+			}
+			if err := errors.Join(linked(ctx, s, true), acked(ctx, s)); err != nil {
+				return err
+			}
+		}
+	}
+	return t.finishWithRemainder(ctx)
+}
+
+// boarded makes a gateway's agent run on a board with a serial number of its
+// own: it sees another /etc/machine-id than this machine.
+func (t *trial) boarded(serial string) ([]string, error) {
+	file := filepath.Join(t.dir, "machine-id-"+serial)
+	if err := os.WriteFile(file, []byte(serial+"\n"), 0o600); err != nil {
+		return nil, err
+	}
+	return []string{
+		"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/machine-id && exec "$@"`,
+		file, filepath.Join(t.bin, "atrium-edge"),
+	}, nil
+}
+
+func replacedBoard(ctx context.Context, t *trial) error {
+	const file = "a"
+	agent, err := t.boarded(file)
+	if err != nil {
+		return err
+	}
+	if err := t.raise(ctx, line.Gateway{Site: "hq", Mode: "always", Edge: agent}); err != nil {
+		return err
+	}
+	s := t.line.Sites[0]
+	boards := map[string]bool{}
+	for i := range t.rounds(20, 2) {
+		if err := errors.Join(acked(ctx, s), s.Cut(), delivered(ctx, s, 50+t.rng.IntN(100)), s.Gateway.Kill()); err != nil {
+			return err
+		}
+		// Another serial number behind the same file is another board.
+		if err := os.WriteFile(filepath.Join(t.dir, "machine-id-"+file), fmt.Appendf(nil, "%s-%d\n", file, i), 0o600); err != nil {
+			return err
+		}
+		if err := errors.Join(s.Heal(), s.Gateway.Start(ctx), linked(ctx, s, true), acked(ctx, s)); err != nil {
+			return err
+		}
+		board, err := t.board(ctx, id.Site(s.Name))
+		if err != nil {
+			return err
+		}
+		boards[board] = true
+	}
+	if len(boards) != t.result.Rounds {
+		return fmt.Errorf("the cloud saw %d boards of %d", len(boards), t.result.Rounds)
+	}
+	return t.finish(ctx)
+}
+
+// board is what the cloud calls the board of a site's gateway.
+func (t *trial) board(ctx context.Context, site id.Site) (string, error) {
+	c, err := client.New(t.line.Cloud.URL())
+	if err != nil {
+		return "", err
+	}
+	gateways, err := c.Gateways(ctx, site)
+	if err != nil || len(gateways) != 1 {
+		return "", errors.Join(fmt.Errorf("%d gateways of %s", len(gateways), site), err)
+	}
+	return gateways[0].Board, nil
+}
+
+// clonedCard gives the second board other devices, as the checker could not tell
+// the numbers of two counters with one name apart.
+func clonedCard(ctx context.Context, t *trial) error {
+	first := line.Gateway{Site: "hq", Mode: "always"}
+	if err := t.raise(ctx, first); err != nil {
+		return err
+	}
+	t.rounds(1, 1)
+	a := t.line.Sites[0]
+	if err := errors.Join(a.Cut(), delivered(ctx, a, 100), a.Gateway.Kill()); err != nil {
+		return err
+	}
+	agent, err := t.boarded("clone")
+	if err != nil {
+		return err
+	}
+	clone := filepath.Join(t.dir, "clone", "state")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(clone), 0o700), copyFolder(a.State, clone)); err != nil {
+		return err
+	}
+	if err := errors.Join(a.Heal(), a.Gateway.Start(ctx), linked(ctx, a, true)); err != nil {
+		return err
+	}
+	b, err := t.line.Raise(ctx, hasty(line.Gateway{
+		Site: "hq", Mode: "always", First: 4, Folder: "clone", State: clone, Edge: agent,
+		Identity: filepath.Join(t.dir, "hq", "certs"),
+	}))
+	if err != nil {
+		return err
+	}
+	if err := t.noticedTwice(ctx); err != nil {
+		return err
+	}
+	// One after the other, as a connection of one ends that of the other.
+	for _, s := range []*line.Site{a, b} {
+		if err := s.Gateway.Kill(); err != nil {
+			return err
+		}
+	}
+	for _, s := range []*line.Site{a, b} {
+		if err := errors.Join(s.Gateway.Start(ctx), linked(ctx, s, true), acked(ctx, s), s.Gateway.Stop()); err != nil {
+			return err
+		}
+	}
+	return t.finish(ctx)
+}
+
+// noticedTwice waits until the ledger says that two boards use one identity.
+func (t *trial) noticedTwice(ctx context.Context) error {
+	c, err := client.New(t.line.Cloud.URL())
+	if err != nil {
+		return err
+	}
+	return until(ctx, identityTwice, func() (bool, error) {
+		ledger, err := c.Ledger(ctx, "hq")
+		return slices.ContainsFunc(ledger, func(l client.LedgerEntry) bool { return l.Reason == identityTwice }), err
+	})
+}

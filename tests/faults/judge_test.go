@@ -1,0 +1,70 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/atrium-iot/atrium/cloud/api/client"
+	"github.com/atrium-iot/atrium/cloud/verify"
+)
+
+// clean is evidence without a fault: run a ended with a crash after 5, run b is
+// at 8 and gave 3 and 4 up.
+func clean() evidence {
+	return evidence{
+		report: verify.Report{Sampled: 40, Readings: 36, Gaps: 4, HasTruth: true},
+		ledger: []client.LedgerEntry{
+			{Run: "a", A: 6, Reason: "crash"},
+			{Run: "b", A: 3, B: 4, Reason: "quota", Readings: 4},
+		},
+		runs: []client.Run{
+			{Run: "a", Class: "telemetry", State: "retired", Next: 6},
+			{Run: "b", Class: "telemetry", State: "open", Next: 8},
+			{Run: "e", Class: "events", State: "open", Next: 3}, // no counter sends events
+		},
+		seqs: map[string]map[uint64]bool{
+			"a": {1: true, 2: true, 3: true, 4: true, 5: true},
+			"b": {1: true, 2: true, 5: true, 6: true, 7: true},
+		},
+	}
+}
+
+var costs = []string{"crash", "quota"}
+
+func TestWhatIsAccountedForPasses(t *testing.T) { // I1
+	if wrong := judge(clean(), costs); len(wrong) > 0 {
+		t.Error(wrong)
+	}
+}
+
+func TestEachKindOfDamageIsFound(t *testing.T) { // I1
+	for _, row := range []struct {
+		name   string
+		damage func(e *evidence)
+		want   string
+	}{
+		{"nothing sampled", func(e *evidence) { e.report.Sampled = 0 }, "nothing was sampled"},
+		{"a finding", func(e *evidence) { e.findings = []string{"lost hq/c1: number 7"} }, "lost hq/c1: number 7"},
+		{"a count without a finding", func(e *evidence) { e.report.Duplicated = 1 }, "1 duplicated"},
+		{"a frame that is nowhere", func(e *evidence) { delete(e.seqs["b"], 6) }, "run b: sequences 6..6 are in no range"},
+		{"a first frame that is nowhere", func(e *evidence) { delete(e.seqs["a"], 1) }, "run a: sequences 1..1 are in no range"},
+		{"a last frame that is nowhere", func(e *evidence) { delete(e.seqs["b"], 7) }, "run b: the cloud is at 8, history and ledger end before 7"},
+		{"a frame in a gap", func(e *evidence) { e.seqs["b"][4] = true }, "covers what something else holds"},
+		{"two ranges over one frame", func(e *evidence) {
+			e.ledger = append(e.ledger, client.LedgerEntry{Run: "b", A: 4, B: 4, Reason: "quota"})
+		}, "covers what something else holds"},
+		{"a range too short", func(e *evidence) { e.ledger[1].B = 3 }, "run b: sequences 4..4 are in no range"},
+		{"a frame behind a crash", func(e *evidence) { e.seqs["a"][6] = true }, "run a:"},
+		{"a crash too early", func(e *evidence) { e.ledger[0].A = 5 }, "run a:"},
+		{"a run that is nowhere", func(e *evidence) { delete(e.seqs, "b") }, "run b: sequences 1..2 are in no range"},
+		{"a reason that the fault has not", func(e *evidence) { e.ledger[1].Reason = "missing" }, "this fault has no such cost"},
+	} {
+		e := clean()
+		row.damage(&e)
+		wrong := judge(e, costs)
+		if !slices.ContainsFunc(wrong, func(w string) bool { return strings.Contains(w, row.want) }) {
+			t.Errorf("%s: found %q, want %q", row.name, wrong, row.want)
+		}
+	}
+}
