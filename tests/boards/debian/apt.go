@@ -10,23 +10,21 @@ import (
 )
 
 const (
-	keyring      = "/usr/share/keyrings/debian-archive-keyring.gpg"
-	release      = "/etc/os-release"
-	dpkgStatus   = "/var/lib/dpkg/status"
-	guest        = "arm64"
-	emulatorName = "qemu-system-arm"
-	kernelName   = "linux-image-" + guest // depends on the release's newest kernel
+	keyring    = "/usr/share/keyrings/debian-archive-keyring.gpg"
+	release    = "/etc/os-release"
+	dpkgStatus = "/var/lib/dpkg/status"
 )
 
 // apt is apt-get with lists, a cache and sources of its own. Proxies and the
 // like stay as the machine has them.
 type apt struct {
+	board    Board
 	folder   string
 	env      []string
 	codename string
 }
 
-func newApt(ctx context.Context, folder string) (*apt, error) {
+func newApt(ctx context.Context, folder string, board Board) (*apt, error) {
 	text, err := os.ReadFile(release)
 	if err != nil {
 		return nil, err
@@ -51,10 +49,10 @@ func newApt(ctx context.Context, folder string) (*apt, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &apt{folder: folder, env: []string{"APT_CONFIG=" + filepath.Join(folder, "apt.conf"), "LC_ALL=C"}, codename: codename}
+	a := &apt{board: board, folder: folder, env: []string{"APT_CONFIG=" + filepath.Join(folder, "apt.conf"), "LC_ALL=C"}, codename: codename}
 	for name, text := range map[string]string{
-		"apt.conf":             aptConf(folder, strings.TrimSpace(host)),
-		"sources.list":         sourcesList(mirror, codename, strings.TrimSpace(host)),
+		"apt.conf":             aptConf(folder, strings.TrimSpace(host), board.Arch),
+		"sources.list":         sourcesList(mirror, codename, strings.TrimSpace(host), board.Arch),
 		"status":               withoutQEMU(string(status)),
 		"lists/partial/.keep":  "",
 		"cache/archives/.keep": "",
@@ -81,7 +79,7 @@ func debianCodename(text string) (string, error) {
 	return value["VERSION_CODENAME"], nil
 }
 
-func aptConf(folder, host string) string {
+func aptConf(folder, host, guest string) string {
 	return fmt.Sprintf(`APT::Architecture "%[2]s";
 APT::Architectures { "%[2]s"; "%[3]s"; };
 APT::Sandbox::User "root";
@@ -94,7 +92,7 @@ Dir::Etc::sourceparts "%[1]s/none";
 `, folder, host, guest)
 }
 
-func sourcesList(mirror, codename, host string) string {
+func sourcesList(mirror, codename, host, guest string) string {
 	return fmt.Sprintf(`deb [arch=%[3]s,%[4]s signed-by=%[5]s] %[1]s %[2]s main
 deb [arch=%[3]s signed-by=%[5]s] %[1]s %[2]s-backports main
 `, mirror, codename, host, guest, keyring)
@@ -114,7 +112,7 @@ func withoutQEMU(status string) string {
 
 // emulator unpacks QEMU and the libraries that the machine has not installed.
 func (a *apt) emulator(ctx context.Context, into string) error {
-	if _, err := run(ctx, a.folder, a.env, "apt-get", "-qq", "-y", "--download-only", "--no-install-recommends", "-t", a.codename+"-backports", "install", emulatorName); err != nil {
+	if _, err := run(ctx, a.folder, a.env, "apt-get", "-qq", "-y", "--download-only", "--no-install-recommends", "-t", a.codename+"-backports", "install", a.board.Emulator); err != nil {
 		return err
 	}
 	return unpack(ctx, filepath.Join(a.folder, "cache", "archives"), into)
@@ -122,19 +120,19 @@ func (a *apt) emulator(ctx context.Context, into string) error {
 
 // kernel unpacks the kernel that the release's meta-package depends on.
 func (a *apt) kernel(ctx context.Context, into string) error {
-	out, err := run(ctx, a.folder, a.env, "apt-cache", "depends", "--important", kernelName+":"+guest)
+	out, err := run(ctx, a.folder, a.env, "apt-cache", "depends", "--important", a.board.Kernel+":"+a.board.Arch)
 	if err != nil {
 		return err
 	}
 	name := firstDependency(out)
 	if name == "" {
-		return fmt.Errorf("%s depends on no kernel: %q", kernelName, out)
+		return fmt.Errorf("%s depends on no kernel: %q", a.board.Kernel, out)
 	}
 	folder := filepath.Join(a.folder, "kernel")
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	if _, err := run(ctx, folder, a.env, "apt-get", "-qq", "download", name+":"+guest); err != nil {
+	if _, err := run(ctx, folder, a.env, "apt-get", "-qq", "download", name+":"+a.board.Arch); err != nil {
 		return err
 	}
 	return unpack(ctx, folder, into)

@@ -40,7 +40,9 @@ func TestAKernelIsFoundWholeOrNamedAsMissing(t *testing.T) {
 	const board = "broadcom/bcm2837-rpi-3-b.dtb"
 	s := Set{kernel: t.TempDir()}
 	for _, f := range []string{"boot/vmlinuz-6.1", "usr/lib/linux-image-6.1/" + board, "lib/modules/6.1/modules.builtin"} {
-		_, _, _, err := s.Kernel(board)
+		_, _, err := s.Kernel()
+		_, missing := s.Tree(board)
+		err = errors.Join(err, missing)
 		if !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), s.kernel) {
 			t.Errorf("before %s: %v", f, err)
 		}
@@ -49,8 +51,9 @@ func TestAKernelIsFoundWholeOrNamedAsMissing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	image, tree, modules, err := s.Kernel(board)
-	if err != nil || filepath.Base(image) != "vmlinuz-6.1" || filepath.Base(tree) != "bcm2837-rpi-3-b.dtb" || filepath.Base(modules) != "6.1" {
-		t.Errorf("kernel %s, %s, %s, %v", image, tree, modules, err)
+	image, modules, err := s.Kernel()
+	tree, missing := s.Tree(board)
+	if err != nil || missing != nil || filepath.Base(image) != "vmlinuz-6.1" || filepath.Base(tree) != "bcm2837-rpi-3-b.dtb" || filepath.Base(modules) != "6.1" {
+		t.Errorf("kernel %s, %s, %s, %v", image, tree, modules, errors.Join(err, missing))
 	}
 }

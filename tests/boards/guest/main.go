@@ -1,25 +1,27 @@
 // Command guest is the first process of an emulated board, and all that there
-// is beside the gateway's agent: it mounts what the agent needs, loads the
+// is beside the programs that it runs: it mounts what they need, loads the
 // kernel modules of the archive in their order, gives the network interface its
-// address, runs /bin/atrium-edge, and restarts the board when that ends. It has
-// no configuration; what the agent does is in /etc/atrium/edge.yaml.
+// address, and does what the plan says: it starts the programs, carries out the
+// host's orders, and restarts the board when a program ends.
 package main
 
 import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/atrium-iot/atrium/tests/boards/plan"
 )
 
 const (
 	// deviceTimeout is how long the kernel may take to find a device after its
-	// driver is loaded; USB on an emulated processor needs seconds.
+	// driver is loaded, and a program to be ready; USB on an emulated processor
+	// needs seconds.
 	deviceTimeout = 60 * time.Second
 	pollEvery     = 20 * time.Millisecond
 )
@@ -29,15 +31,27 @@ func main() {
 		fmt.Fprintln(os.Stderr, "guest: it mounts file systems and restarts the machine: only for the first process of an emulated board")
 		os.Exit(2)
 	}
-	fmt.Println("guest: the agent ended:", run())
+	fmt.Println("guest: the end:", run())
 	unix.Sync()
 	// QEMU's Raspberry Pi can restart and not power off.
 	fmt.Println("guest: restart:", unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART))
 }
 
 func run() error {
-	if err := mount(); err != nil {
+	text, err := os.ReadFile(plan.Path)
+	if err != nil {
 		return err
+	}
+	p, err := plan.Parse(text)
+	if err != nil {
+		return err
+	}
+	for _, kind := range []struct{ name, at string }{
+		{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"tmpfs", "/tmp"},
+	} {
+		if err := mount(kind.name, kind.name, kind.at, ""); err != nil {
+			return err
+		}
 	}
 	if err := loadModules("/lib/modules/order"); err != nil {
 		return err
@@ -45,28 +59,49 @@ func run() error {
 	if err := network(); err != nil {
 		return err
 	}
-	// The agent takes a bus that is not there for a wrong configuration.
-	if _, err := waitFor("/dev/i2c-1"); err != nil {
-		return err
-	}
-	agent := exec.Command("/bin/atrium-edge", "run", "--config", "/etc/atrium/edge.yaml")
-	agent.Stdout, agent.Stderr = os.Stdout, os.Stderr
-	fmt.Println("guest: starting the agent")
-	return agent.Run()
-}
-
-// mount mounts what systemd would. The agent's state is on a tmpfs, because
-// the archive's own file system does not tell how much space is free.
-func mount() error {
-	for _, m := range []struct{ kind, at string }{
-		{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"tmpfs", "/tmp"}, {"tmpfs", "/var/lib/atrium"},
-	} {
-		if err := os.MkdirAll(m.at, 0o755); err != nil {
+	for _, file := range p.Wait {
+		if _, err := waitFor(file); err != nil {
 			return err
 		}
-		if err := unix.Mount(m.kind, m.at, m.kind, 0, ""); err != nil {
-			return fmt.Errorf("mount %s: %w", m.at, err)
+	}
+	return perform(p)
+}
+
+// perform mounts what the plan names, and starts and orders the programs.
+func perform(p plan.Plan) error {
+	if p.Tag != "" {
+		if err := mount(p.Tag, "9p", plan.Share, "trans=virtio,version=9p2000.L"); err != nil {
+			return err
 		}
+	}
+	var d *disk
+	if p.Disk == "" {
+		// The archive's own file system does not tell how much space is free.
+		if err := mount("tmpfs", "tmpfs", plan.State, ""); err != nil {
+			return err
+		}
+	} else {
+		var err error
+		if d, err = mountDisk(p.Disk, plan.State); err != nil {
+			return err
+		}
+	}
+	c, err := start(p.Programs)
+	if err != nil {
+		return err
+	}
+	if p.Tag == "" {
+		return <-c.ended
+	}
+	return c.obey(d)
+}
+
+func mount(source, kind, at, options string) error {
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(source, at, kind, 0, options); err != nil {
+		return fmt.Errorf("mount %s: %w", at, err)
 	}
 	return nil
 }

@@ -3,14 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/atrium-iot/atrium/tests/boards/plan"
 )
 
 // network brings up the loopback and the first USB or Ethernet interface, with
-// the first address that QEMU's user networking gives a guest. The host is
-// 10.0.2.2 on the same link, so that no route is needed.
+// the address of a plan. The host is on the same link, so that no route is
+// needed.
 func network() error {
 	if err := up("lo", [4]byte{127, 0, 0, 1}, [4]byte{255, 0, 0, 0}); err != nil {
 		return err
@@ -19,7 +22,7 @@ func network() error {
 	if err != nil {
 		return err
 	}
-	return up(filepath.Base(device), [4]byte{10, 0, 2, 15}, [4]byte{255, 255, 255, 0})
+	return up(filepath.Base(device), netip.MustParseAddr(plan.Address).As4(), [4]byte{255, 255, 255, 0})
 }
 
 // up gives an interface its address and starts it (netdevice(7)).
@@ -31,7 +34,7 @@ func up(name string, address, mask [4]byte) error {
 	err = errors.Join(
 		setAddress(socket, name, unix.SIOCSIFADDR, address),
 		setAddress(socket, name, unix.SIOCSIFNETMASK, mask),
-		start(socket, name),
+		bringUp(socket, name),
 		unix.Close(socket),
 	)
 	if err != nil {
@@ -51,7 +54,7 @@ func setAddress(socket int, name string, request uint, address [4]byte) error {
 	return unix.IoctlIfreq(socket, request, r)
 }
 
-func start(socket int, name string) error {
+func bringUp(socket int, name string) error {
 	r, err := unix.NewIfreq(name)
 	if err != nil {
 		return err

@@ -2,24 +2,18 @@
 // Debian's own arm64 kernel, the gateway's agent runs in it and reads a TMP105
 // through /dev/i2c-1, the cloud node runs on this machine. The temperature is
 // set from outside, in QEMU's model of the chip, and must arrive in the twin
-// that the node's API shows. Its exit status is 0 if it does, 3 if the packages
-// cannot be had here, 1 otherwise.
+// that the node's API shows.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"os/signal"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/atrium-iot/atrium/tests/boards/debian"
 	"github.com/atrium-iot/atrium/tests/boards/qemu"
-	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/boards/stand"
 )
 
 const (
@@ -29,91 +23,27 @@ const (
 	// changeTimeout is how long a change may take to the twin; the agent reads
 	// every second.
 	changeTimeout = 30 * time.Second
-	// noPackages is the exit status that says that nothing was shown, and that
-	// nothing was seen to be wrong either.
-	noPackages = 3
 )
 
-// options are the command line.
-type options struct {
-	bin, guest, cache string
-	keep              bool
-}
-
 func main() {
-	var o options
-	flag.StringVar(&o.bin, "bin", "bin/host", "folder with the cloud's programs for this machine")
-	flag.StringVar(&o.guest, "guest", "bin/boards", "folder with atrium-edge and guest for linux/arm64")
-	flag.StringVar(&o.cache, "cache", "", "folder for Debian's packages (default: atrium-boards in the user's cache folder)")
-	flag.BoolVar(&o.keep, "keep", false, "keep the working folder, its logs and data")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o); err != nil {
-		fmt.Fprintln(os.Stderr, "board-rpi3:", err)
-		status := 1
-		if errors.Is(err, debian.ErrUnavailable) && ctx.Err() == nil {
-			status = noPackages
-		}
-		stop()
-		os.Exit(status)
-	}
+	stand.Main(stand.Board{
+		Name: "rpi3", Programs: "bin/boards/arm64",
+		Packages: debian.Board{Arch: "arm64", Kernel: "linux-image-arm64", Emulator: "qemu-system-arm"},
+	}, show)
 }
 
-func run(ctx context.Context, o options) error {
-	begin := time.Now()
-	say := func(format string, args ...any) {
-		fmt.Printf("%5.1fs  %s\n", time.Since(begin).Seconds(), fmt.Sprintf(format, args...))
-	}
-	if o.cache == "" {
-		folder, err := os.UserCacheDir()
-		if err != nil {
-			return err
-		}
-		o.cache = filepath.Join(folder, "atrium-boards")
-	}
-	packages, err := debian.Fetch(ctx, o.cache, say)
-	if err != nil {
+// show raises the board and works through what must be seen.
+func show(ctx context.Context, s *stand.Stand) (err error) {
+	if err := prepare(ctx, s); err != nil {
 		return err
 	}
-	return show(ctx, o, packages, say)
-}
-
-// show raises the node and the board and works through what must be seen.
-func show(ctx context.Context, o options, packages debian.Set, say func(string, ...any)) (err error) {
-	dir, err := os.MkdirTemp("", "atrium-rpi3-")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil || o.keep {
-			say("logs and data are kept in %s", dir)
-			return
-		}
-		err = os.RemoveAll(dir)
-	}()
-	say("starting a cloud node on this machine")
-	cloud, err := line.Start(ctx, line.Config{Bin: o.bin, Dir: filepath.Join(dir, "cloud")})
-	if cloud != nil && cloud.Cloud != nil {
-		defer func() { err = errors.Join(err, cloud.Stop()) }()
-	}
-	if err != nil {
-		return err
-	}
-	b := board{packages: packages, programs: o.guest, dir: dir}
-	if err := cloud.Issue(ctx, gateway, b.identity()); err != nil {
-		return err
-	}
-	if err := b.prepare(cloud.Gate); err != nil {
-		return err
-	}
-	say("booting a Raspberry Pi 3 with Debian's kernel and the agent")
-	m, err := b.powerOn(ctx)
+	s.Say("booting a Raspberry Pi 3 with Debian's kernel and the agent")
+	m, err := switchOn(ctx, s)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Stop()) }()
-	if err := follow(ctx, m, cloud.Cloud.URL(), say); err != nil {
+	if err := follow(ctx, m, s.Line.Cloud.URL(), s.Say); err != nil {
 		return fmt.Errorf("%w%s", err, m.Tail())
 	}
 	return nil

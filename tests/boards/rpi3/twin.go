@@ -2,15 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/tests/boards/stand"
 )
-
-const pollEvery = 100 * time.Millisecond
 
 // twin is the sensor's twin as the cloud's API shows it.
 type twin struct {
@@ -31,27 +29,10 @@ func newTwin(api string) (*twin, error) {
 // await waits until the twin shows exactly a temperature, in degC, of good
 // quality. It gives up early if the board ends.
 func (t *twin) await(ctx context.Context, ended <-chan struct{}, limit time.Duration, celsius float64) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	var failed error
-	for {
+	return stand.Await(ctx, ended, limit, fmt.Sprintf("the twin showed %g degC", celsius), func(ctx context.Context) (bool, error) {
 		found, err := t.look(ctx)
-		if found && *t.last.Value == celsius {
-			return nil
-		}
-		if ctx.Err() == nil {
-			failed = err // not that the time is over, which is said anyway
-		}
-		select {
-		case <-tick.C:
-		case <-ended:
-			return fmt.Errorf("the board ended before the twin showed %g degC: it shows %s", celsius, t.show())
-		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("the twin did not show %g degC within %s: it shows %s", celsius, limit, t.show()), failed)
-		}
-	}
+		return found && *t.last.Value == celsius, err
+	}, t.show)
 }
 
 // look asks for the twin; found is false before it has a temperature.
