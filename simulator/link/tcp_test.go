@@ -60,10 +60,10 @@ func TestTCPPassesBesideUDPToItsEnd(t *testing.T) {
 	if err != nil || !bytes.Equal(got, want) {
 		t.Fatalf("%d bytes came back, %v, want %d", len(got), err, len(want))
 	}
+	until(t, r, "an end", func(s State) bool { return s.TCPConnections == 0 })
 	if s := r.State(); s.Up.TCPBytes != uint64(len(want)) || s.Down.TCPBytes != uint64(len(want)) || s.Up.Packets != 0 {
 		t.Errorf("%+v", s)
 	}
-	until(t, r, "an end", func(s State) bool { return s.TCPConnections == 0 })
 }
 
 func TestACutHoldsAStreamsBytesBackUntilItIsHealed(t *testing.T) {
@@ -92,9 +92,7 @@ func TestACutHoldsAStreamsBytesBackUntilItIsHealed(t *testing.T) {
 	r.Set(func(c *Conditions) { *c = Conditions{Delay: 20 * time.Millisecond} })
 	begin := time.Now()
 	hear("twothree")
-	if s := r.State(); s.Up.TCPBytes != 11 || s.Down.TCPBytes != 11 {
-		t.Errorf("%+v", s)
-	}
+	until(t, r, "eleven bytes each way", func(s State) bool { return s.Up.TCPBytes == 11 && s.Down.TCPBytes == 11 })
 	say("four")
 	hear("four")
 	if took := time.Since(begin); took < 40*time.Millisecond {
