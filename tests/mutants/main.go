@@ -21,7 +21,10 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // testTimeout ends a mutant that hangs its test; a hang is a failure that the
@@ -38,6 +41,7 @@ type fault struct {
 
 func main() {
 	only := flag.String("run", "", "only faults whose name contains this")
+	atOnce := flag.Int("p", 2, "how many to hunt at a time, of different packages")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -46,28 +50,61 @@ func main() {
 		fmt.Fprintln(os.Stderr, "mutants: no faults found: run from the repository's root")
 		os.Exit(1)
 	}
-	missed, ran := 0, 0
+	// Packages, not faults, go side by side: rapid leaves failures in the
+	// package's folder, which each hunt cleans up.
+	var packages []string
+	faults := map[string][]fault{}
+	var h hunt
 	for _, p := range patches {
 		if !strings.Contains(filepath.Base(p), *only) {
 			continue
 		}
-		begin := time.Now()
 		f, err := parse(p)
-		if err == nil {
-			err = f.hunt(ctx)
-		}
-		ran++
 		if err != nil {
-			missed++
-			fmt.Printf("MISSED %-28s %v\n", f.name, err)
+			h.report(f, 0, err)
 			continue
 		}
-		fmt.Printf("caught %-28s %-3s by %s in %.1fs: %s\n", f.name, f.invariant, f.test, time.Since(begin).Seconds(), f.what)
+		if len(faults[f.pkg]) == 0 {
+			packages = append(packages, f.pkg)
+		}
+		faults[f.pkg] = append(faults[f.pkg], f)
 	}
-	fmt.Printf("%d passed, %d failed\n", ran-missed, missed)
-	if missed > 0 || ran == 0 {
+	g := new(errgroup.Group)
+	g.SetLimit(max(*atOnce, 1))
+	for _, pkg := range packages {
+		g.Go(func() error {
+			for _, f := range faults[pkg] {
+				begin := time.Now()
+				err := f.hunt(ctx)
+				h.report(f, time.Since(begin), err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // what fails is reported
+	fmt.Printf("%d passed, %d failed\n", h.caught, h.missed)
+	if h.missed > 0 || h.caught == 0 {
+		stop()
 		os.Exit(1)
 	}
+}
+
+// hunt counts and prints what became of the faults.
+type hunt struct {
+	mu             sync.Mutex
+	caught, missed int
+}
+
+func (h *hunt) report(f fault, took time.Duration, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err != nil {
+		h.missed++
+		fmt.Printf("MISSED %-28s %v\n", f.name, err)
+		return
+	}
+	h.caught++
+	fmt.Printf("caught %-28s %-3s by %s in %.1fs: %s\n", f.name, f.invariant, f.test, took.Seconds(), f.what)
 }
 
 func parse(path string) (fault, error) {
@@ -108,13 +145,13 @@ func (f fault) hunt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if out, err := exec.CommandContext(ctx, "go", "vet", "-overlay", overlay, f.pkg).CombinedOutput(); err != nil {
-		return fmt.Errorf("does not compile: %w\n%s", err, out)
-	}
 	defer f.forget()()
 	out, err := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-count=1", "-timeout", testTimeout, "-run", "^"+f.test+"$", f.pkg).CombinedOutput()
 	if err == nil {
 		return fmt.Errorf("%s %s passed with the fault in it\n%s", f.pkg, f.test, out)
+	}
+	if bytes.Contains(out, []byte("[build failed]")) || bytes.Contains(out, []byte("[setup failed]")) {
+		return fmt.Errorf("does not compile: %w\n%s", err, out)
 	}
 	if !bytes.Contains(out, []byte("FAIL: "+f.test)) && !bytes.Contains(out, []byte("panic: ")) {
 		return fmt.Errorf("%s did not run: %w\n%s", f.test, err, out)
