@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/atrium-iot/atrium/shared/identity"
+	"github.com/atrium-iot/atrium/tests/bench/proc"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 )
 
@@ -21,12 +22,11 @@ func measureDrain(ctx context.Context, o options) (_ []figure, err error) {
 	if o.short {
 		size = 10e6
 	}
-	if o.bin == "" {
-		if o.bin, err = line.Build(ctx); err != nil {
-			return nil, err
-		}
+	bin, err := o.programs(ctx)
+	if err != nil {
+		return nil, err
 	}
-	l, err := line.Start(ctx, line.Config{Bin: o.bin, Dir: filepath.Join(o.dir, "line")})
+	l, err := line.Start(ctx, line.Config{Bin: bin, Dir: filepath.Join(o.dir, "line")})
 	if l != nil {
 		defer func() { err = errors.Join(err, l.Stop()) }()
 	}
@@ -64,9 +64,9 @@ func measureDrain(ctx context.Context, o options) (_ []figure, err error) {
 	sent := u.Stats().Sent
 	var applied time.Duration
 	if err := await(ctx, "history", func() (bool, error) {
-		n, err := counter(ctx, l.Cloud.URL(), "atrium_site_readings_total")
+		n, err := proc.Scrape(ctx, l.Cloud.URL())
 		applied = time.Since(begin)
-		return n >= float64(held.Readings), err
+		return n["atrium_site_readings_total"] >= float64(held.Readings), err
 	}); err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/atrium-iot/atrium/tests/e2e/line"
 )
 
 // options are the command line.
@@ -26,6 +28,14 @@ type options struct {
 	short bool
 	dir   string // where the buffer and the journal write: the disk that is measured
 	bin   string // folder with the programs, built if empty
+}
+
+// programs returns the folder with the programs.
+func (o options) programs(ctx context.Context) (string, error) {
+	if o.bin != "" {
+		return o.bin, nil
+	}
+	return line.Build(ctx)
 }
 
 // section is one part of the measurement.
@@ -56,7 +66,12 @@ type report struct {
 }
 
 func main() {
-	sections := []section{{"commands", measureCommands}, {"drain", measureDrain}}
+	sections := []section{
+		{"wire", measureWire},
+		{"agent", measureAgent},
+		{"commands", measureCommands},
+		{"drain", measureDrain},
+	}
 	var names []string
 	for _, s := range sections {
 		names = append(names, s.name)

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/atrium-iot/atrium/edge/buffer"
+	"github.com/atrium-iot/atrium/tests/bench/proc"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 )
 
@@ -56,7 +57,7 @@ func (f *fleet) watch(ctx context.Context, l *line.Line, length time.Duration) (
 			return throughput{}, fmt.Errorf("the load is not clean: %d sampled, %d acked, dropped %v", s.Sampled, s.Acked, dropped(s))
 		}
 	}
-	used, err := memoryOf(os.Getpid())
+	used, err := proc.MemoryOf(os.Getpid())
 	if err != nil {
 		return throughput{}, err
 	}
@@ -89,12 +90,12 @@ type loadMoment struct {
 	at                time.Time
 	acked             uint64
 	applied           float64
-	uplink            counters
+	uplink            proc.Counters
 	edgeCPU, cloudCPU time.Duration
 }
 
 func (f *fleet) look(ctx context.Context, l *line.Line) (m loadMoment, err error) {
-	cloud, err := scrape(ctx, l.Cloud.URL())
+	cloud, err := proc.Scrape(ctx, l.Cloud.URL())
 	if err != nil {
 		return m, err
 	}
@@ -102,12 +103,12 @@ func (f *fleet) look(ctx context.Context, l *line.Line) (m loadMoment, err error
 	for _, g := range f.gateways {
 		m.acked += g.buf.Stats().Acked
 	}
-	if m.uplink, err = gathered(f.reg); err != nil {
+	if m.uplink, err = proc.Gathered(f.reg); err != nil {
 		return m, err
 	}
-	if m.edgeCPU, err = cpuOf(os.Getpid()); err != nil {
+	if m.edgeCPU, err = proc.CPUOf(os.Getpid()); err != nil {
 		return m, err
 	}
-	m.cloudCPU, err = cpuOf(l.Cloud.PID())
+	m.cloudCPU, err = proc.CPUOf(l.Cloud.PID())
 	return m, err
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/simulator/link"
+	"github.com/atrium-iot/atrium/tests/bench/proc"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 )
 
@@ -27,19 +28,19 @@ var liveModes = []buffer.Mode{buffer.Spill, buffer.Always}
 
 // live is one gateway with 20 devices at 1 Hz.
 type live struct {
-	Mode             string  `json:"mode"`
-	Seconds          float64 `json:"seconds"`
-	Readings         float64 `json:"readings"`
-	Frames           float64 `json:"frames"`
-	ReadingsPerFrame float64 `json:"readings_per_frame"`
-	MessageBytes     float64 `json:"message_bytes_per_reading"` // on the lane's stream, schemas and clocks included
-	UDPUp            float64 `json:"udp_up_bytes_per_reading"`  // datagrams' payload, gateway to cloud
-	UDPDown          float64 `json:"udp_down_bytes_per_reading"`
-	Edge             memory  `json:"edge_memory"`
-	EdgeCPU          float64 `json:"edge_cpu_percent"` // of one core
-	Twin             spread  `json:"sample_to_twin"`
-	Poll             spread  `json:"poll_interval"` // the resolution of sample_to_twin
-	Fsync            spread  `json:"fsync_4k"`
+	Mode             string      `json:"mode"`
+	Seconds          float64     `json:"seconds"`
+	Readings         float64     `json:"readings"`
+	Frames           float64     `json:"frames"`
+	ReadingsPerFrame float64     `json:"readings_per_frame"`
+	MessageBytes     float64     `json:"message_bytes_per_reading"` // on the lane's stream, schemas and clocks included
+	UDPUp            float64     `json:"udp_up_bytes_per_reading"`  // datagrams' payload, gateway to cloud
+	UDPDown          float64     `json:"udp_down_bytes_per_reading"`
+	Edge             proc.Memory `json:"edge_memory"`
+	EdgeCPU          float64     `json:"edge_cpu_percent"` // of one core
+	Twin             spread      `json:"sample_to_twin"`
+	Poll             spread      `json:"poll_interval"` // the resolution of sample_to_twin
+	Fsync            spread      `json:"fsync_4k"`
 }
 
 // measureLive raises a line, lets it run and reads its counters.
@@ -77,7 +78,7 @@ func measureLive(ctx context.Context, o options, mode buffer.Mode, length time.D
 		return live{}, fmt.Errorf("%v readings in %v frames: the line stands still", out.Readings, out.Frames)
 	}
 	out.Mode = mode.String()
-	if out.Edge, err = memoryOf(l.Sites[0].Gateway.PID()); err != nil {
+	if out.Edge, err = proc.MemoryOf(l.Sites[0].Gateway.PID()); err != nil {
 		return live{}, err
 	}
 	if out.Twin, out.Poll, err = seen.latencies(ctx, l.Cloud.URL()); err != nil {
@@ -91,20 +92,20 @@ func measureLive(ctx context.Context, o options, mode buffer.Mode, length time.D
 // moment is the counters of a running line.
 type moment struct {
 	at   time.Time
-	edge counters
+	edge proc.Counters
 	cpu  time.Duration
 	link link.State
 }
 
 func look(ctx context.Context, l *line.Line) (m moment, err error) {
 	s := l.Sites[0]
-	if m.edge, err = scrape(ctx, s.Gateway.URL()); err != nil {
+	if m.edge, err = proc.Scrape(ctx, s.Gateway.URL()); err != nil {
 		return m, err
 	}
-	if m.cpu, err = cpuOf(s.Gateway.PID()); err != nil {
+	if m.cpu, err = proc.CPUOf(s.Gateway.PID()); err != nil {
 		return m, err
 	}
-	b, err := get(ctx, s.LinkURL()+"/state")
+	b, err := proc.Get(ctx, s.LinkURL()+"/state")
 	if err != nil {
 		return m, err
 	}

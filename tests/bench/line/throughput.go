@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/atrium-iot/atrium/edge/buffer"
+	"github.com/atrium-iot/atrium/tests/bench/proc"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 )
 
@@ -84,7 +85,7 @@ func measureThroughput(ctx context.Context, o options, c loadCase, length time.D
 			return out, err
 		}
 	}
-	if err := forgetPeak(); err != nil {
+	if err := proc.ForgetPeak(); err != nil {
 		return out, err
 	}
 	running, stop := context.WithCancel(ctx)

@@ -33,14 +33,21 @@ type result struct {
 
 func main() {
 	asJSON := flag.Bool("json", false, "print JSON instead of a table")
+	short := flag.Bool("short", false, "measure each time for a moment only: whether it runs, not how fast")
+	testing.Init()
 	flag.Parse()
-	if err := run(*asJSON); err != nil {
+	if err := run(*asJSON, *short); err != nil {
 		fmt.Fprintln(os.Stderr, "wire:", err)
 		os.Exit(1)
 	}
 }
 
-func run(asJSON bool) error {
+func run(asJSON, short bool) error {
+	if short {
+		if err := flag.Set("test.benchtime", "10ms"); err != nil {
+			return err
+		}
+	}
 	results := make([]result, 0, 4)
 	for _, w := range loads() {
 		r, err := measure(&w)

@@ -1,4 +1,6 @@
-package main
+// Package proc reads what a benchmark needs to know of running processes: their
+// memory, processor time and written bytes from proc(5), and their metrics.
+package proc
 
 import (
 	"bufio"
@@ -16,41 +18,42 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// memory is a process's, in bytes, from proc(5) status.
-type memory struct {
+// Memory is a process's, in bytes, from proc(5) status.
+type Memory struct {
 	RSS     int64 `json:"rss"`
 	PeakRSS int64 `json:"peak_rss"`
 	Anon    int64 `json:"anon"` // heap, stacks and the runtime's own
 	File    int64 `json:"file"` // touched pages of the program and of mapped files
 }
 
-func memoryOf(pid int) (memory, error) {
+// MemoryOf returns what memory a process has.
+func MemoryOf(pid int) (Memory, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return memory{}, err
+		return Memory{}, err
 	}
 	kib := map[string]int64{}
 	for line := range strings.Lines(string(b)) {
 		key, rest, _ := strings.Cut(line, ":")
 		if n, ok := strings.CutSuffix(strings.TrimSpace(rest), " kB"); ok {
 			if kib[key], err = strconv.ParseInt(n, 10, 64); err != nil {
-				return memory{}, fmt.Errorf("/proc/%d/status: %w", pid, err)
+				return Memory{}, fmt.Errorf("/proc/%d/status: %w", pid, err)
 			}
 		}
 	}
-	return memory{RSS: kib["VmRSS"] << 10, PeakRSS: kib["VmHWM"] << 10, Anon: kib["RssAnon"] << 10, File: kib["RssFile"] << 10}, nil
+	return Memory{RSS: kib["VmRSS"] << 10, PeakRSS: kib["VmHWM"] << 10, Anon: kib["RssAnon"] << 10, File: kib["RssFile"] << 10}, nil
 }
 
-// forgetPeak makes this process's peak begin now (proc(5), clear_refs), without
+// ForgetPeak makes this process's peak begin now (proc(5), clear_refs), without
 // what was measured before.
-func forgetPeak() error {
+func ForgetPeak() error {
 	debug.FreeOSMemory()
 	return os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 }
 
-// cpuOf returns the processor time that a process has taken, from proc(5)
+// CPUOf returns the processor time that a process has taken, from proc(5)
 // stat: fields 14 and 15, in ticks of USER_HZ, which Linux fixes at 100.
-func cpuOf(pid int) (time.Duration, error) {
+func CPUOf(pid int) (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
@@ -72,16 +75,32 @@ func cpuOf(pid int) (time.Duration, error) {
 	return time.Duration(ticks) * 10 * time.Millisecond, nil
 }
 
-// counters are a process's metrics: the sum over all labels by name.
-type counters map[string]float64
+// WrittenBy returns how many bytes a process has caused to be written to disks:
+// write_bytes of proc(5) io.
+func WrittenBy(pid int) (int64, error) {
+	name := fmt.Sprintf("/proc/%d/io", pid)
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if n, ok := strings.CutPrefix(line, "write_bytes:"); ok {
+			return strconv.ParseInt(strings.TrimSpace(n), 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("%s has no write_bytes", name)
+}
 
-// scrape reads /metrics in Prometheus's text format.
-func scrape(ctx context.Context, base string) (counters, error) {
-	b, err := get(ctx, base+"/metrics")
+// Counters are a process's metrics: the sum over all labels by name.
+type Counters map[string]float64
+
+// Scrape reads /metrics in Prometheus's text format.
+func Scrape(ctx context.Context, base string) (Counters, error) {
+	b, err := Get(ctx, base+"/metrics")
 	if err != nil {
 		return nil, err
 	}
-	sums := counters{}
+	sums := Counters{}
 	lines := bufio.NewScanner(bytes.NewReader(b))
 	for lines.Scan() {
 		line := lines.Text()
@@ -99,13 +118,13 @@ func scrape(ctx context.Context, base string) (counters, error) {
 	return sums, lines.Err()
 }
 
-// gathered reads the counters of a registry of this process.
-func gathered(reg prometheus.Gatherer) (counters, error) {
+// Gathered reads the counters of a registry of this process.
+func Gathered(reg prometheus.Gatherer) (Counters, error) {
 	families, err := reg.Gather()
 	if err != nil {
 		return nil, err
 	}
-	sums := counters{}
+	sums := Counters{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			sums[f.GetName()] += m.GetCounter().GetValue()
@@ -114,7 +133,8 @@ func gathered(reg prometheus.Gatherer) (counters, error) {
 	return sums, nil
 }
 
-func get(ctx context.Context, url string) ([]byte, error) {
+// Get returns what an HTTP address answers.
+func Get(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
