@@ -8,7 +8,7 @@ TOOL    := go tool -modfile=.ci/tools.mod
 EDGE    := ./edge/cmd/atrium-edge ./simulator/cmd/atrium-sim
 CLOUD   := ./cloud/cmd/atrium-cloud ./cloud/cmd/atrium
 
-.PHONY: help build test lint bench bench-actors stress-actors demo demo-check test-faults board-rpi3 mutants clean
+.PHONY: help build test lint bench bench-actors bench-edge stress-actors demo demo-check test-faults board-rpi3 mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ bench: ## every benchmark; docs/BENCHMARKS.md says how to read them
 
 bench-actors: ## the actor runtime beside its limits and proto.actor; RUNS=5 for medians of five
 	go run ./tests/bench/actors -runs $(RUNS)
+
+bench-edge: ## the edge's data path and its peers; BENCH=-markdown for docs/BENCHMARKS.md, -json, -short for CI
+	go run ./tests/bench/edge $(BENCH)
 
 stress-actors: ## a million actors born, told, crashed, passivated and ended, each message accounted for
 	go test -count=1 -timeout 60m -v -run '^TestAMillionLives$$' ./shared/actor -actors 1000000

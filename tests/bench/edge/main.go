@@ -1,7 +1,8 @@
 // Command edge measures the edge's data path on this machine's disk and
-// loopback: how long commands take while a backlog drains over a slow link, and
-// how fast a large backlog drains. Each section has a flag to choose it; the
-// figures come as a table, or as JSON with --json, beside what is aimed at.
+// loopback: what a reading costs in the codec, what the agent takes, how long
+// commands take while a backlog drains over a slow link, how fast a large
+// backlog drains, and what a gateway costs its gate. -only chooses sections; the
+// figures come as a table, as Markdown or as JSON, beside what is aimed at.
 //
 // It judges nothing: machines are noisy, so no figure makes it fail.
 package main
@@ -62,6 +63,7 @@ type report struct {
 	Short      bool     `json:"short"`
 	LoadBefore string   `json:"load_before"`
 	LoadAfter  string   `json:"load_after"`
+	Markdown   bool     `json:"-"`
 	Figures    []figure `json:"figures"`
 }
 
@@ -71,6 +73,7 @@ func main() {
 		{"agent", measureAgent},
 		{"commands", measureCommands},
 		{"drain", measureDrain},
+		{"gate", measureGate},
 	}
 	var names []string
 	for _, s := range sections {
@@ -81,19 +84,25 @@ func main() {
 	flag.BoolVar(&o.short, "short", false, "less of everything: whether it runs, not how fast")
 	flag.StringVar(&o.dir, "dir", "", "measure the disk of this folder (default: the temporary folder's)")
 	flag.StringVar(&o.bin, "bin", "", "folder with the programs (default: build them)")
+	gate := flag.String("gate", "", "be a gate that writes into this folder: how this program starts itself")
 	asJSON := flag.Bool("json", false, "print JSON instead of a table")
+	markdown := flag.Bool("markdown", false, "print the table as docs/BENCHMARKS.md has it")
 	flag.Parse()
 	o.only = strings.Split(*only, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, o, sections, *asJSON); err != nil {
+	do := func() error { return run(ctx, o, sections, *asJSON, *markdown) }
+	if *gate != "" {
+		do = func() error { return serveGate(ctx, *gate) }
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "edge:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, o options, sections []section, asJSON bool) (err error) {
+func run(ctx context.Context, o options, sections []section, asJSON, markdown bool) (err error) {
 	for _, name := range o.only {
 		if !slices.ContainsFunc(sections, func(s section) bool { return s.name == name }) {
 			return fmt.Errorf("--only %s: no such section", name)
@@ -103,7 +112,7 @@ func run(ctx context.Context, o options, sections []section, asJSON bool) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
-	r := report{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Short: o.short, LoadBefore: load()}
+	r := report{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Short: o.short, LoadBefore: load(), Markdown: markdown}
 	for _, s := range sections {
 		if !slices.Contains(o.only, s.name) {
 			continue
