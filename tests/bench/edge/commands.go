@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 	"github.com/atrium-iot/atrium/simulator/link"
@@ -36,7 +37,7 @@ func measureCommands(ctx context.Context, o options) (_ []figure, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
-	g, err := openGateway(ctx, o.dir)
+	g, err := openGateway(ctx, o.dir, buffer.DefaultLinger)
 	if err != nil {
 		return nil, err
 	}

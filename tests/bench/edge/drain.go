@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/shared/identity"
 	"github.com/atrium-iot/atrium/tests/bench/proc"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
@@ -41,7 +42,7 @@ func measureDrain(ctx context.Context, o options) (_ []figure, err error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := openGateway(ctx, filepath.Join(o.dir, "drain"))
+	g, err := openGateway(ctx, filepath.Join(o.dir, "drain"), buffer.DefaultLinger)
 	if err != nil {
 		return nil, err
 	}

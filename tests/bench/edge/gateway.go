@@ -44,14 +44,14 @@ type gateway struct {
 }
 
 // openGateway opens a buffer in a folder; the caller closes what it returns.
-func openGateway(ctx context.Context, dir string) (*gateway, error) {
+func openGateway(ctx context.Context, dir string, linger time.Duration) (*gateway, error) {
 	g := &gateway{noise: rand.NewPCG(1, 2), ended: make(chan error, 1)}
 	store, err := buffer.OpenBadger(filepath.Join(dir, "state"), discard())
 	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
-	cfg := buffer.Config{Mode: buffer.Spill, Boot: id.Boot{1}, Board: id.Board{1}, Now: func() time.Duration { return uptime + time.Since(start) }}
+	cfg := buffer.Config{Mode: buffer.Spill, Linger: linger, Boot: id.Boot{1}, Board: id.Board{1}, Now: func() time.Duration { return uptime + time.Since(start) }}
 	if g.buf, err = buffer.Open(ctx, cfg, store, discard(), nil); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}

@@ -1,7 +1,8 @@
 // Command edge measures the edge's data path on this machine's disk and
 // loopback: what a reading costs in the codec, what the agent takes, how long
 // commands take while a backlog drains over a slow link, how fast a large
-// backlog drains, and what a gateway costs its gate. -only chooses sections; the
+// backlog drains, what a gateway costs its gate, and what other means take for
+// the same readings (tests/bench/edgepeers). -only chooses sections; the
 // figures come as a table, as Markdown or as JSON, beside what is aimed at.
 //
 // It judges nothing: machines are noisy, so no figure makes it fail.
@@ -74,6 +75,7 @@ func main() {
 		{"commands", measureCommands},
 		{"drain", measureDrain},
 		{"gate", measureGate},
+		{"peers", measurePeers},
 	}
 	var names []string
 	for _, s := range sections {
