@@ -31,11 +31,7 @@ func readBoard(state string) (id.Board, error) {
 	path := filepath.Join(state, "board")
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		b = make([]byte, len(id.Board{}))
-		if _, err := rand.Read(b); err != nil {
-			return id.Board{}, fmt.Errorf("agent: board: %w", err)
-		}
-		err = os.WriteFile(path, b, 0o600)
+		b, err = drawBoard(path)
 	}
 	if err != nil {
 		return id.Board{}, fmt.Errorf("agent: board: %w", err)
@@ -44,4 +40,30 @@ func readBoard(state string) (id.Board, error) {
 		return id.Board{}, fmt.Errorf("agent: board: %s has %d bytes, want %d: remove it and the gateway counts as another board", path, len(b), len(id.Board{}))
 	}
 	return id.Board(b), nil
+}
+
+// drawBoard writes a random name into a file that a power cut leaves whole or
+// not there.
+func drawBoard(path string) ([]byte, error) {
+	b := make([]byte, len(id.Board{}))
+	if _, err := rand.Read(b); err != nil {
+		return nil, err
+	}
+	next := path + ".new"
+	f, err := os.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(next, path); err != nil {
+		return nil, err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	return b, errors.Join(dir.Sync(), dir.Close())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"testing"
 	"time"
 
@@ -160,5 +161,11 @@ func TestAWatchOfTheClockEndsWithItsContextAndWhenItsTimeComes(t *testing.T) {
 	}
 	if len(set) != 0 {
 		t.Error("a note without a change of the clock")
+	}
+}
+
+func TestAClockThatSays2040IsWatchedToo(t *testing.T) {
+	if last := lastTime(); strconv.IntSize == 64 && time.Unix(last.Unix()).Year() < 2200 {
+		t.Errorf("a timer ends in %v", time.Unix(last.Unix()))
 	}
 }

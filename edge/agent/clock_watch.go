@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,8 +19,18 @@ var errNeverCame = errors.New("it is after 2038-01-19, beyond which the clock is
 // future, is cancelled by the kernel then (timerfd_create(2),
 // TFD_TIMER_CANCEL_ON_SET).
 func watchClock(ctx context.Context, set chan<- struct{}) error {
-	never := unix.ItimerSpec{Value: unix.Timespec{Sec: math.MaxInt32}}
+	never := unix.ItimerSpec{Value: lastTime()}
 	return watchTimer(ctx, set, &never)
+}
+
+// lastTime is the last that a timer can be set to: 2262, where the kernel's
+// nanoseconds end, or in 32-bit programs 2038.
+func lastTime() unix.Timespec {
+	last, err := unix.TimeToTimespec(time.Unix(0, math.MaxInt64))
+	if err != nil { // it does not fit
+		return unix.Timespec{Sec: math.MaxInt32}
+	}
+	return last
 }
 
 func watchTimer(ctx context.Context, set chan<- struct{}, until *unix.ItimerSpec) error {
