@@ -55,7 +55,13 @@ func repair(dir string, log *slog.Logger) error {
 	if err := dropRegistry(dir, log); err != nil {
 		return err
 	}
+	if err := dropUnborn(dir); err != nil {
+		return err
+	}
 	if err := clearHeads(dir); err != nil {
+		return err
+	}
+	if err := salvageLogs(dir, log); err != nil {
 		return err
 	}
 	return lock.Sync()
@@ -182,6 +188,27 @@ func writeSynced(name string, data []byte) error {
 	}
 	_, err = f.Write(data)
 	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// dropUnborn removes logs that were made and given no size before the process
+// was killed: Badger would take them for old ones and refuse to start.
+func dropUnborn(dir string) error {
+	for _, pattern := range []string{"*.vlog", "*.mem"} {
+		names, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			info, err := os.Stat(name)
+			if err == nil && info.Size() == 0 {
+				err = os.Remove(name)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // clearHeads clears the key numbers at the heads of logs: nothing is encrypted,

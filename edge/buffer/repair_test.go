@@ -262,6 +262,22 @@ func TestOneBitAnywhereInTheStoreCostsWhatTheLedgerSays(t *testing.T) {
 	}
 }
 
+// A process that is killed while it makes a log leaves an empty file.
+func TestALogThatWasNeverWrittenKeepsNoStoreFromStarting(t *testing.T) { // I1
+	committed, copied := images(t)
+	for _, name := range []string{"000099.vlog", "00099.mem"} {
+		inBubble(t, func(t *testing.T) {
+			dir := copied(t, true)
+			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if lost, err := reckon(t, dir, committed[true]); err != nil || lost != 0 {
+				t.Errorf("%s: %d frames are lost, %v", name, lost, err)
+			}
+		})
+	}
+}
+
 // I6: a store that another process has open is not touched.
 func TestAStoreInUseIsNotRepaired(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "buffer")
