@@ -78,9 +78,10 @@ func (c *comparison) explain(dev id.Device, h *hole, present []Reading) {
 		if len(rest) == 0 {
 			return
 		}
-		if !c.follows(h, e) {
+		if e.spent || !c.follows(h, e) {
 			continue
 		}
+		e.spent = e.empty
 		n := min(uncommittedLimit(e.Interval, period(present)), len(rest))
 		c.report.Uncommitted += n
 		rest = rest[:len(rest)-n]
@@ -114,8 +115,12 @@ func (c *comparison) explain(dev id.Device, h *hole, present []Reading) {
 
 // follows reports whether a hole lies behind the last applied frame of a
 // crashed run: nothing after it in the device's numbers belongs to the run or
-// to one before it.
+// to one before it. One of which nothing was applied may have been anywhere
+// before it was found.
 func (c *comparison) follows(h *hole, e *entry) bool {
+	if e.empty {
+		return c.sameGateway(h, e.Gateway) && (h.prev == nil || !h.prev.Time.After(e.Found))
+	}
 	at, known := c.order[e.Run]
 	if !known || !c.sameGateway(h, e.Gateway) {
 		return false

@@ -39,12 +39,16 @@ func newComparison(in Input) *comparison {
 		c.readings[r.Device] = append(c.readings[r.Device], r)
 	}
 	c.learnRuns(in)
+	held := make(map[id.Run]bool)
+	for _, r := range in.Readings {
+		held[r.Run] = true
+	}
 	for _, e := range in.Ledger {
 		switch e.Cause {
 		case Declared:
-			c.gaps = append(c.gaps, entry{e, e.Readings})
+			c.gaps = append(c.gaps, entry{Entry: e, left: e.Readings})
 		case Crash:
-			c.crashes = append(c.crashes, entry{Entry: e})
+			c.crashes = append(c.crashes, entry{Entry: e, empty: !held[e.Run]})
 			c.report.UncommittedWithin += min(max(e.Interval, 0), maxInterval)
 		case Remainder:
 			c.rests = append(c.rests, entry{Entry: e})
@@ -52,8 +56,17 @@ func newComparison(in Input) *comparison {
 			c.find(Finding{Kind: FindingMissing, Run: e.Run, Seq: e.A, Text: "sequences to " + strconv.FormatUint(e.B, 10) + " of " + e.Gateway.String() + " were never declared"})
 		}
 	}
-	// The latest crash first: the numbers just before it are its own.
-	slices.SortStableFunc(c.crashes, func(a, b entry) int { return cmp.Compare(c.order[b.Run], c.order[a.Run]) })
+	// The latest crash first: the numbers just before it are its own. Those whose
+	// place is not known take what is left.
+	slices.SortStableFunc(c.crashes, func(a, b entry) int {
+		if a.empty != b.empty {
+			if a.empty {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Compare(c.order[b.Run], c.order[a.Run])
+	})
 	slices.SortFunc(c.devices, compareDevices)
 	return c
 }

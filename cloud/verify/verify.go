@@ -127,6 +127,11 @@ type comparison struct {
 type entry struct {
 	Entry
 	left uint64
+	// empty is a crash of a run of which the history holds nothing. Nobody knows
+	// where among the others it ran, as it may be found long after those that
+	// followed it; it cost one place of each device.
+	empty bool
+	spent bool // by the device that is compared
 }
 
 // device compares one device's truth with its history.
@@ -139,6 +144,9 @@ func (c *comparison) device(dev id.Device) {
 	c.reordered(rows)
 	c.contradicted(rows)
 
+	for i := range c.crashes {
+		c.crashes[i].spent = false
+	}
 	present := c.present(dev, rows)
 	holes := c.holes(dev, present)
 	for i := range holes {

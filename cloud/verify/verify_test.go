@@ -321,6 +321,21 @@ func TestWithoutTruthTheIntervalBoundsWhatIsUncommitted(t *testing.T) {
 	check(t, in, "verify: 79 readings: 1 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted <= 0s)", false)
 }
 
+// A run that crashed before anything of it was applied is found when its gateway
+// is online again, after those that followed it; it cost one place.
+func TestACrashedRunWithoutReadingsIsFoundLate(t *testing.T) { // I1
+	late := crash(time.Second)
+	late.Run, late.Found = id.Run{9}, time.Unix(2_000_000, 0)
+	in := without(world(), 17, 20)
+	in.Ledger = []verify.Entry{late}
+	check(t, in, "verify: 76 readings: 0 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 4)", true)
+	in = without(in, 30, 31)
+	in.Ledger = []verify.Entry{late}
+	if r := verify.Compare(in); r.Lost != 2 {
+		t.Errorf("one crash explains two places: %s", r)
+	}
+}
+
 func TestAnEmptyTruthIsNotTheLackOfOne(t *testing.T) {
 	truth, err := verify.ParseTruth(nil, "t.jsonl", strings.NewReader(""))
 	if err != nil {

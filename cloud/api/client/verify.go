@@ -48,6 +48,9 @@ func (c *Client) verifySite(ctx context.Context, site id.Site, in *verify.Input)
 		if err != nil {
 			return fmt.Errorf("client: ledger of %s: %w", site, err)
 		}
+		if e.Class == "events" && entry.Cause != verify.Missing {
+			continue // no counter's readings: they would explain those of telemetry
+		}
 		in.Ledger = append(in.Ledger, entry)
 	}
 	devices, err := c.Devices(ctx, site)
@@ -118,8 +121,9 @@ func addRuns(g Gateway, in *verify.Input) error {
 const maxMillis = uint64(math.MaxInt64 / time.Millisecond)
 
 // entryOf reads a ledger entry. The open end of a crash is bounded by its
-// interval; ranges that a gateway declared are gaps; a remainder is all that one
-// side has lost with its state; everything else explains nothing.
+// interval; ranges that a gateway declared are gaps; a remainder is what nobody can
+// count, as one side has lost it with its state or its index; everything else
+// explains nothing.
 func entryOf(e LedgerEntry) (verify.Entry, error) {
 	out := verify.Entry{
 		A: e.A, B: e.B, Readings: e.Readings, Cause: verify.Missing,
@@ -129,6 +133,8 @@ func entryOf(e LedgerEntry) (verify.Entry, error) {
 	switch {
 	case e.Reason == "crash" && e.B == 0:
 		out.Cause = verify.Crash
+	case e.Reason == "corrupt" && e.Readings == 0: // the index is lost with the readings
+		out.Cause = verify.Remainder
 	case e.Reason == "quota" || e.Reason == "rejected" || e.Reason == "corrupt" || e.Reason == "crash":
 		out.Cause = verify.Declared
 	case e.Reason == "unknown-remainder":
