@@ -66,7 +66,6 @@ func TestAScenarioOnARealLineFailsWhenAReadingIsMissing(t *testing.T) { // I1
 		return errors.Join(err, f.Close())
 	}
 	sc.name = "sabotaged-truth"
-	o.short = true
 	if r := perform(); r.Verdict != failed || r.Lost != 1 || !strings.Contains(strings.Join(r.Notes, "\n"), "lost hq/c1: number 1000000") {
 		t.Errorf("a reading that never arrived: %+v", r)
 	}
@@ -114,6 +113,10 @@ func TestWhatAMachineLacksIsSkippedWithAReason(t *testing.T) {
 	if r.Verdict != skipped || len(r.Notes) != 1 || r.Notes[0] != "needs loop devices: mounting needs root" || !strings.Contains(said.String(), "skipped") {
 		t.Errorf("%+v, said %q", r, said.String())
 	}
+	never.needs, never.long = nil, true
+	if r := perform(t.Context(), never, options{short: true}, nil, quiet()); r.Verdict != skipped || len(r.Notes) != 1 {
+		t.Errorf("%+v", r)
+	}
 	var table bytes.Buffer
 	if err := printTable(&table, 7, []result{r}); err != nil || !strings.Contains(table.String(), "skipped") || !strings.Contains(table.String(), "mounting needs root") {
 		t.Errorf("%v\n%s", err, table.String())
@@ -128,7 +131,8 @@ func TestOneSeedDrawsTheSameFaults(t *testing.T) {
 		}
 		return n
 	}
-	if draw(1, "kill") != draw(1, "kill") || draw(1, "kill") == draw(2, "kill") || draw(1, "kill") == draw(1, "loss") {
+	first := draw(1, "kill")
+	if again := draw(1, "kill"); first != again || draw(1, "kill") == draw(2, "kill") || draw(1, "kill") == draw(1, "loss") {
 		t.Error("the dice of a scenario are not its seed's")
 	}
 }
@@ -142,7 +146,8 @@ func TestFlipChangesOneByte(t *testing.T) {
 	if err := os.WriteFile(file, before, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	said, err := flip(dir, dice(1, "flip"))
+	all := func(string) bool { return true }
+	said, err := flip(dir, dice(1, "flip"), all)
 	if err != nil || !strings.HasPrefix(said, "byte 123 of a from 0x07 to 0x") {
 		t.Fatalf("%q, %v", said, err)
 	}
@@ -157,7 +162,7 @@ func TestFlipChangesOneByte(t *testing.T) {
 	if !bytes.Equal(before, after) {
 		t.Error("more than one byte was changed")
 	}
-	if _, err := flip(t.TempDir(), dice(1, "flip")); err == nil {
+	if _, err := flip(t.TempDir(), dice(1, "flip"), all); err == nil {
 		t.Error("an empty folder holds a byte")
 	}
 }

@@ -17,6 +17,7 @@ type evidence struct {
 	ledger   []client.LedgerEntry
 	runs     []client.Run
 	seqs     map[string]map[uint64]bool // of each run, the sequences that the history holds
+	withheld int                        // readings that samplers did not take into a row, as they were under pressure
 }
 
 // judge says what is wrong: what verify found, ledger entries of a reason that
@@ -27,9 +28,17 @@ func judge(e evidence, costs []string) []string {
 	if e.report.Sampled == 0 {
 		wrong = append(wrong, "nothing was sampled")
 	}
-	wrong = append(wrong, e.findings...)
-	if len(e.findings) == 0 && e.report.Lost+e.report.Duplicated+e.report.Reordered > 0 {
-		wrong = append(wrong, e.report.String())
+	switch r := &e.report; {
+	case e.withheld > 0 && r.Lost == e.withheld && r.Duplicated+r.Reordered+r.Unexpected+r.Contradicted == 0:
+		// They were counted and not committed, one by one: nothing is lost.
+	case e.withheld > 0:
+		wrong = append(wrong, fmt.Sprintf("%d readings were withheld: %s", e.withheld, r))
+		fallthrough
+	default:
+		wrong = append(wrong, e.findings...)
+		if len(e.findings) == 0 && r.Lost+r.Duplicated+r.Reordered > 0 {
+			wrong = append(wrong, r.String())
+		}
 	}
 	for _, l := range e.ledger {
 		if !slices.Contains(costs, l.Reason) {

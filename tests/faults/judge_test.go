@@ -38,6 +38,26 @@ func TestWhatIsAccountedForPasses(t *testing.T) { // I1
 	}
 }
 
+// Under pressure a sampler withholds rows and counts them: so many are missing,
+// and not one more.
+func TestWhatWasWithheldIsNotLost(t *testing.T) { // I1
+	e := clean()
+	e.withheld, e.report.Lost, e.findings = 2, 2, []string{"lost hq/c1: number 7", "lost hq/c1: number 8"}
+	if wrong := judge(e, costs); len(wrong) > 0 {
+		t.Error(wrong)
+	}
+	for _, lost := range []int{1, 3} {
+		e.report.Lost = lost
+		if wrong := judge(e, costs); len(wrong) == 0 {
+			t.Errorf("2 were withheld, %d are lost, and nothing is wrong", lost)
+		}
+	}
+	e.report.Lost, e.report.Duplicated = 2, 1
+	if wrong := judge(e, costs); len(wrong) == 0 {
+		t.Error("a duplicate hides behind what was withheld")
+	}
+}
+
 func TestEachKindOfDamageIsFound(t *testing.T) { // I1
 	for _, row := range []struct {
 		name   string

@@ -44,7 +44,7 @@ func main() {
 	flag.BoolVar(&o.json, "json", false, "print the results as JSON")
 	flag.BoolVar(&o.keep, "keep", false, "keep the folders, logs and data, also of what went well")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of the faults' times and places; 0 draws one")
-	flag.IntVar(&o.parallel, "parallel", 2, "scenarios at a time")
+	flag.IntVar(&o.parallel, "parallel", 3, "scenarios at a time")
 	list := flag.Bool("list", false, "list the scenarios and what they protect")
 	flag.Parse()
 	if *list {
