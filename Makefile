@@ -8,7 +8,7 @@ TOOL    := go tool -modfile=.ci/tools.mod
 EDGE    := ./edge/cmd/atrium-edge ./simulator/cmd/atrium-sim
 CLOUD   := ./cloud/cmd/atrium-cloud ./cloud/cmd/atrium
 
-.PHONY: help build test lint bench bench-actors bench-edge stress-actors demo demo-check test-faults board-rpi3 mutants clean
+.PHONY: help build test lint bench bench-actors bench-edge stress-actors demo demo-check test-faults board-rpi3 board-pc mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ test-faults: ## what the field does to gateways, links, disks and clouds, and a 
 
 board-rpi3: ## the agent on an emulated Raspberry Pi 3 with Debian's kernel, its values in the cloud
 	scripts/board-rpi3
+
+board-pc: ## power cuts and wrong clocks on an emulated PC, with dm-flakey under the agents; PC="-rounds 20" for more
+	scripts/board-pc $(PC)
 
 mutants: ## apply each deliberate fault and see that its test fails
 	go run ./tests/mutants

@@ -118,6 +118,24 @@ func (m *Machine) Set(path, property string, value any) error {
 	return nil
 }
 
+// SetLink plugs the cable of a network adapter in or out; name is its netdev's.
+func (m *Machine) SetLink(name string, up bool) error {
+	_, err := m.control.Execute("set_link", map[string]any{"name": name, "up": up})
+	if err != nil {
+		return fmt.Errorf("qemu: link of %s: %w", name, err)
+	}
+	return nil
+}
+
+// Printed says whether a text is on the guest's console.
+func (m *Machine) Printed(text string) (bool, error) {
+	console, err := os.ReadFile(m.console)
+	if err != nil {
+		return false, fmt.Errorf("qemu: console: %w", err)
+	}
+	return strings.Contains(string(console), text), nil
+}
+
 // Ended is closed when QEMU has ended: the guest has restarted or powered off,
 // or QEMU failed.
 func (m *Machine) Ended() <-chan struct{} { return m.done }
