@@ -39,7 +39,7 @@ func TestNothingIsTouchedBeforeTheLedgerSaysSo(t *testing.T) {
 // The link is cut while a stamp is pressed, until the command does not come
 // again: its result waits.
 func TestAResultStaysUntilItIsSettled(t *testing.T) {
-	plan := told(sim.Stamp, sim.Event{At: 4400 * time.Millisecond, Kind: sim.Blackout, For: 3 * time.Second})
+	plan := told(sim.Stamp, sim.Event{At: 4400 * time.Millisecond, Kind: sim.CloudCrash, For: 3 * time.Second})
 	plan.Events[0].For = time.Second
 	if out := mustBeRight(t, plan); out.Tally.Done != 1 {
 		t.Fatalf("%+v", out.Tally)
