@@ -27,7 +27,8 @@ const (
 	// dialsAtOnce are enough that the gate never waits for a client.
 	dialsAtOnce = 16
 	// gateSettle is how long connections are left alone before the memory is
-	// read: one keep-alive of each, and the runtime gives garbage back.
+	// read: one keep-alive of each. What the runtime has not given back by then
+	// it keeps.
 	gateSettle = 45 * time.Second
 )
 

@@ -104,24 +104,21 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, o options, sections []section, asJSON, markdown bool) (err error) {
+func run(ctx context.Context, o options, sections []section, asJSON, markdown bool) error {
 	for _, name := range o.only {
 		if !slices.ContainsFunc(sections, func(s section) bool { return s.name == name }) {
 			return fmt.Errorf("--only %s: no such section", name)
 		}
 	}
-	if o.dir, err = os.MkdirTemp(o.dir, "atrium-bench-"); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
+	var failed error
 	r := report{Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Short: o.short, LoadBefore: load(), Markdown: markdown}
 	for _, s := range sections {
 		if !slices.Contains(o.only, s.name) {
 			continue
 		}
-		figures, err := s.measure(ctx, o)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
+		figures, err := s.in(ctx, o)
+		if err != nil { // the other sections are worth their minutes
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", s.name, err))
 		}
 		for _, f := range figures {
 			f.Section = s.name
@@ -130,9 +127,18 @@ func run(ctx context.Context, o options, sections []section, asJSON, markdown bo
 	}
 	r.LoadAfter = load()
 	if asJSON {
-		return json.NewEncoder(os.Stdout).Encode(r)
+		return errors.Join(failed, json.NewEncoder(os.Stdout).Encode(r))
 	}
-	return printTable(os.Stdout, &r)
+	return errors.Join(failed, printTable(os.Stdout, &r))
+}
+
+// in measures in a folder of its own, which it removes.
+func (s section) in(ctx context.Context, o options) (_ []figure, err error) {
+	if o.dir, err = os.MkdirTemp(o.dir, "atrium-bench-"); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(o.dir)) }()
+	return s.measure(ctx, o)
 }
 
 // load is how busy the machine is with other things, as uptime(1) shows it.

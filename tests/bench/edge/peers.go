@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -64,7 +65,7 @@ func measurePeers(ctx context.Context, o options) ([]figure, error) {
 			return nil, err
 		}
 		r, err := m.move(ctx, o, dir)
-		if err != nil {
+		if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
 			return nil, fmt.Errorf("%s: %w", m.name, err)
 		}
 		if r.Skipped != "" {
