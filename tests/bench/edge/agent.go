@@ -33,7 +33,7 @@ const (
 // measureAgent runs the real agent with 20 devices of five points at 1 Hz
 // against a cloud node, each a process, and reads what the agent takes.
 func measureAgent(ctx context.Context, o options) (_ []figure, err error) {
-	settle, length := agentSettle, time.Minute
+	settle, length := agentSettle, o.agent
 	if o.short {
 		settle, length = time.Second, 3*time.Second
 	}
