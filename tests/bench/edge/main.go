@@ -30,8 +30,8 @@ type options struct {
 	only  []string
 	short bool
 	agent time.Duration // how long the agent is watched
-	dir   string // where the buffer and the journal write: the disk that is measured
-	bin   string // folder with the programs, built if empty
+	dir   string        // where the buffer and the journal write: the disk that is measured
+	bin   string        // folder with the programs, built if empty
 }
 
 // programs returns the folder with the programs.
