@@ -30,10 +30,24 @@ var edge = sync.OnceValues(func() (program string, err error) {
 	return filepath.Join(dir, "atrium-edge"), nil
 })
 
-func read(data []byte) ([]string, []error, map[string]int) {
-	r := reader{map[key]definition{}, map[string]int{}}
-	records, wrong := r.read(data)
-	return records, wrong, r.count
+// read returns the readings as JSON, and what is wrong.
+func read(data []byte) (records, wrong []string) {
+	r := reader{}
+	for rest := data; len(rest) > 0; {
+		found, behind, fault := r.next(rest)
+		if fault != nil {
+			wrong = append(wrong, fmt.Sprintf("message at byte %d: %v", len(data)-len(rest), fault))
+		}
+		for _, reading := range found {
+			text, err := json.Marshal(reading)
+			if err != nil {
+				wrong = append(wrong, err.Error())
+			}
+			records = append(records, string(text))
+		}
+		rest = behind
+	}
+	return records, wrong
 }
 
 // dump is what the product prints of the same bytes.
@@ -92,9 +106,9 @@ func readings(t *testing.T, senml []byte) map[string]int {
 	return found
 }
 
-func agree(t *testing.T, data []byte) map[string]int {
+func agree(t *testing.T, data []byte) {
 	t.Helper()
-	records, wrong, count := read(data)
+	records, wrong := read(data)
 	if len(wrong) > 0 {
 		t.Fatalf("the reader says: %v", wrong)
 	}
@@ -111,7 +125,6 @@ func agree(t *testing.T, data []byte) map[string]int {
 		}
 		t.Errorf("%d readings, the product has %d", len(mine), len(want))
 	}
-	return count
 }
 
 func TestWhatAGatewayStoredReadsAsTheProductReadsIt(t *testing.T) {
@@ -119,32 +132,17 @@ func TestWhatAGatewayStoredReadsAsTheProductReadsIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	count := agree(t, data)
-	t.Log(count)
-	for _, c := range codecs {
-		if count[c] == 0 && c != "text" {
-			t.Errorf("the capture has no column of codec %s", c)
-		}
-	}
-	if count["messages of kind 1"] == 0 || count["messages of kind 3"] == 0 || count["readings without a value"] == 0 {
-		t.Errorf("the capture lacks frames, packed frames or failed readings: %v", count)
-	}
+	agree(t, data)
 }
 
 func TestEachCodecByHandReadsAsTheProductReadsIt(t *testing.T) {
 	data, _ := byHand(t)
-	count := agree(t, data)
-	t.Log(count)
-	for _, c := range codecs {
-		if count[c] == 0 {
-			t.Errorf("no vector has codec %s", c)
-		}
-	}
+	agree(t, data)
 }
 
 func TestVectorsHaveTheValuesThatTheTextGives(t *testing.T) {
 	data, _ := byHand(t)
-	records, _, _ := read(data)
+	records, _ := read(data)
 	found := map[string][]any{}
 	for _, text := range records[:len(records)/2] { // the other half is packed
 		var r struct {
@@ -178,11 +176,11 @@ func TestADamagedByteIsNamedWhereTheProductNamesIt(t *testing.T) {
 	place := regexp.MustCompile(`at byte (\d+)`)
 	for at := frames; at < len(data); at += 41 {
 		data[at] ^= 0x10
-		_, wrong, _ := read(data)
+		_, wrong := read(data)
 		_, complaint := dump(t, data)
 		data[at] ^= 0x10
 		theirs := place.FindStringSubmatch(complaint)
-		if len(wrong) == 0 || theirs == nil || !strings.HasPrefix(wrong[0].Error(), "message "+theirs[0]+":") {
+		if len(wrong) == 0 || theirs == nil || !strings.HasPrefix(wrong[0], "message "+theirs[0]+":") {
 			t.Errorf("byte %d: the reader says %v, the product %q", at, wrong, complaint)
 		}
 	}
@@ -190,9 +188,9 @@ func TestADamagedByteIsNamedWhereTheProductNamesIt(t *testing.T) {
 
 func TestAMessageBehindADamagedOneIsStillRead(t *testing.T) {
 	data, _ := byHand(t)
-	whole, _, _ := read(data)
+	whole, _ := read(data)
 	data[len(data)-1] ^= 1 // the packed frame's CRC
-	records, wrong, _ := read(append(data, data...))
+	records, wrong := read(append(data, data...))
 	if len(wrong) != 2 || len(records) != len(whole) {
 		t.Errorf("%d readings, want %d; %v", len(records), len(whole), wrong)
 	}
@@ -203,7 +201,7 @@ func FuzzReader(f *testing.F) {
 	f.Add(data)
 	f.Add(data[:frames])
 	f.Fuzz(func(t *testing.T, data []byte) {
-		records, _, _ := read(data)
+		records, _ := read(data)
 		if text := "[" + strings.Join(records, ",") + "]"; !json.Valid([]byte(text)) {
 			t.Errorf("not JSON: %s", text)
 		}
@@ -223,7 +221,7 @@ func FuzzColumns(f *testing.F) {
 			v.kind = 4
 		}
 		frame := sealed(t, 1, 1, run, 1, 1, 0, 0, []list{{1, max(rows, 0), 0, columns}})
-		records, wrong, _ := read(slices.Concat(cbor(t, clock), cbor(t, schema(t, run, 1, v)), cbor(t, frame)))
+		records, wrong := read(slices.Concat(cbor(t, clock), cbor(t, schema(t, run, 1, v)), cbor(t, frame)))
 		if len(wrong) > 0 && len(records) > 0 {
 			t.Errorf("%d readings of a frame that is wrong: %v", len(records), wrong)
 		}
