@@ -186,6 +186,17 @@ func TestADamagedByteIsNamedWhereTheProductNamesIt(t *testing.T) {
 	}
 }
 
+func TestACutFileNamesTheMessageThatIsCut(t *testing.T) {
+	data, frames := byHand(t)
+	want := fmt.Sprintf("message at byte %d: ", frames)
+	for _, end := range []int{frames + 1, frames + 3, frames + 100} {
+		records, wrong := read(data[:end])
+		if len(records) != 0 || len(wrong) != 1 || !strings.HasPrefix(wrong[0], want) {
+			t.Errorf("cut at %d: %d readings, %q, want %q", end, len(records), wrong, want)
+		}
+	}
+}
+
 func TestAMessageBehindADamagedOneIsStillRead(t *testing.T) {
 	data, _ := byHand(t)
 	whole, _ := read(data)
