@@ -28,12 +28,13 @@ type network struct {
 	nodes   map[string]simnet.PacketReceiver
 	ended   map[string]bool // addresses whose process has ended: nothing leaves or reaches them
 	dark    map[string]bool // hosts without a link
+	deaf    map[string]bool // hosts that send and hear nothing
 }
 
 func newNetwork(seed uint64) *network {
 	return &network{
 		rng: rand.New(rand.NewPCG(seed, 0x6e6574)), weather: calm(),
-		nodes: map[string]simnet.PacketReceiver{}, ended: map[string]bool{}, dark: map[string]bool{},
+		nodes: map[string]simnet.PacketReceiver{}, ended: map[string]bool{}, dark: map[string]bool{}, deaf: map[string]bool{},
 	}
 }
 
@@ -47,6 +48,20 @@ func (n *network) blackout(host net.IP, dark bool) {
 	n.mu.Lock()
 	n.dark[host.String()] = dark
 	n.mu.Unlock()
+}
+
+// deafen lets nothing come to a host, or lets it hear again: what it sends
+// arrives, and the acks are lost.
+func (n *network) deafen(host net.IP, deaf bool) {
+	n.mu.Lock()
+	n.deaf[host.String()] = deaf
+	n.mu.Unlock()
+}
+
+// hears is asked with n.mu held.
+func (n *network) hears(addr net.Addr) bool {
+	udp, ok := addr.(*net.UDPAddr)
+	return !ok || !n.deaf[udp.IP.String()]
 }
 
 // unreachable is asked with n.mu held.
@@ -69,7 +84,7 @@ func (n *network) SendPacket(p simnet.Packet) error {
 	to := n.nodes[p.To.String()]
 	copies := 1
 	switch {
-	case n.unreachable(p.To) || n.unreachable(p.From) || n.rng.Float64() < n.weather.loss:
+	case n.unreachable(p.To) || n.unreachable(p.From) || !n.hears(p.To) || n.rng.Float64() < n.weather.loss:
 		copies = 0
 	case n.rng.Float64() < n.weather.duplicate:
 		copies = 2

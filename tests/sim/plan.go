@@ -77,6 +77,7 @@ const (
 	Takeover                        // the other node claims the shards; the old one is blind For
 	Rubbish                         // a stranger with a valid certificate sends random bytes
 	CommandCrash                    // a gateway's power is cut when a command is next at its step N; After it is durable
+	LostAcks                        // a gateway sends and hears nothing: For
 	troubles                        // what follows is none
 
 	Order // somebody wants a gateway's device N to do Number within For; After: and asks again
@@ -88,7 +89,7 @@ func (k EventKind) String() string {
 	return [eventKinds]string{
 		"weather", "blackout", "gateway crash", "gateway crash at step", "gateway restart", "clock step", "disk full", "bit flips",
 		"cloud crash", "journal crash at step", "history crash", "journal faults", "takeover", "rubbish",
-		"command crash", "", "order", "write",
+		"command crash", "lost acks", "", "order", "write",
 	}[k]
 }
 

@@ -91,6 +91,16 @@ func TestRowsThatChangePlacesAreNoticed(t *testing.T) { // I1
 	}}, "I1", "reordered")
 }
 
+// A gateway that hears nothing sends again what the log holds already.
+func TestLostAcksBringDuplicatesAndNoComplaint(t *testing.T) { // I1
+	plan := calm(sim.Event{At: 3 * time.Second, Kind: sim.LostAcks, For: 2 * time.Second})
+	plan.Length = 15 * time.Second
+	out := run(t, plan, sim.Sabotage{})
+	if len(out.Complaints) > 0 || out.Tally.Duplicates == 0 {
+		t.Fatalf("%d duplicates, %s\n%s", out.Tally.Duplicates, strings.Join(out.Complaints, "\n"), strings.Join(out.Trace(lastLines), "\n"))
+	}
+}
+
 func TestAnAckBeforeTheJournalHasItIsNoticed(t *testing.T) { // I2
 	plan := calm()
 	plan.Cloud.Sync = 100 * time.Millisecond

@@ -220,6 +220,8 @@ func (s *Sim) do(ctx context.Context, e Event) {
 		s.net.set(e.Weather)
 	case Blackout:
 		s.during(e.For, func() { s.net.blackout(g.host(), true) }, func() { s.net.blackout(g.host(), false) })
+	case LostAcks:
+		s.during(e.For, func() { s.net.deafen(g.host(), true) }, func() { s.net.deafen(g.host(), false) })
 	case GatewayCrash:
 		g.crash(e.After)
 	case GatewayCrashAt:
