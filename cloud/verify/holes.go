@@ -175,7 +175,12 @@ func (c *comparison) after(run id.Run, r *Reading) bool {
 }
 
 func (c *comparison) orders(run id.Run, r *Reading) (a, b int, known bool) {
-	if r == nil || c.runs[run].Gateway != c.runs[r.Run].Gateway {
+	if r == nil {
+		return 0, 0, false
+	}
+	// A run that is known by its readings alone counts as the gateway's own: a
+	// device hangs on one at a time.
+	if of, listed := c.runs[r.Run]; listed && of.Gateway != c.runs[run].Gateway {
 		return 0, 0, false
 	}
 	a, known = c.order[run]

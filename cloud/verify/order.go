@@ -57,12 +57,15 @@ func newComparison(in Input) *comparison {
 		}
 	}
 	// The latest crash first: the numbers just before it are its own. Those whose
-	// place is not known take what is left.
+	// place is not known take what is left, the one that was found first before
+	// others, which may also have been later.
 	slices.SortStableFunc(c.crashes, func(a, b entry) int {
-		if a.empty != b.empty {
-			if a.empty {
-				return 1
-			}
+		switch {
+		case a.empty && b.empty:
+			return a.Found.Compare(b.Found)
+		case a.empty:
+			return 1
+		case b.empty:
 			return -1
 		}
 		return cmp.Compare(c.order[b.Run], c.order[a.Run])

@@ -330,9 +330,22 @@ func TestACrashedRunWithoutReadingsIsFoundLate(t *testing.T) { // I1
 	in.Ledger = []verify.Entry{late}
 	check(t, in, "verify: 76 readings: 0 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 4)", true)
 	in = without(in, 30, 31)
+	soon := late // found before the second place was there
+	soon.Run, soon.Found = id.Run{8}, at(in, 21).Time
+	in.Ledger = []verify.Entry{late, soon}
+	check(t, in, "verify: 74 readings: 0 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 6)", true)
 	in.Ledger = []verify.Entry{late}
 	if r := verify.Compare(in); r.Lost != 2 {
 		t.Errorf("one crash explains two places: %s", r)
+	}
+}
+
+// A gap of a run explains nothing of a later one, also if nobody lists that.
+func TestAGapExplainsNoLaterRunThatOnlyItsReadingsName(t *testing.T) { // I1
+	in := without(without(world(), 7, 8), 27, 28)
+	in.Runs, in.Ledger = nil, []verify.Entry{gap(run1, 4, 4, 4, 7, 8)}
+	if r := verify.Compare(in); r.Gaps != 2 || r.Lost != 2 {
+		t.Errorf("%s", r)
 	}
 }
 
