@@ -18,7 +18,6 @@ type scenario struct {
 	protects string // what must hold, in a sentence
 	needs    []need
 	costs    []string // reasons that the ledger may have for it
-	long     bool     // it is no part of the short form
 	run      func(ctx context.Context, t *trial) error
 }
 
@@ -102,10 +101,6 @@ func perform(ctx context.Context, s scenario, o options, lacks map[need]string, 
 			p.say(s.name, "skipped: %s", r.Notes[0])
 			return r
 		}
-	}
-	if s.long && o.short {
-		r.Notes = append(r.Notes, "no part of the short form")
-		return r
 	}
 	t, err := newTrial(s, o, p)
 	if err == nil {

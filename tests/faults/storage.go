@@ -31,7 +31,6 @@ var disks = []scenario{
 		name:     "corrupt-log",
 		protects: "a byte that changed in the store's log of the latest commits costs at most the ranges that the ledger calls corrupt",
 		costs:    []string{"crash", "corrupt", "unknown-remainder"},
-		long:     true,
 		run:      corruptLog,
 	},
 	{
