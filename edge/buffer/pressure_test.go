@@ -127,10 +127,10 @@ func TestTheWriteBudgetOutlivesARestartAndEndsWithItsDay(t *testing.T) {
 		if st := w.buf.Stats(); st.SpentBytes != 1100<<10 {
 			t.Errorf("%d bytes are spent", st.SpentBytes)
 		}
-		settle(10 * time.Minute) // it is written down so often
+		settle(61 * time.Minute) // it is written down so often
 		written.Store(0)
 		w.crash()
-		settle(11 * time.Hour)
+		settle(10 * time.Hour)
 		w.pressure(buffer.PressureHighest, "before the day's end")
 		settle(2 * time.Hour)
 		w.pressure(buffer.PressureNone, "on the next day")
