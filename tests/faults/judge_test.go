@@ -58,6 +58,20 @@ func TestWhatWasWithheldIsNotLost(t *testing.T) { // I1
 	}
 }
 
+// Times that are estimated have no order; sequences and numbers have.
+func TestAGuessedTimeHidesNothingElse(t *testing.T) { // I4
+	e := clean()
+	e.guessed, e.report.Reordered = true, 1
+	e.findings = []string{"reordered hq/c1: number 2: it follows 4 along sample time"}
+	if wrong := judge(e, costs); len(wrong) > 0 {
+		t.Error(wrong)
+	}
+	e.report.Reordered, e.findings = 2, append(e.findings, "reordered hq/c1: number 2: it follows 4 along its run")
+	if wrong := judge(e, costs); len(wrong) != 1 {
+		t.Errorf("found %q, want the one along the run", wrong)
+	}
+}
+
 func TestEachKindOfDamageIsFound(t *testing.T) { // I1
 	for _, row := range []struct {
 		name   string

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -100,6 +101,7 @@ func (t *trial) disconnect(ctx context.Context, s *line.Site, rng *rand.Rand) er
 // counters' own numbers show what is missing.
 func wholeFleet(ctx context.Context, t *trial) error {
 	n := t.rounds(1000, 50)
+	t.guessed = true // the first hellos of so many take seconds
 	if err := t.raise(ctx); err != nil {
 		return err
 	}
@@ -115,7 +117,7 @@ func wholeFleet(ctx context.Context, t *trial) error {
 		Name: "fleet", Log: filepath.Join(t.dir, "fleet.log"),
 		Args: []string{
 			filepath.Join(t.bin, "atrium-sim"), "fleet", "--cloud", t.line.Gate, "--identities", ids, "--state", filepath.Join(t.dir, "fleet"),
-			"--devices", "1", "--rate", "1", "--report", "0", "--log-level", "error",
+			"--devices", "1", "--rate", "1", "--report", "1s", "--log-level", "error",
 		},
 	})
 	if err := all.Start(ctx); err != nil {
@@ -140,6 +142,9 @@ func wholeFleet(ctx context.Context, t *trial) error {
 		return err
 	}
 	t.note("%d gateways were back %.1f s after the kill; %.0f handshakes refused", n, time.Since(begin).Seconds(), refused)
+	if err := drained(ctx, all, n); err != nil {
+		return err
+	}
 	if err := all.Stop(); err != nil {
 		return err
 	}
@@ -164,17 +169,41 @@ func (t *trial) connected(ctx context.Context, n int) error {
 	})
 }
 
-// sampledBy is what a fleet says at its end, before the last samples.
-var sampledBy = regexp.MustCompile(`(\d+) readings sampled`)
+// drained waits until a fleet says that all are connected and that nothing
+// waits but what was just sampled: readings that wait at its end stay on disk.
+func drained(ctx context.Context, all *process.Process, n int) error {
+	return until(ctx, "the fleet's backlogs", func() (bool, error) {
+		said := fleetSays.FindAllStringSubmatch(all.Tail(), -1)
+		if len(said) == 0 {
+			return false, nil
+		}
+		last := said[len(said)-1]
+		connected, err := strconv.Atoi(last[1])
+		if err != nil {
+			return false, err
+		}
+		waiting, err := strconv.Atoi(last[2])
+		if connected < n || waiting > n {
+			err = errors.Join(err, fmt.Errorf("%d are connected, %d readings wait", connected, waiting))
+		}
+		return err == nil, err
+	})
+}
+
+// What a fleet says every second, and at its end, before the last samples.
+var (
+	fleetSays = regexp.MustCompile(`(\d+) connected, .* (\d+) waiting`)
+	sampledBy = regexp.MustCompile(`(\d+) readings sampled`)
+)
 
 // fleetArrived compares what a fleet sampled with what the cloud applied: a
 // counter without truth does not show that its last readings are missing.
 func (t *trial) fleetArrived(ctx context.Context, said string) error {
-	m := sampledBy.FindStringSubmatch(said)
-	if m == nil {
+	all := sampledBy.FindAllStringSubmatch(said, -1)
+	if len(all) == 0 {
 		return fmt.Errorf("the fleet does not say what it sampled: %s", said)
 	}
-	sampled, err := strconv.ParseUint(m[1], 10, 64)
+	sampled, err := strconv.ParseUint(all[len(all)-1][1], 10, 64)
 	if err != nil {
 		return err
 	}

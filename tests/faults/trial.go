@@ -39,7 +39,8 @@ type trial struct {
 	rng    *rand.Rand // of one goroutine
 	result result
 
-	withheld int // readings that samplers withheld under pressure, as they count them
+	withheld int  // readings that samplers withheld under pressure, as they count them
+	guessed  bool // see evidence
 
 	line     *line.Line
 	progress *progress
@@ -167,7 +168,7 @@ func (t *trial) judge(ctx context.Context) error {
 
 // evidence collects what the cloud says.
 func (t *trial) evidence(ctx context.Context) (evidence, error) {
-	e := evidence{seqs: map[string]map[uint64]bool{}, withheld: t.withheld}
+	e := evidence{seqs: map[string]map[uint64]bool{}, withheld: t.withheld, guessed: t.guessed}
 	var err error
 	if e.report, e.findings, err = t.line.Report(ctx, "30s"); err != nil {
 		return e, err
