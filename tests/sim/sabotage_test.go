@@ -50,11 +50,12 @@ func mustComplain(t *testing.T, plan sim.Plan, sabotage sim.Sabotage, words ...s
 	t.Fatalf("no complaint with %q among:\n%s", words, strings.Join(out.Complaints, "\n"))
 }
 
-// once changes the first projections with rows.
+// once changes the first projections that begin with two rows of counters: an
+// event has no grid.
 func once(f func(*history.Projections)) sim.Sabotage {
 	done := false
 	return sim.Sabotage{History: func(p *history.Projections) {
-		if !done && len(p.Rows) > 1 {
+		if !done && len(p.Rows) > 1 && p.Rows[0].Grid > 0 && p.Rows[1].Grid > 0 {
 			done = true
 			f(p)
 		}
