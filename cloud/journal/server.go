@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
+
+	"github.com/atrium-iot/atrium/shared/durable"
 )
 
 const (
@@ -189,7 +191,9 @@ func storeLimit(cfg ServerConfig) (int64, error) {
 	if limit == made {
 		return made, nil
 	}
-	return limit, writeLimit(path, limit)
+	// Before the first stream is there: without it the next start would measure
+	// a disk on which the streams no longer fit.
+	return limit, durable.WriteFile(path, []byte(strconv.FormatInt(limit, 10)), 0o644)
 }
 
 func readLimit(path string) (int64, error) {
@@ -205,29 +209,6 @@ func readLimit(path string) (int64, error) {
 		return 0, fmt.Errorf("%s holds %q, want a number of bytes of at least %d", path, b, int64(minStore))
 	}
 	return n, nil
-}
-
-// writeLimit renames a synced file over the old: after a power cut there is
-// one or the other, whole. It is there before the first stream is: without it
-// the next start would measure a disk on which the streams no longer fit.
-func writeLimit(path string, n int64) error {
-	next := path + ".new" // what a crash leaves is written over
-	f, err := os.Create(next)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(strconv.FormatInt(n, 10))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(next))
-	}
-	if err := os.Rename(next, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 func measure(dir string) (int64, error) {

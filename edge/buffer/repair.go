@@ -14,6 +14,8 @@ import (
 	badger "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/table"
 	"golang.org/x/sys/unix"
+
+	"github.com/atrium-iot/atrium/shared/durable"
 )
 
 // Badger trusts its MANIFEST: a table that it does not name is deleted at the
@@ -175,19 +177,7 @@ func writeManifest(dir string, tables []uint64) error {
 	out = binary.BigEndian.AppendUint32(out, uint32(len(set)))
 	out = binary.BigEndian.AppendUint32(out, crc32.Checksum(set, castagnoli))
 	at := filepath.Join(dir, badger.ManifestFilename)
-	if err := writeSynced(at+".new", append(out, set...)); err != nil {
-		return err
-	}
-	return os.Rename(at+".new", at)
-}
-
-func writeSynced(name string, data []byte) error {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
+	return durable.WriteFile(at, append(out, set...), 0o600)
 }
 
 // dropUnborn removes logs that were made and given no size before the process

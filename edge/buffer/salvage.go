@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"github.com/atrium-iot/atrium/shared/durable"
 )
 
 // Badger replays its log of what is not in a table yet to the first entry that
@@ -41,10 +43,7 @@ func salvageLogs(dir string, log *slog.Logger) error {
 			continue
 		}
 		log.Error("buffer: the store's log is damaged; what the damage held is lost, what follows it is kept", "file", filepath.Base(name), "places", damaged)
-		if err := writeSynced(name+".new", out); err != nil {
-			return err
-		}
-		if err := os.Rename(name+".new", name); err != nil {
+		if err := durable.WriteFile(name, out, 0o600); err != nil {
 			return err
 		}
 	}

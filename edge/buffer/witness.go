@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	badger "github.com/dgraph-io/badger/v4"
+
+	"github.com/atrium-iot/atrium/shared/durable"
 )
 
 // A witness keeps the first record of each run in a file beside Badger's. A run
@@ -50,17 +52,7 @@ func (w *witness) write(runs map[string][]byte) error {
 	for _, key := range slices.Sorted(maps.Keys(runs)) {
 		out = append(append(out, key...), runs[key]...)
 	}
-	if err := writeSynced(w.file+".new", out); err != nil {
-		return fmt.Errorf("witness of runs: %w", err)
-	}
-	if err := os.Rename(w.file+".new", w.file); err != nil {
-		return fmt.Errorf("witness of runs: %w", err)
-	}
-	dir, err := os.Open(filepath.Dir(w.file))
-	if err != nil {
-		return fmt.Errorf("witness of runs: %w", err)
-	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+	if err := durable.WriteFile(w.file, out, 0o600); err != nil {
 		return fmt.Errorf("witness of runs: %w", err)
 	}
 	w.runs = runs
