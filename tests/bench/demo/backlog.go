@@ -82,7 +82,7 @@ func measureBacklog(ctx context.Context, o options) (_ *backlog, err error) {
 // watch follows the drain: until what was there when the link healed is acked.
 func (b *backlog) watch(ctx context.Context, c *client.Client, edge string) error {
 	healed := time.Now()
-	if _, err := await(ctx, func() (struct{}, bool) {
+	if _, err := await(ctx, "a connection after the link healed", nil, func() (struct{}, bool) {
 		s, err := edgeStatus(ctx, edge)
 		return struct{}{}, err == nil && s.Connected
 	}); err != nil {

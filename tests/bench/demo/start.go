@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -47,16 +47,26 @@ func measureStart(ctx context.Context, o options) (_ *start, err error) {
 	cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+runtime, "TMPDIR="+o.dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	var said bytes.Buffer // read once the demonstration has ended
+	cmd.Stdout, cmd.Stderr = &said, &said
 	begin := time.Now()
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // make's status after an interrupt is not zero
+		close(ended)
+	}()
 	defer func() {
 		// The whole group, make and shell included: the demonstration stops its children.
-		err = errors.Join(err, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
-		_ = cmd.Wait() // make's status after an interrupt is not zero
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) // it may have ended
+		<-ended
+		if err != nil {
+			err = fmt.Errorf("%w\nmake demo said:\n%s", err, &said)
+		}
 	}()
-	state, err := await(ctx, func() (demo.State, bool) {
+	state, err := await(ctx, "the demonstration's state file", ended, func() (demo.State, bool) {
 		s, err := demo.ReadState(filepath.Join(runtime, filepath.Base(demo.StateFile())))
 		return s, err == nil
 	})
@@ -67,7 +77,7 @@ func measureStart(ctx context.Context, o options) (_ *start, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := await(ctx, func() (struct{}, bool) { return struct{}{}, live(ctx, c) }); err != nil {
+	if _, err := await(ctx, "a first live value", ended, func() (struct{}, bool) { return struct{}{}, live(ctx, c) }); err != nil {
 		return nil, err
 	}
 	s := &start{FirstValue: time.Since(begin), Age: o.age}
@@ -85,8 +95,9 @@ func live(ctx context.Context, c *client.Client) bool {
 	})
 }
 
-// await asks until it gets an answer, or patience is over.
-func await[T any](ctx context.Context, ask func() (T, bool)) (T, error) {
+// await asks for what until it gets an answer, patience is over, or who is to
+// give it has ended.
+func await[T any](ctx context.Context, what string, ended <-chan struct{}, ask func() (T, bool)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
@@ -98,7 +109,10 @@ func await[T any](ctx context.Context, ask func() (T, bool)) (T, error) {
 		select {
 		case <-ctx.Done():
 			var none T
-			return none, ctx.Err()
+			return none, fmt.Errorf("%s did not come: %w", what, ctx.Err())
+		case <-ended:
+			var none T
+			return none, fmt.Errorf("%s did not come: the demonstration ended", what)
 		case <-tick.C:
 		}
 	}
