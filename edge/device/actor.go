@@ -160,7 +160,8 @@ func (d *deviceActor) obeyed(err error) Effects {
 // ended takes the end of a read that was made or refused.
 func (d *deviceActor) ended(at time.Duration, err error) Effects {
 	in := Input{Event: Sampled, V: d.sample.V, Q: d.sample.Q, Keep: d.keep()}
-	switch kind := bus.Kind(err); {
+	kind := bus.Kind(err)
+	switch {
 	case err == nil:
 		d.m.samples.Inc()
 	case errors.Is(err, bus.ErrQueueFull):
@@ -175,7 +176,7 @@ func (d *deviceActor) ended(at time.Duration, err error) Effects {
 	}
 	e := d.state.Step(in)
 	if in.Event != Unread {
-		d.tell(at, err)
+		d.tell(at, kind)
 	}
 	switch e.Health {
 	case Fell:

@@ -27,8 +27,8 @@ func HealthBody() wire.Body {
 }
 
 // health says how a device is whose read ended so.
-func health(err error) string {
-	switch kind := bus.Kind(err); kind {
+func health(kind bus.ErrorKind) string {
+	switch kind {
 	case bus.KindNone:
 		return "ok"
 	case bus.KindNack:
@@ -44,8 +44,8 @@ func health(err error) string {
 
 // tell makes an event of a device's health if it is not what was told last. One
 // that is not taken is told with the next read.
-func (d *deviceActor) tell(at time.Duration, err error) {
-	now := health(err)
+func (d *deviceActor) tell(at time.Duration, kind bus.ErrorKind) {
+	now := health(kind)
 	if now == d.told || d.events.AppendText(int64(at/healthTick), now) != nil {
 		return
 	}
