@@ -1,7 +1,6 @@
 package site
 
 import (
-	"slices"
 	"time"
 
 	"github.com/atrium-iot/atrium/shared/id"
@@ -54,11 +53,12 @@ func (g *gateway) rankBoots(boots []id.Boot) []uint64 {
 
 // boot returns what is known of a boot, nil for one that was forgotten.
 func (g *gateway) boot(name id.Boot) *bootState {
-	i := slices.IndexFunc(g.state.Boots, func(b bootState) bool { return b.Boot == name })
-	if i < 0 {
-		return nil
+	for i := len(g.state.Boots) - 1; i >= 0; i-- { // frames are of the latest ones
+		if b := &g.state.Boots[i]; b.Boot == name {
+			return b
+		}
 	}
-	return &g.state.Boots[i]
+	return nil
 }
 
 // greeted learns a boot's clock from a hello: it was sent now milliseconds
@@ -90,8 +90,11 @@ func (b *bootState) learn(run uint64, clk uint32, c clockState) {
 // was learned since, and one of a boot that never did an estimate, the same for
 // all of the boot.
 func (g *gateway) clockOf(claim clockState, boot id.Boot, micros, now int64) clockState {
+	if claim.Source != wire.ClockNone {
+		return claim
+	}
 	b := g.boot(boot)
-	if claim.Source != wire.ClockNone || b == nil {
+	if b == nil {
 		return claim
 	}
 	if !b.Known {
@@ -138,8 +141,8 @@ func estimate(claim clockState, least, most int64) clockState {
 	return c
 }
 
-// reached notes that a row of the boot was applied which is from UTC at, or
-// from now if its clock runs ahead.
+// reached notes that rows of the boot were applied, the latest of them from UTC
+// at, or from now if its clock runs ahead.
 func (g *gateway) reached(boot id.Boot, at, now int64) {
 	if b := g.boot(boot); b != nil {
 		b.End = max(b.End, min(at, now))

@@ -53,13 +53,15 @@ func (g *gateway) takeFrame(in gatewayInput, out *gatewayOutput) error {
 	c := &g.state.Count
 	c.Frames++
 	c.Suppressed += uint64(g.frame.Suppressed)
+	last := int64(math.MinInt64)
 	for _, b := range out.blocks[:out.applied] {
 		c.Readings += uint64(b.rows.Len() * len(b.batch.Columns))
 		for _, t := range b.rows.T {
 			r.Tick = max(r.Tick, t*int64(b.batch.Tick))
 		}
-		g.reached(r.Boot, b.row.To, out.now)
+		last = max(last, b.row.To)
 	}
+	g.reached(r.Boot, last, out.now)
 	g.retireIfDone(run, out)
 	return nil
 }
