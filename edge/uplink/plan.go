@@ -117,6 +117,7 @@ type action struct {
 	kind    actionKind
 	network network // dial, drop, greet
 	addr    string  // dial
+	round   int     // dial: how often the address was dialled before, more or less
 	purpose purpose // retire: why
 }
 
@@ -171,7 +172,7 @@ func (p *plan) advance(now time.Time) []action {
 	case p.try != nil:
 		if t := p.try; !t.greeting && t.dials[tcp] == idle && !t.tcpAt.IsZero() && !now.Before(t.tcpAt) {
 			t.dials[tcp] = dialling
-			return []action{{kind: dial, network: tcp, addr: t.addr}}
+			return []action{p.dial(tcp)}
 		}
 	case p.held == nil || p.held.silent:
 		if now.Before(p.next) {
@@ -221,7 +222,13 @@ func (p *plan) begin(now time.Time, why purpose, addr string) []action {
 			p.try.tcpAt = now
 		}
 	}
-	return append([]action{{kind: dial, network: udp, addr: addr}}, p.advance(now)...)
+	return append([]action{p.dial(udp)}, p.advance(now)...)
+}
+
+// dial is of the attempt's address. A host with several addresses has the next
+// one tried when the rotation has come around.
+func (p *plan) dial(over network) action {
+	return action{kind: dial, network: over, addr: p.try.addr, round: p.try.number / (len(p.cloud) + len(p.learned))}
 }
 
 func (p *plan) answered(by network) []action {

@@ -19,7 +19,6 @@ type runner struct {
 	plan    *plan
 	news    chan news
 	running sync.WaitGroup // dials, greetings and connections
-	rounds  map[action]int // how often each dial was made
 
 	dials   [2]*dialing // under way or done, by network
 	fresh   *connection // greeted, not welcomed
@@ -203,10 +202,8 @@ func (r *runner) dial(ctx context.Context, a action) {
 	ctx, cancel := context.WithCancel(ctx)
 	d := &dialing{cancel: cancel}
 	r.dials[a.network] = d
-	round := r.rounds[a]
-	r.rounds[a]++
 	r.running.Go(func() {
-		conn, err := r.u.dial(ctx, a.network, a.addr, round)
+		conn, err := r.u.dial(ctx, a.network, a.addr, a.round)
 		n := news{happening: happening{kind: answered, network: a.network}, from: d, conn: conn, err: err}
 		if err != nil {
 			n.kind = dialFailed

@@ -40,8 +40,9 @@ type Config struct {
 	TLS *tls.Config
 	// Agent names the program and its version, for people.
 	Agent string
-	// OnTime is told the time that a gate told: UTC at the moment of the
-	// call, and how far off it may be, from any goroutine. Nil ignores it. It must not block.
+	// OnTime is told the time that a gate told: UTC at the moment of the call,
+	// and how far off it may be. Nil ignores it. It must not block; any goroutine
+	// may call it.
 	OnTime func(utc time.Time, uncertainty time.Duration)
 	// Commands takes what the cloud wants done, and has what became of it. Nil
 	// ignores commands and has no results.
@@ -183,7 +184,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 		return errors.New("uplink: no cloud address")
 	}
 	r := &runner{
-		u: u, news: make(chan news), rounds: map[action]int{},
+		u: u, news: make(chan news),
 		plan: newPlan(u.cfg.Cloud, u.cfg.Nodes, retry{least: u.cfg.MinBackoff, most: u.cfg.MaxBackoff}, u.cfg.Random),
 	}
 	r.run(ctx)
