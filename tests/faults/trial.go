@@ -1,17 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +17,7 @@ import (
 	"github.com/atrium-iot/atrium/edge/agent"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/proc"
 )
 
 const (
@@ -211,12 +209,10 @@ func (t *trial) evidence(ctx context.Context) (evidence, error) {
 
 // pause lets the line run for a time that a fault's plan has.
 func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-timer.C:
+	case <-time.After(d):
 		return nil
 	}
 }
@@ -288,32 +284,15 @@ func acked(ctx context.Context, s *line.Site) error {
 
 // metric sums up a process's samples of a counter or gauge.
 func metric(ctx context.Context, p *process.Process, name string) (float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL()+"/metrics", nil)
+	c, err := proc.Scrape(ctx, p.URL())
 	if err != nil {
 		return 0, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	v, err := c.Of(name)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%s: %w", p.Name(), err)
 	}
-	defer resp.Body.Close()
-	sum, found := 0.0, false
-	lines := bufio.NewScanner(resp.Body)
-	for lines.Scan() {
-		rest, ok := strings.CutPrefix(lines.Text(), name)
-		if !ok || rest[0] != ' ' && rest[0] != '{' {
-			continue
-		}
-		v, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
-		if err != nil {
-			return 0, fmt.Errorf("%s: metric %s: %w", p.Name(), name, err)
-		}
-		sum, found = sum+v, true
-	}
-	if err := lines.Err(); err != nil || !found {
-		return 0, errors.Join(fmt.Errorf("%s has no metric %s", p.Name(), name), err)
-	}
-	return sum, nil
+	return v, nil
 }
 
 // store is where a gateway's buffer is.

@@ -12,8 +12,8 @@ import (
 
 	profiles "github.com/atrium-iot/atrium/firmware-profiles"
 	"github.com/atrium-iot/atrium/simulator/link"
-	"github.com/atrium-iot/atrium/tests/bench/proc"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/proc"
 )
 
 const (

@@ -8,8 +8,8 @@ import (
 
 	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/shared/identity"
-	"github.com/atrium-iot/atrium/tests/bench/proc"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/proc"
 )
 
 // reclaimIn is how soon after a drain the disk must be free again.

@@ -20,7 +20,7 @@ import (
 	"github.com/atrium-iot/atrium/shared/id"
 	sharedid "github.com/atrium-iot/atrium/shared/identity"
 	"github.com/atrium-iot/atrium/shared/wire"
-	"github.com/atrium-iot/atrium/tests/bench/proc"
+	"github.com/atrium-iot/atrium/tests/proc"
 )
 
 const (

@@ -9,8 +9,8 @@ import (
 
 	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/simulator/link"
-	"github.com/atrium-iot/atrium/tests/bench/proc"
 	"github.com/atrium-iot/atrium/tests/bench/workload"
+	"github.com/atrium-iot/atrium/tests/proc"
 )
 
 const (

@@ -20,8 +20,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/atrium-iot/atrium/tests/bench/proc"
 	"github.com/atrium-iot/atrium/tests/bench/workload"
+	"github.com/atrium-iot/atrium/tests/proc"
 )
 
 // options are the command line.

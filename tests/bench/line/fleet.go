@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/atrium-iot/atrium/edge/buffer"
-	"github.com/atrium-iot/atrium/tests/bench/proc"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/proc"
 )
 
 // fleet is the gateways of a load, which share a registry by their names.

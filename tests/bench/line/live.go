@@ -10,8 +10,8 @@ import (
 
 	"github.com/atrium-iot/atrium/edge/buffer"
 	"github.com/atrium-iot/atrium/simulator/link"
-	"github.com/atrium-iot/atrium/tests/bench/proc"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/proc"
 )
 
 const (

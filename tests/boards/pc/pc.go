@@ -22,6 +22,7 @@ import (
 	"github.com/atrium-iot/atrium/tests/boards/qemu"
 	"github.com/atrium-iot/atrium/tests/boards/stand"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/proc"
 )
 
 const (
@@ -204,9 +205,12 @@ func (p *pc) timely(ctx context.Context) error {
 func (p *pc) mappings(ctx context.Context) ([]float64, error) {
 	out := make([]float64, len(p.http))
 	for i := range out {
-		var err error
-		if out[i], err = stand.Metric(ctx, "http://"+p.http[i], `atrium_agent_clock_mappings_total{source="none"}`); err != nil {
+		c, err := proc.Scrape(ctx, "http://"+p.http[i])
+		if err != nil {
 			return nil, err
+		}
+		if out[i], err = c.Of(`atrium_agent_clock_mappings_total{source="none"}`); err != nil {
+			return nil, fmt.Errorf("agent %d: %w", i+1, err)
 		}
 	}
 	return out, nil

@@ -1,14 +1,9 @@
 package stand
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"strconv"
-	"strings"
 	"time"
 )
 
@@ -45,36 +40,4 @@ func Await(ctx context.Context, ended <-chan struct{}, limit time.Duration, what
 			return errors.Join(fmt.Errorf("not within %s: %s%s", limit, what, said()), failed)
 		}
 	}
-}
-
-// Metric asks a program's /metrics for a sample: the line begins with it, labels
-// and all.
-func Metric(ctx context.Context, url, sample string) (float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("%s/metrics: %s", url, resp.Status)
-	}
-	v, err := findSample(resp.Body, sample)
-	if err != nil {
-		return 0, fmt.Errorf("%s/metrics: %w", url, err)
-	}
-	return v, nil
-}
-
-func findSample(text io.Reader, sample string) (float64, error) {
-	lines := bufio.NewScanner(text)
-	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), sample+" "); ok {
-			return strconv.ParseFloat(value, 64)
-		}
-	}
-	return 0, errors.Join(fmt.Errorf("no %s", sample), lines.Err())
 }

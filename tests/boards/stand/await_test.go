@@ -27,15 +27,3 @@ func TestWhatNeverComesIsNamedWithWhy(t *testing.T) {
 		t.Errorf("await = %v", err)
 	}
 }
-
-func TestASampleIsFoundByItsWholeName(t *testing.T) {
-	const text = "# TYPE a counter\na_total 3\na{source=\"none\"} 1\na{source=\"system\"} 2\na 4e+00\n"
-	for sample, want := range map[string]float64{"a": 4, `a{source="system"}`: 2, "a_total": 3} {
-		if got, err := findSample(strings.NewReader(text), sample); got != want || err != nil {
-			t.Errorf("%s = %g, %v; want %g", sample, got, err, want)
-		}
-	}
-	if v, err := findSample(strings.NewReader(text), "a_"); err == nil {
-		t.Errorf("a_ = %g", v)
-	}
-}

@@ -1,9 +1,9 @@
-// Package proc reads what a benchmark needs to know of running processes: their
-// memory, processor time and written bytes from proc(5), and their metrics.
+// Package proc reads what benchmarks and fault trials need to know of running
+// processes: their memory, processor time and written bytes from proc(5), and
+// their metrics. It starts and ends none.
 package proc
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -91,31 +91,51 @@ func WrittenBy(pid int) (int64, error) {
 	return 0, fmt.Errorf("%s has no write_bytes", name)
 }
 
-// Counters are a process's metrics: the sum over all labels by name.
+// Counters are a process's metrics: by name the sum over all labels, and each
+// sample with labels by what it is written as, NAME{LABEL="VALUE"}.
 type Counters map[string]float64
 
-// Scrape reads /metrics in Prometheus's text format.
+// Of is for a metric that must be there.
+func (c Counters) Of(name string) (float64, error) {
+	v, ok := c[name]
+	if !ok {
+		return 0, fmt.Errorf("no metric %s", name)
+	}
+	return v, nil
+}
+
+// Scrape reads /metrics of a process in Prometheus's text format.
 func Scrape(ctx context.Context, base string) (Counters, error) {
 	b, err := Get(ctx, base+"/metrics")
 	if err != nil {
 		return nil, err
 	}
+	c, err := parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s/metrics: %w", base, err)
+	}
+	return c, nil
+}
+
+func parse(text []byte) (Counters, error) {
 	sums := Counters{}
-	lines := bufio.NewScanner(bytes.NewReader(b))
-	for lines.Scan() {
-		line := lines.Text()
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSuffix(line, "\n")
 		at := strings.LastIndexByte(line, ' ')
 		if at < 0 || line[0] == '#' {
 			continue
 		}
 		v, err := strconv.ParseFloat(line[at+1:], 64)
 		if err != nil {
-			return nil, fmt.Errorf("%s/metrics: %q: %w", base, line, err)
+			return nil, fmt.Errorf("%q: %w", line, err)
 		}
-		name, _, _ := strings.Cut(line[:at], "{")
+		name, _, labels := strings.Cut(line[:at], "{")
 		sums[name] += v
+		if labels {
+			sums[line[:at]] = v
+		}
 	}
-	return sums, lines.Err()
+	return sums, nil
 }
 
 // Gathered reads the counters of a registry of this process.
