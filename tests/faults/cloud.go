@@ -17,12 +17,12 @@ var clouds = []scenario{
 	{
 		name:     "silent-cloud",
 		protects: "a cloud that takes packets and acks nothing costs nothing",
-		run:      silentCloud,
+		run:      on(both(), silentCloud),
 	},
 	{
 		name:     "killed-cloud",
 		protects: "a cloud that is killed at any point has what it acked",
-		run:      killedCloud,
+		run:      on(both(), killedCloud),
 	},
 	{
 		name:     "full-cloud",
@@ -39,9 +39,6 @@ var clouds = []scenario{
 }
 
 func silentCloud(ctx context.Context, t *trial) error {
-	if err := t.raise(ctx, both()...); err != nil {
-		return err
-	}
 	for range t.rounds(20, 2) {
 		if err := pause(ctx, t.between(0, 2*time.Second)); err != nil {
 			return err
@@ -57,7 +54,7 @@ func silentCloud(ctx context.Context, t *trial) error {
 			return err
 		}
 	}
-	return t.finish(ctx)
+	return nil
 }
 
 // ackedAll waits until the cloud has taken what all gateways hold now.
@@ -66,9 +63,6 @@ func (t *trial) ackedAll(ctx context.Context) error {
 }
 
 func killedCloud(ctx context.Context, t *trial) error {
-	if err := t.raise(ctx, both()...); err != nil {
-		return err
-	}
 	for range t.rounds(60, 5) {
 		if t.rng.IntN(2) == 0 { // it dies while a backlog comes
 			if err := backlog(ctx, t.line.Sites[t.rng.IntN(2)], 100); err != nil {
@@ -78,17 +72,19 @@ func killedCloud(ctx context.Context, t *trial) error {
 		if err := pause(ctx, t.between(0, untilKill)); err != nil {
 			return err
 		}
-		if err := t.line.Cloud.Kill(); err != nil {
-			return err
-		}
-		if err := t.line.Cloud.Start(ctx); err != nil {
+		if err := t.crashCloud(ctx); err != nil {
 			return err
 		}
 	}
-	if err := t.ackedAll(ctx); err != nil {
+	return t.ackedAll(ctx)
+}
+
+// crashCloud kills the node and starts it again.
+func (t *trial) crashCloud(ctx context.Context) error {
+	if err := t.line.Cloud.Kill(); err != nil {
 		return err
 	}
-	return t.finish(ctx)
+	return t.line.Cloud.Start(ctx)
 }
 
 // nodeSize is what a node wants to be free at its start, and some room.
@@ -119,10 +115,7 @@ func fullCloud(ctx context.Context, t *trial) error {
 		}
 		// A store that met the full disk may have ended the node: an operator
 		// frees the disk and starts it again.
-		if err := t.line.Cloud.Kill(); err != nil {
-			return err
-		}
-		if err := t.line.Cloud.Start(ctx); err != nil {
+		if err := t.crashCloud(ctx); err != nil {
 			return err
 		}
 	}

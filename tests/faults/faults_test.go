@@ -30,19 +30,12 @@ func TestAScenarioOnARealLineFailsWhenAReadingIsMissing(t *testing.T) { // I1
 	}
 	o := options{bin: bin, short: true, seed: 1}
 	var sabotage func(s *line.Site) error
-	sc := scenario{name: "sabotage", run: func(ctx context.Context, tr *trial) error {
-		if err := tr.raise(ctx, one); err != nil {
-			return err
-		}
-		s := tr.line.Sites[0]
+	sc := scenario{name: "sabotage", run: onOne(func(ctx context.Context, _ *trial, s *line.Site) error {
 		if err := delivered(ctx, s, 40); err != nil {
 			return err
 		}
-		if err := sabotage(s); err != nil {
-			return err
-		}
-		return tr.finish(ctx)
-	}}
+		return sabotage(s)
+	})}
 	perform := func() result {
 		r := perform(t.Context(), sc, o, nil, quiet())
 		for _, note := range r.Notes {

@@ -15,16 +15,21 @@ var networks = []scenario{
 	{name: "loss", protects: "5 % of all packets lost costs nothing", run: bad("/drop?percent=5", "/drop?percent=0")},
 	{name: "reordering", protects: "packets that overtake each other change no order", run: bad("/delay?ms=10&jitter=60", "/delay?ms=0")},
 	{name: "duplicates", protects: "packets that come twice are applied once", run: bad("/duplicate?percent=50", "/duplicate?percent=0")},
-	{name: "slow-round-trip", protects: "a round trip of 2 s is a slow link and no dead one", run: slowRoundTrip},
+	{name: "slow-round-trip", protects: "a round trip of 2 s is a slow link and no dead one", run: onOne(slowRoundTrip)},
 	{name: "narrow", protects: "a link that is slower than a backlog is drained in order", run: bad("/rate?kbps=64", "/rate?kbps=0")},
-	{name: "blackout", protects: "silence of half a second to ten minutes ends without a loss", run: blackout},
-	{name: "nat-rebind", protects: "a gateway that is seen from another port goes on", run: natRebind},
-	{name: "lost-acks", protects: "frames that arrive while their acks do not are applied once", run: lostAcks},
-	{name: "udp-blocked", protects: "a gateway whose UDP is blocked sends over TCP, and takes UDP back when it passes again", run: udpBlocked},
+	{name: "blackout", protects: "silence of half a second to ten minutes ends without a loss", run: onOne(blackout)},
+	{name: "nat-rebind", protects: "a gateway that is seen from another port goes on", run: onOne(natRebind)},
+	{name: "lost-acks", protects: "frames that arrive while their acks do not are applied once", run: onOne(lostAcks)},
+	{name: "udp-blocked", protects: "a gateway whose UDP is blocked sends over TCP, and takes UDP back when it passes again", run: onOne(udpBlocked)},
 }
 
-// one is a gateway: enough where nothing ends its process.
-var one = line.Gateway{Site: "hq", Mode: "spill"}
+// onOne does something to one gateway, enough where nothing ends its process,
+// and judges.
+func onOne(do func(ctx context.Context, t *trial, s *line.Site) error) func(ctx context.Context, t *trial) error {
+	return on([]line.Gateway{{Site: "hq", Mode: "spill"}}, func(ctx context.Context, t *trial) error {
+		return do(ctx, t, t.line.Sites[0])
+	})
+}
 
 // backlog lets a gateway collect readings that the cloud has not.
 func backlog(ctx context.Context, s *line.Site, readings int) error {
@@ -40,11 +45,7 @@ func backlog(ctx context.Context, s *line.Site, readings int) error {
 // bad is a scenario of a condition of the link: live readings and the drain of a
 // backlog both meet it, several times.
 func bad(begin, end string) func(ctx context.Context, t *trial) error {
-	return func(ctx context.Context, t *trial) error {
-		if err := t.raise(ctx, one); err != nil {
-			return err
-		}
-		s := t.line.Sites[0]
+	return onOne(func(ctx context.Context, t *trial, s *line.Site) error {
 		for range t.rounds(20, 2) {
 			if err := s.Set(begin); err != nil {
 				return err
@@ -59,15 +60,11 @@ func bad(begin, end string) func(ctx context.Context, t *trial) error {
 				return err
 			}
 		}
-		return t.finish(ctx)
-	}
+		return nil
+	})
 }
 
-func slowRoundTrip(ctx context.Context, t *trial) error {
-	if err := t.raise(ctx, one); err != nil {
-		return err
-	}
-	s := t.line.Sites[0]
+func slowRoundTrip(ctx context.Context, t *trial, s *line.Site) error {
 	if err := s.Set("/delay?ms=1000"); err != nil {
 		return err
 	}
@@ -82,22 +79,15 @@ func slowRoundTrip(ctx context.Context, t *trial) error {
 			return err
 		}
 	}
-	if err := s.Set("/delay?ms=0"); err != nil {
-		return err
-	}
-	return t.finish(ctx)
+	return s.Set("/delay?ms=0")
 }
 
-func blackout(ctx context.Context, t *trial) error {
+func blackout(ctx context.Context, t *trial, s *line.Site) error {
 	const shortest = 500 * time.Millisecond
 	longest := 600 * time.Second
 	if t.short {
 		longest = 10 * time.Second
 	}
-	if err := t.raise(ctx, one); err != nil {
-		return err
-	}
-	s := t.line.Sites[0]
 	n := t.rounds(10, 4)
 	for i := range n {
 		// Evenly in the logarithm: the phases of what waits meanwhile, probes and
@@ -119,14 +109,10 @@ func blackout(ctx context.Context, t *trial) error {
 		}
 		t.say("%.1f s of silence, drained %.1f s later", long.Seconds(), time.Since(healed).Seconds())
 	}
-	return t.finish(ctx)
+	return nil
 }
 
-func natRebind(ctx context.Context, t *trial) error {
-	if err := t.raise(ctx, one); err != nil {
-		return err
-	}
-	s := t.line.Sites[0]
+func natRebind(ctx context.Context, t *trial, s *line.Site) error {
 	for range t.rounds(100, 10) {
 		if err := s.Set("/rebind"); err != nil {
 			return err
@@ -143,10 +129,7 @@ func natRebind(ctx context.Context, t *trial) error {
 	if err := acked(ctx, s); err != nil {
 		return err
 	}
-	if err := t.connects(ctx); err != nil {
-		return err
-	}
-	return t.finish(ctx)
+	return t.connects(ctx)
 }
 
 // connects notes how many connections there were.
@@ -163,11 +146,7 @@ func (t *trial) connects(ctx context.Context) error {
 	return nil
 }
 
-func lostAcks(ctx context.Context, t *trial) error {
-	if err := t.raise(ctx, one); err != nil {
-		return err
-	}
-	s := t.line.Sites[0]
+func lostAcks(ctx context.Context, t *trial, s *line.Site) error {
 	for range t.rounds(30, 3) {
 		if err := s.Set("/cut?direction=down"); err != nil {
 			return err
@@ -183,17 +162,10 @@ func lostAcks(ctx context.Context, t *trial) error {
 			return err
 		}
 	}
-	if err := t.connects(ctx); err != nil {
-		return err
-	}
-	return t.finish(ctx)
+	return t.connects(ctx)
 }
 
-func udpBlocked(ctx context.Context, t *trial) error {
-	if err := t.raise(ctx, one); err != nil {
-		return err
-	}
-	s := t.line.Sites[0]
+func udpBlocked(ctx context.Context, t *trial, s *line.Site) error {
 	for range t.rounds(10, 1) {
 		for _, step := range []struct {
 			control string
@@ -210,7 +182,7 @@ func udpBlocked(ctx context.Context, t *trial) error {
 			}
 		}
 	}
-	return t.finish(ctx)
+	return nil
 }
 
 // carried waits until a gateway is connected over TCP, or over UDP alone.

@@ -128,10 +128,7 @@ func wholeFleet(ctx context.Context, t *trial) error {
 		return err
 	}
 	begin := time.Now()
-	if err := t.line.Cloud.Kill(); err != nil {
-		return err
-	}
-	if err := t.line.Cloud.Start(ctx); err != nil {
+	if err := t.crashCloud(ctx); err != nil {
 		return err
 	}
 	if err := t.connected(ctx, n); err != nil {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,6 +95,20 @@ func (t *trial) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(t.rng.Int64N(int64(most-least)+1))
 }
 
+// on does something to gateways that are raised for it, has them drain, and
+// judges.
+func on(gateways []line.Gateway, do func(ctx context.Context, t *trial) error) func(ctx context.Context, t *trial) error {
+	return func(ctx context.Context, t *trial) error {
+		if err := t.raise(ctx, gateways...); err != nil {
+			return err
+		}
+		if err := do(ctx, t); err != nil {
+			return err
+		}
+		return t.finish(ctx)
+	}
+}
+
 // raise raises the line and waits until all gateways are connected: where the
 // system's clock is not synchronised they learn the time from the cloud.
 func (t *trial) raise(ctx context.Context, gateways ...line.Gateway) (err error) {
@@ -102,6 +117,7 @@ func (t *trial) raise(ctx context.Context, gateways ...line.Gateway) (err error)
 
 // raiseOn is raise with the cloud's data in a folder of its own.
 func (t *trial) raiseOn(ctx context.Context, data string, gateways ...line.Gateway) (err error) {
+	gateways = slices.Clone(gateways)
 	for i := range gateways {
 		gateways[i] = hasty(gateways[i])
 	}
