@@ -133,6 +133,10 @@ func (c *conn) takeControl(ctx context.Context, msg []byte) (bool, error) {
 		c.gate.metrics.unknown.Inc()
 		return true, nil
 	}
+	if v.ticket == 0 { // a question: the answer is in the outbox
+		c.notify()
+		return true, nil
+	}
 	if v.kind == wire.KindHello {
 		if err := c.admit(ctx); err != nil {
 			return false, err

@@ -62,7 +62,7 @@ func (s *session) lane(msg []byte) (verdict, error) {
 		v, err = s.takeSchema(msg)
 	case wire.KindClock:
 		v, err = s.takeClock(msg)
-	case wire.KindHello, wire.KindWelcome, wire.KindLane, wire.KindBind, wire.KindAck, wire.KindReject, wire.KindCredit, wire.KindCommand, wire.KindResult, wire.KindSettled, wire.KindNodes, wire.KindRedirect, wire.KindLater, wire.KindTime:
+	case wire.KindHello, wire.KindWelcome, wire.KindLane, wire.KindBind, wire.KindAck, wire.KindReject, wire.KindCredit, wire.KindCommand, wire.KindResult, wire.KindSettled, wire.KindNodes, wire.KindRedirect, wire.KindLater, wire.KindAskTime, wire.KindTime:
 		err = closef(wire.CloseProtocol, "%s on a lane", kind)
 	default:
 		if kind.Optional() {

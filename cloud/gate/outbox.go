@@ -13,8 +13,8 @@ import (
 // wire.MaxSettled.
 type outbox struct {
 	welcome bool
-	time    bool
-	credit  uint64 // 0: none
+	time    *wire.Time // an answer without its time
+	credit  uint64     // 0: none
 	acks    []*run
 	rejects []wire.Reject
 	where   []*run // of rejects
@@ -48,13 +48,13 @@ func (o *outbox) withdraw(r *run) {
 
 // empty reports whether there is nothing to send.
 func (o *outbox) empty() bool {
-	return !o.welcome && !o.time && o.credit == 0 && len(o.acks) == 0 && len(o.rejects) == 0 &&
+	return !o.welcome && o.time == nil && o.credit == 0 && len(o.acks) == 0 && len(o.rejects) == 0 &&
 		len(o.settled) == 0 && len(o.orders) == 0
 }
 
 // urgent reports whether something should not wait for further acks.
 func (o *outbox) urgent() bool {
-	return o.welcome || o.time || o.credit != 0 || len(o.rejects) > 0 || len(o.orders) > 0
+	return o.welcome || o.time != nil || o.credit != 0 || len(o.rejects) > 0 || len(o.orders) > 0
 }
 
 // taken counts the commands of an outbox that was taken.
@@ -91,8 +91,9 @@ func (s *session) take(welcome wire.Welcome, now time.Time) (dst []byte, command
 		msg = o.rejects[i].Append(msg[:0])
 		dst = wire.AppendItem(dst, msg)
 	}
-	if o.time && !o.welcome {
-		msg = (&wire.Time{Now: uint64(now.UnixMilli())}).Append(msg[:0])
+	if o.time != nil {
+		o.time.Now = uint64(now.UnixMilli())
+		msg = o.time.Append(msg[:0])
 		dst = wire.AppendItem(dst, msg)
 	}
 	if o.credit != 0 && !o.welcome {

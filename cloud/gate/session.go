@@ -107,6 +107,8 @@ func (s *session) control(msg []byte) (verdict, error) {
 		return s.takeBind(msg)
 	case kind == wire.KindResult && s.phase == open:
 		return s.takeResult(msg)
+	case kind == wire.KindAskTime && s.phase == open:
+		return s.takeAskTime(msg)
 	case kind.Optional() && s.phase == open:
 		return verdict{unknown: true}, nil
 	}
@@ -153,6 +155,16 @@ func (s *session) takeBind(msg []byte) (verdict, error) {
 		s.phase = journaling
 	}
 	return s.push(wire.KindBind, pending{}), nil
+}
+
+// takeAskTime answers the latest question only: a gateway has one at a time.
+func (s *session) takeAskTime(msg []byte) (verdict, error) {
+	ask, err := wire.ParseAskTime(msg)
+	if err != nil {
+		return verdict{}, badMessage(wire.KindAskTime, err)
+	}
+	s.out.time = &wire.Time{Question: ask.Question}
+	return verdict{}, nil
 }
 
 // push queues a message for its durable.

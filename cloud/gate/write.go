@@ -12,13 +12,9 @@ import (
 // write sends what the session has to say until ctx ends. Durable frames are
 // gathered for ackDelay; anything else goes at once.
 func (c *conn) write(ctx context.Context, stream carrier.Stream) error {
-	tell := time.NewTicker(wire.TimeEvery)
-	defer tell.Stop()
 	for {
 		select {
 		case <-c.wake:
-		case <-tell.C:
-			c.tellTime()
 		case <-ctx.Done():
 			return nil
 		}
@@ -50,13 +46,6 @@ func (c *conn) write(ctx context.Context, stream carrier.Stream) error {
 		}
 		c.gate.metrics.commands.sent.Add(float64(commands.sent))
 	}
-}
-
-// tellTime puts the time into the outbox, unless welcome brings it.
-func (c *conn) tellTime() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.session.out.time = c.session.phase == open
 }
 
 // advance tells the session what has become durable. It reports whether there

@@ -97,8 +97,8 @@ func (next utcMapping) replaces(last utcMapping) bool {
 	}
 	off := time.Duration(next.utc0-last.utc0) * time.Microsecond
 	if next.source == wire.ClockWelcome {
-		// The path's jitter moves a welcome's time within its uncertainty.
-		return off.Abs() > time.Duration(last.uncertainty)*time.Microsecond || 2*next.uncertainty < last.uncertainty
+		// Two that can both be right do not contradict each other.
+		return off.Abs() > time.Duration(last.uncertainty+next.uncertainty)*time.Microsecond || 2*next.uncertainty < last.uncertainty
 	}
 	return off.Abs() > clockStep || 2*next.uncertainty < last.uncertainty
 }

@@ -38,7 +38,8 @@ func TestAMappingReplacesAnotherOnlyIfItIsBetter(t *testing.T) {
 		"an unsynchronised clock that was set":       {mapping(wire.ClockNone, now, 1<<50), mapping(wire.ClockNone, now+1e9, 1<<50), true},
 		"an unsynchronised clock that goes on":       {mapping(wire.ClockNone, now, 1<<50), mapping(wire.ClockNone, now+100, 1<<50), false},
 		"a welcome within the path's jitter":         {mapping(wire.ClockWelcome, now, 20_000), mapping(wire.ClockWelcome, now-19_999, 15_000), false},
-		"a welcome that contradicts the one before":  {mapping(wire.ClockWelcome, now, 20_000), mapping(wire.ClockWelcome, now+20_001, 20_000), true},
+		"a welcome that contradicts the one before":  {mapping(wire.ClockWelcome, now, 20_000), mapping(wire.ClockWelcome, now+40_001, 20_000), true},
+		"a slow welcome that may say the same":       {mapping(wire.ClockWelcome, now, 61_000), mapping(wire.ClockWelcome, now+2_500_000, 2_500_000), false},
 		"a welcome over a path twice as short":       {mapping(wire.ClockWelcome, now, 20_000), mapping(wire.ClockWelcome, now, 9_999), true},
 		"a welcome over a path that is hardly other": {mapping(wire.ClockWelcome, now, 20_000), mapping(wire.ClockWelcome, now, 10_000), false},
 	} {

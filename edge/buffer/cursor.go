@@ -183,10 +183,11 @@ func (c *Cursor) hand(l look) (out Item, ok bool, err error) {
 		return nil
 	}
 	b.mu.Lock()
+	clks := r.clksOf(l.it, b.core.clock)
 	schemas, clocks := r.schemas, r.clocks
 	b.mu.Unlock()
-	if l.it.clk > 0 {
-		if err := need(c.clocks, l.it.clk, clocks, clockKey(r.id, l.it.clk)); err != nil {
+	for _, clk := range clks {
+		if err := need(c.clocks, clk, clocks, clockKey(r.id, clk)); err != nil {
 			return out, false, c.condemnItem(l, err)
 		}
 	}
@@ -200,8 +201,8 @@ func (c *Cursor) hand(l look) (out Item, ok bool, err error) {
 	if c.rewinds != l.rewinds || b.core.version != l.version || c.pos <= r.acked {
 		return out, false, nil
 	}
-	if l.it.clk > 0 {
-		c.clocks[l.it.clk] = true
+	for _, clk := range clks {
+		c.clocks[clk] = true
 	}
 	for _, sid := range l.it.sids {
 		c.schemas[sid] = true

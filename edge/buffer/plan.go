@@ -187,7 +187,7 @@ func (p *planner) close(d *draft) {
 	p.touch(d.r.id, d.rec)
 	p.then(func() {
 		d.r.state = wire.RunClosed
-		d.r.sids, d.r.schemas, d.r.clocks = nil, nil, nil // in the store, if a frame needs them
+		d.r.sids, d.r.schemas, d.r.clocks, d.r.unsure = nil, nil, nil, 0 // in the store, if a frame needs them
 	})
 }
 

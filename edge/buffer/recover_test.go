@@ -213,6 +213,38 @@ func TestAClockChangeCutsTheFrame(t *testing.T) {
 	})
 }
 
+// I4: the cloud knows the time before it puts rows anywhere.
+func TestRowsFromBeforeTheTimeWasKnownGoBehindTheClock(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newBench(t, nil)
+		defer w.close()
+		w.sample(1)
+		settle(buffer.DefaultLinger)
+		s := w.connect()
+		w.buf.SetClock(1000, 5, wire.ClockWelcome)
+		cursor := w.buf.Cursor(s.Live[0])
+		first, err := cursor.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told []wire.Clock
+		for _, msg := range first.Before {
+			if c, err := wire.ParseClock(msg); err == nil {
+				told = append(told, c)
+			}
+		}
+		if len(told) != 2 || told[1].Clk != 2 || told[1].Source != wire.ClockWelcome || told[1].UTC0 != 1000 {
+			t.Errorf("ahead of the first frame: %+v, want its own clock and the one in force", told)
+		}
+		w.sample(1)
+		settle(buffer.DefaultLinger)
+		second, err := cursor.Next(t.Context())
+		if err != nil || len(second.Before) != 0 {
+			t.Errorf("the second frame, of that clock, has %d messages ahead of it, %v", len(second.Before), err)
+		}
+	})
+}
+
 // I1: the oldest comes first, and closing a run with more in memory than one
 // batch takes is still all or, after a crash in between, a prefix.
 func TestClosingMoreThanOneBatchHoldsLeavesAPrefix(t *testing.T) {

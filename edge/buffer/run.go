@@ -34,6 +34,7 @@ type run struct {
 	sids    map[*Series]uint32
 	schemas []message // of sid i+1
 	clocks  []message // of clk i+1
+	unsure  uint32    // the last clk that nobody vouches for; 0 for none
 	clock   clockMapping
 }
 
@@ -145,8 +146,24 @@ func (r *run) clk(c clockMapping) uint32 {
 		n := uint32(len(r.clocks) + 1)
 		m := wire.Clock{Run: r.id, Clk: n, Boot: r.boot, UTC0: c.utc0, Uncertainty: c.uncertainty, Source: c.source}
 		r.clocks = append(r.clocks, message{msg: m.Append(nil)})
+		if c.source == wire.ClockNone {
+			r.unsure = n
+		}
 	}
 	return uint32(len(r.clocks))
+}
+
+// clksOf returns the clocks that go ahead of an item: its own, and the present
+// one if nobody vouches for its own, so that the cloud knows better before it
+// puts the rows anywhere.
+func (r *run) clksOf(it *item, now clockMapping) []uint32 {
+	switch {
+	case it.clk == 0:
+		return nil
+	case it.clk <= r.unsure && now.source != wire.ClockNone:
+		return []uint32{it.clk, r.clk(now)}
+	}
+	return []uint32{it.clk}
 }
 
 // replace puts one segment in the place of segs[i:j].

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"sync"
 	"time"
@@ -31,6 +30,7 @@ type connection struct {
 	saying  sync.Mutex // one message at a time onto control, after the greeting
 	flight  *flight
 	results results
+	clock   clock
 	bound   uint64 // the version of the devices that were sent
 }
 
@@ -53,6 +53,7 @@ func (c *connection) greet(ctx context.Context, hello wire.Hello) (wire.Welcome,
 	c.bound = version
 	greeting := wire.AppendItem(nil, hello.Append(nil))
 	greeting = wire.AppendItem(greeting, bind.Append(nil))
+	c.clock.greeted = time.Now()
 	if _, err := c.control.Write(greeting); err != nil {
 		return wire.Welcome{}, fmt.Errorf("hello: %w", err)
 	}
@@ -98,6 +99,7 @@ func (c *connection) serve(ctx context.Context, s buffer.Session, credit uint64)
 	g.Go(func() error { return c.readControl(ctx) })
 	g.Go(func() error { return c.writeBinds(ctx) })
 	g.Go(func() error { return c.writeResults(ctx) })
+	g.Go(func() error { return c.askTime(ctx) })
 	g.Go(func() error { return live.sideBySide(ctx, s.Live, c.more) })
 	g.Go(func() error { return backlog.inTurn(ctx, s.Backlog) })
 	g.Go(func() error { return c.watch(ctx) })
@@ -202,7 +204,7 @@ func (c *connection) take(ctx context.Context, msg []byte) error {
 	case wire.KindTime:
 		var m wire.Time
 		if m, err = wire.ParseTime(msg); err == nil {
-			c.learnTime(m.Now)
+			c.answered(m)
 		}
 	case wire.KindRedirect:
 		var m wire.Redirect
@@ -220,16 +222,6 @@ func (c *connection) take(ctx context.Context, msg []byte) error {
 		return fmt.Errorf("%w: %w", errProtocol, err)
 	}
 	return nil
-}
-
-// learnTime passes on the time at a gate, in Unix milliseconds: it is half a
-// round trip old, more or less.
-func (c *connection) learnTime(now uint64) {
-	if c.u.cfg.OnTime == nil || now > math.MaxInt64 {
-		return
-	}
-	half := c.conn.Path().RTT / 2
-	c.u.cfg.OnTime(time.UnixMilli(int64(now)).Add(half), half+time.Millisecond)
 }
 
 func (c *connection) acked(runs []wire.RunSeq) {

@@ -161,6 +161,7 @@ type gate struct {
 	instead   []byte               // likewise, a message
 	version   uint64               // in welcome
 	also      [][]byte             // messages after welcome
+	rests     [2]time.Duration     // before and after it reads its clock for an answer
 	slow      time.Duration        // ahead of welcome
 
 	mu      sync.Mutex
@@ -280,12 +281,29 @@ func (g *gate) serve(conn carrier.Conn, number int) error {
 		if err != nil {
 			return err
 		}
-		if kind, err := wire.Peek(msg); err == nil && kind == wire.KindResult {
+		switch kind, err := wire.Peek(msg); {
+		case err == nil && kind == wire.KindResult:
 			g.takeResult(number, msg)
-			continue
+		case err == nil && kind == wire.KindAskTime:
+			g.tellTime(control, msg)
+		default:
+			g.takeBind(msg)
 		}
-		g.takeBind(msg)
 	}
+}
+
+// tellTime answers, and rests before and after it reads the clock.
+func (g *gate) tellTime(control carrier.Stream, msg []byte) {
+	ask, err := wire.ParseAskTime(msg)
+	if err != nil {
+		g.t.Error(err)
+	}
+	time.Sleep(g.rests[0])
+	answer := wire.Time{Question: ask.Question, Now: uint64(time.Now().UnixMilli())}
+	time.Sleep(g.rests[1])
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.say(control, answer.Append(nil))
 }
 
 // answer is a result as it reached the gate.

@@ -237,17 +237,3 @@ func TestTheVersionThatAGateChoosesIsHeldToHello(t *testing.T) {
 		})
 	}
 }
-
-func TestTheTimeThatAGateTellsLaterIsPassedOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		told := wire.Time{Now: uint64(time.Now().Add(time.Hour).UnixMilli())}
-		r := newRig(t, settings{gate: func(g *gate) { g.also = [][]byte{told.Append(nil)} }})
-		r.start()
-		time.Sleep(time.Second)
-		r.timesMu.Lock()
-		defer r.timesMu.Unlock()
-		if len(r.times) != 2 || time.Until(r.times[1]) < time.Hour-time.Minute {
-			t.Errorf("told %v, want the welcome's time and the later one", r.times)
-		}
-	})
-}

@@ -26,6 +26,8 @@ type metrics struct {
 	// straySettled counts ids of settled that were not sent, or settled before.
 	straySettled prometheus.Counter
 	unknown      prometheus.Counter
+	// strayTimes counts answers to no question, or to one before the latest.
+	strayTimes prometheus.Counter
 	// redirectsIgnored counts redirects that would have gone in circles.
 	redirectsIgnored prometheus.Counter
 	lanes            map[wire.Lane]laneMetrics
@@ -84,6 +86,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		results:      counter("atrium_uplink_results_total", "Results of commands written, repeats included."),
 		straySettled: counter("atrium_uplink_stray_settled_total", "Results settled that were not sent on their connection, or settled already."),
 		unknown:      counter("atrium_uplink_unknown_messages_total", "Messages of optional kinds of a later protocol version, which were skipped."),
+		strayTimes:   counter("atrium_uplink_stray_times_total", "Times that a gate told and that answer no question, or one before the latest."),
 		lanes:        make(map[wire.Lane]laneMetrics),
 	}
 	bytes := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -97,7 +100,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	reg.MustRegister(m.connected, m.rtt, m.rate, m.minRTT, m.limit, m.drain, m.starved,
 		m.overTCP, m.dials, m.redirectsIgnored, m.connects, m.disconnects, m.rejects, m.acks, m.strayAcks,
-		m.commands, m.results, m.straySettled, m.unknown, bytes, frames)
+		m.commands, m.results, m.straySettled, m.unknown, m.strayTimes, bytes, frames)
 	return m
 }
 

@@ -101,9 +101,16 @@ type rig struct {
 	stop    context.CancelFunc
 	done    chan error
 	timesMu sync.Mutex
-	times   []time.Time // from OnTime
-	starved []bool      // from OnStarved
-	nodes   [][]string  // from OnNodes
+	times   []told     // from OnTime
+	starved []bool     // from OnStarved
+	nodes   [][]string // from OnNodes
+}
+
+// told is a time that OnTime was told: when, how far behind it was, and how far
+// off it claimed to be.
+type told struct {
+	at          time.Time
+	off, within time.Duration
 }
 
 type settings struct {
@@ -150,10 +157,10 @@ func newRig(t *testing.T, s settings) *rig {
 	transport := &quic.Transport{Conn: r.net.gateway}
 	r.uplink = uplink.New(uplink.Config{
 		Cloud: []string{gateAddr.String()}, TLS: ours.client(t), Agent: "test",
-		OnTime: func(utc time.Time, _ time.Duration) {
+		OnTime: func(utc time.Time, within time.Duration) {
 			r.timesMu.Lock()
 			defer r.timesMu.Unlock()
-			r.times = append(r.times, utc)
+			r.times = append(r.times, told{at: time.Now(), off: time.Since(utc), within: within})
 		},
 		OnStarved: func(starved bool) { r.starved = append(r.starved, starved) },
 		Commands:  s.commands,

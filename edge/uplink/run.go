@@ -264,7 +264,7 @@ func (r *runner) greet(ctx context.Context, over network) {
 // begin has the connection that was welcomed serve.
 func (r *runner) begin(n *news) {
 	c, u := r.current, r.u
-	c.learnTime(n.welcome.Now)
+	c.learnTime(n.welcome.Now, c.clock.greeted)
 	u.source.Welcomed()
 	r.told = ""
 	u.metrics.connects.Inc()

@@ -50,9 +50,6 @@ func TestFramesReachTheGateAndLeaveTheBufferOnceAcked(t *testing.T) {
 		if schemas != 1 {
 			t.Errorf("the schema came %d times on one connection", schemas)
 		}
-		if len(r.times) != 1 || r.times[0].Sub(r.started) > time.Second {
-			t.Errorf("the time was learnt as %v", r.times)
-		}
 		if s := r.uplink.Stats(); s.Gate != gateAddr.String() || float64(s.Sent) != r.metric("atrium_uplink_sent_bytes_total", "live") {
 			t.Errorf("stats %+v", s)
 		}

@@ -221,5 +221,9 @@ func drawLater(t *rapid.T) appender {
 }
 
 func drawTime(t *rapid.T) appender {
-	return &wire.Time{Now: rapid.Uint64().Draw(t, "now")}
+	return &wire.Time{Question: rapid.Uint64().Draw(t, "question"), Now: rapid.Uint64().Draw(t, "now")}
+}
+
+func drawAskTime(t *rapid.T) appender {
+	return &wire.AskTime{Question: rapid.Uint64().Draw(t, "question")}
 }

@@ -62,6 +62,7 @@ func FuzzParseSettled(f *testing.F)   { fuzz(f, wire.KindSettled) }
 func FuzzParseNodes(f *testing.F)     { fuzz(f, wire.KindNodes) }
 func FuzzParseRedirect(f *testing.F)  { fuzz(f, wire.KindRedirect) }
 func FuzzParseLater(f *testing.F)     { fuzz(f, wire.KindLater) }
+func FuzzParseAskTime(f *testing.F)   { fuzz(f, wire.KindAskTime) }
 func FuzzParseTime(f *testing.F)      { fuzz(f, wire.KindTime) }
 
 // FuzzParseFrame gives each input a correct CRC too, which it would not find.

@@ -154,6 +154,7 @@ func examples() []example {
 		{"nodes", &wire.Nodes{Addresses: []string{"n1.example.org:7443", "[2001:db8::1]:7443"}}, parser(wire.ParseNodes)},
 		{"redirect", &wire.Redirect{Address: "n2.example.org:7443", Reason: wire.RedirectOwner}, parser(wire.ParseRedirect)},
 		{"later", &wire.Later{Pause: 5000}, parser(wire.ParseLater)},
-		{"time", &wire.Time{Now: 1_750_000_000_000}, parser(wire.ParseTime)},
+		{"ask-time", &wire.AskTime{Question: 7}, parser(wire.ParseAskTime)},
+		{"time", &wire.Time{Question: 7, Now: 1_750_000_000_000}, parser(wire.ParseTime)},
 	}
 }

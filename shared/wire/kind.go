@@ -50,7 +50,8 @@ const (
 	KindNodes    Kind = 28
 	KindRedirect Kind = 29
 	KindLater    Kind = 30
-	KindTime     Kind = 31
+	KindAskTime  Kind = 31
+	KindTime     Kind = 32
 )
 
 func (k Kind) String() string {
@@ -58,7 +59,7 @@ func (k Kind) String() string {
 		"lane", KindLane, "schema", KindSchema, "clock", KindClock, "bind", KindBind, "ack", KindAck,
 		"reject", KindReject, "credit", KindCredit,
 		"command", KindCommand, "result", KindResult, "settled", KindSettled,
-		"nodes", KindNodes, "redirect", KindRedirect, "later", KindLater, "time", KindTime)
+		"nodes", KindNodes, "redirect", KindRedirect, "later", KindLater, "ask-time", KindAskTime, "time", KindTime)
 }
 
 // Class is what a run carries.

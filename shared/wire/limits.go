@@ -57,7 +57,7 @@ const (
 	// round trip settles them all.
 	MaxSettled = 64
 
-	// TimeEvery is how often a gate tells the time. A board's crystal makes less
+	// TimeEvery is how often a gateway asks for the time. A board's crystal makes less
 	// than 60 ms of error in it (100 parts per million).
 	TimeEvery = 10 * time.Minute
 

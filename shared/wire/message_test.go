@@ -54,6 +54,7 @@ func messages() []message {
 		{wire.KindNodes, drawNodes, parser(wire.ParseNodes)},
 		{wire.KindRedirect, drawRedirect, parser(wire.ParseRedirect)},
 		{wire.KindLater, drawLater, parser(wire.ParseLater)},
+		{wire.KindAskTime, drawAskTime, parser(wire.ParseAskTime)},
 		{wire.KindTime, drawTime, parser(wire.ParseTime)},
 	}
 }
