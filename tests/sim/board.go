@@ -23,12 +23,15 @@ type board struct {
 	devices []id.Device // by address from firstAddress
 	panel   *panel
 
-	mu    sync.Mutex
-	truth []verify.Sample
+	mu        sync.Mutex
+	truth     []verify.Sample
+	withheld  map[verify.Sample]bool // what its samplers made no row of
+	thin      uint64                 // rows that pressure took
+	unplugged map[uint16]bool        // addresses at which nobody answers
 }
 
 func newBoard(site id.Site, gateway string, devices int) (*board, error) {
-	b := &board{}
+	b := &board{withheld: map[verify.Sample]bool{}, unplugged: map[uint16]bool{}}
 	chips := map[uint16]chip.Chip{}
 	for i := range devices {
 		b.devices = append(b.devices, id.Device{Site: site, Name: fmt.Sprintf("%s-c%d", gateway, i)})
@@ -54,6 +57,12 @@ func (b *board) all() []id.Device {
 
 // Tx notes the number of a transaction that returned one in full.
 func (b *board) Tx(addr uint16, w, r []byte) error {
+	b.mu.Lock()
+	gone := b.unplugged[addr]
+	b.mu.Unlock()
+	if gone {
+		return fmt.Errorf("sysfs-i2c: %w", chip.NACK)
+	}
 	err := b.BusCloser.Tx(addr, w, r)
 	if err == nil && len(w) == 1 && w[0] == chip.CounterNumber && len(r) == 4 {
 		b.mu.Lock()
@@ -63,8 +72,39 @@ func (b *board) Tx(addr uint16, w, r []byte) error {
 	return err
 }
 
+// unplug takes a counter off the bus, or puts it back.
+func (b *board) unplug(n int, gone bool) {
+	b.mu.Lock()
+	b.unplugged[firstAddress+uint16(n)] = gone
+	b.mu.Unlock()
+}
+
+// withhold notes numbers that were delivered and that no row holds, on purpose.
+func (b *board) withhold(name id.Device, numbers []int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, n := range numbers {
+		b.withheld[verify.Sample{Device: name, N: n}] = true
+	}
+}
+
+func (b *board) thinned(rows uint64) { b.mu.Lock(); b.thin += rows; b.mu.Unlock() }
+
+// heldBack counts the numbers that no row holds.
+func (b *board) heldBack() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, x := range b.truth {
+		if b.withheld[x] {
+			n++
+		}
+	}
+	return n
+}
+
+// samples returns the numbers that were delivered and not withheld.
 func (b *board) samples() []verify.Sample {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]verify.Sample(nil), b.truth...)
+	return slices.DeleteFunc(slices.Clone(b.truth), func(x verify.Sample) bool { return b.withheld[x] })
 }

@@ -1,13 +1,11 @@
 package sim
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/history"
-	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/verify"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
@@ -24,9 +22,8 @@ func (s *Sim) check(ctx context.Context, tally *Tally) verify.Report {
 	for _, f := range report.Findings {
 		s.trace.complain("I1", "%s", f)
 	}
-	_, logs := s.tap.known()
-	rows, _ := s.cloud.history.all()
-	tally.Duplicates = s.compareWithLog(rows, logs)
+	s.checkAccount(ctx, tally)
+	s.checkEvents(tally)
 	s.count(ctx, tally)
 	s.checkCommands(ctx, tally)
 	s.checkWindows(tally)
@@ -45,6 +42,8 @@ func (s *Sim) count(ctx context.Context, tally *Tally) {
 	}
 	for _, g := range s.gateways {
 		tally.Agents += g.starts()
+		tally.Withheld += g.board.heldBack()
+		tally.Thinned += int(g.board.thin)
 	}
 	tally.Nodes, tally.Refused = s.cloud.starts()
 }
@@ -102,7 +101,7 @@ func (s *Sim) readings(r *history.Row, zero time.Time) ([]verify.Reading, error)
 		return nil, fmt.Errorf("series of %s: %w", r.Device, err)
 	}
 	if body.Columns[0].Kind == wire.KindText {
-		return nil, nil // a device's health: not a number of a counter
+		return nil, nil // a device's health (told.go): not a number of a counter
 	}
 	var rows wire.Rows
 	if err := wire.ParseColumns(r.Data, r.N, wire.ShapeOf(body.Columns), r.Grid, r.First, &rows); err != nil {
@@ -135,61 +134,4 @@ func entryOf(e history.Entry) verify.Entry {
 		out.Cause = verify.Remainder
 	}
 	return out
-}
-
-// blockKey is the identity of a frame's block.
-type blockKey struct {
-	run id.Run
-	seq uint64
-	sid uint32
-}
-
-// compareWithLog applies the rule of runs to the log once more, in the plainest
-// way: a frame or gap below its run's next is a duplicate, any other moves
-// next. What is left must be history, block for block. It returns how many were
-// duplicates.
-func (s *Sim) compareWithLog(rows []history.Row, logs [][]journal.Message) (duplicates int) {
-	want := map[blockKey][]byte{}
-	next := map[id.Run]uint64{}
-	for _, log := range logs {
-		for _, m := range log {
-			for i := range m.Records {
-				if !expect(&m.Records[i], next, want) {
-					duplicates++
-				}
-			}
-		}
-	}
-	for _, r := range rows {
-		key := blockKey{r.Run, r.Seq, r.SID}
-		data, ok := want[key]
-		if !ok {
-			s.trace.complain("I1", "history holds run %s, seq %d, sid %d, which the log does not, or twice", r.Run, r.Seq, r.SID)
-		} else if !bytes.Equal(data, r.Data) {
-			s.trace.complain("I1", "history holds other bytes than the log of run %s, seq %d, sid %d", r.Run, r.Seq, r.SID)
-		}
-		delete(want, key)
-	}
-	for key := range want {
-		s.trace.complain("I1", "history lacks run %s, seq %d, sid %d of the log", key.run, key.seq, key.sid)
-	}
-	return duplicates
-}
-
-// expect applies one record; it is false for a duplicate.
-func expect(rec *journal.Record, next map[id.Run]uint64, want map[blockKey][]byte) bool {
-	if rec.Kind != journal.KindFrame && rec.Kind != journal.KindGap {
-		return true
-	}
-	run, _, last, err := wire.PeekSeq(rec.Body)
-	if err != nil || last < max(next[run], 1) {
-		return err != nil
-	}
-	next[run] = last + 1
-	if f, err := wire.ParseFrame(rec.Body); err == nil && rec.Kind == journal.KindFrame {
-		for _, b := range f.Blocks {
-			want[blockKey{run, f.Seq, b.SID}] = b.Data
-		}
-	}
-	return true
 }

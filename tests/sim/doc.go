@@ -20,6 +20,15 @@
 // I3, I6), watch.go at views and bounds (I4, I5); check.go compares at the end
 // (I1), replay.go replays the log (I7).
 //
+// check.go compares numbers of counters alone. books.go has all frames that
+// gateways made, as their disks and uplinks saw them, and account.go demands
+// each that was committed of the log or the ledger, byte for byte and range for
+// range (I1). told.go does the same for the events of devices' health. A row
+// says how many reads passed without one; sensed.go counts them along, and that
+// number goes by the frames' sums to what the owners counted (I5). What a
+// sampler withheld last, with no row behind it, and what was in frames that a
+// crash or a gap took, is counted by the sampler alone.
+//
 // Beside telemetry a plan has people who want devices to do something (order.go)
 // and who write rooms and pipelines (document.go), through whichever node is
 // there. Commands bring numbers to devices that remember them (lines.go), so

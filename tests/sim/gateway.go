@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/quic-go/quic-go"
 	"periph.io/x/conn/v3/i2c"
 
@@ -51,7 +52,11 @@ type gateway struct {
 	rng     *rand.Rand
 	index   int
 	heard   hearsay
+	books   *books
+	told    gossip
 	forgets bool // sabotage: its ledger keeps nothing
+
+	uncounted bool // sabotage: its rows do not say what was withheld before them
 
 	mu     sync.Mutex
 	boots  map[id.Boot]time.Time // true time of each boot's zero
@@ -70,6 +75,7 @@ type gateway struct {
 // process is one start of the agent.
 type process struct {
 	gw       *gateway
+	bootID   id.Boot
 	boot     time.Time
 	endpoint *endpoint
 	quic     *quic.Transport
@@ -84,6 +90,11 @@ type process struct {
 	uplinked chan error
 	crashed  chan struct{} // closed at the power cut
 	once     sync.Once
+	metrics  *prometheus.Registry // of the sampler
+	sensed   []*sensed
+
+	mu  sync.Mutex
+	cut time.Time // of its power; zero for never
 }
 
 func (g *gateway) host() net.IP { return net.IP{10, 0, 0, byte(1 + g.index)} }
@@ -131,7 +142,7 @@ func (g *gateway) run(ctx context.Context) {
 func (g *gateway) start() (*process, error) {
 	g.mu.Lock()
 	g.began = append(g.began, time.Now())
-	p := &process{gw: g, boot: g.boots[g.boot], uplinked: make(chan error, 1), crashed: make(chan struct{})}
+	p := &process{gw: g, bootID: g.boot, boot: g.boots[g.boot], uplinked: make(chan error, 1), crashed: make(chan struct{}), metrics: prometheus.NewRegistry()}
 	boot, offset, flips, seed := g.boot, g.offset, g.flips, g.rng.Uint64()
 	addr := &net.UDPAddr{IP: g.host(), Port: 1000 + len(g.began)}
 	g.mu.Unlock()
@@ -146,7 +157,7 @@ func (g *gateway) start() (*process, error) {
 	p.buf, err = buffer.Open(context.Background(), buffer.Config{
 		Mode: g.cfg.Mode, CommitInterval: g.cfg.Interval, Linger: g.cfg.Linger, MaxMemory: gatewayMemory, Limit: g.cfg.Limit, Reserve: reserve,
 		Board: id.Board{byte(1 + g.index)}, Boot: boot, Now: since,
-	}, &mortal{store, p.powerCut}, log, nil)
+	}, &mortal{store, p}, log, nil)
 	if err != nil {
 		g.disk.Crash()
 		return nil, errors.Join(err, p.endpoint.Close())
@@ -160,7 +171,7 @@ func (g *gateway) start() (*process, error) {
 		return nil, errors.Join(err, p.closeField(ctx), p.buf.Close(ctx), p.endpoint.Close())
 	}
 	p.quic = uplink.Transport(p.endpoint)
-	p.source = &observed{Source: uplink.FromBuffer(p.buf), gateway: g.name, tap: g.tap, rng: rand.New(rand.NewPCG(seed, 1)), flips: flips}
+	p.source = &observed{Source: uplink.FromBuffer(p.buf), gateway: g.name, tap: g.tap, books: g.books, rng: rand.New(rand.NewPCG(seed, 1)), flips: flips}
 	up := uplink.New(uplink.Config{
 		Cloud: g.cloud, TLS: g.creds.ClientTLS(nil), Agent: "sim", MinBackoff: 100 * time.Millisecond, MaxBackoff: 2 * time.Second,
 		Commands: ears{p.commands, p},
@@ -185,9 +196,7 @@ func (p *process) openField(boot id.Boot, since func() time.Duration, log *slog.
 	p.owner = bus.New[i2c.Bus](g.board.String(), g.board, bus.Config{}, log, nil)
 	p.chip = bus.New[line.Chip](g.board.panel.String(), mortalLines{g.board.panel, p}, bus.Config{}, log, nil)
 	err := p.actors.RegisterDispatcher(device.Dispatcher, actor.DeviceDispatcher())
-	// Nothing is thinned: the oracle expects every number, and edge/device shows
-	// that what pressure withholds is counted.
-	p.sampler = device.New(p.actors, since, nil, log, nil)
+	p.sampler = device.New(p.actors, since, func() int { return p.buf.Pressure().Keep() }, log, p.metrics)
 	if err == nil {
 		err = p.addDevices()
 	}
@@ -232,11 +241,13 @@ func (p *process) addDevice(name id.Device, of *profile.Profile, every time.Dura
 	if err != nil {
 		return err
 	}
-	events, err := p.buf.EventSeries(name, device.HealthBody(), [32]byte{})
+	health, err := p.buf.EventSeries(name, device.HealthBody(), [32]byte{})
 	if err != nil {
 		return err
 	}
-	return p.sampler.Add(cfg, dev, series, events)
+	d := &sensed{Device: dev, name: name, process: p, rows: series}
+	p.sensed = append(p.sensed, d)
+	return p.sampler.Add(cfg, d, d, events{health, p, name})
 }
 
 func (p *process) setClock(offset time.Duration) {
@@ -256,8 +267,18 @@ func (p *process) isCrashed() bool {
 func (p *process) powerCut() {
 	p.once.Do(func() {
 		p.gw.net.isolate(p.endpoint.LocalAddr())
+		p.mu.Lock()
+		p.cut = time.Now()
+		p.mu.Unlock()
 		close(p.crashed)
 	})
+}
+
+// died returns when the power was cut, zero if it was not.
+func (p *process) died() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cut
 }
 
 // seal ends sampling and commits, as agent.drain does first.
@@ -279,19 +300,23 @@ func (p *process) end(clean bool) {
 	if clean && err != nil && !p.isCrashed() {
 		p.gw.trace.complain("stop", "%s: %v", p.gw.name, err)
 	}
+	p.checkWithheld(clean && err == nil && !p.isCrashed())
 }
 
-// mortal is a store that tells when it died.
+// mortal is a store that tells what is durable, and when it died.
 type mortal struct {
 	buffer.Store
-	died func()
+	process *process
 }
 
 // Commit implements buffer.Store.
 func (m *mortal) Commit(b *buffer.Batch) error {
 	err := m.Store.Commit(b)
-	if errors.Is(err, buffertest.ErrCrashed) {
-		m.died()
+	switch {
+	case err == nil:
+		m.process.gw.books.wrote(m.process, b)
+	case errors.Is(err, buffertest.ErrCrashed):
+		m.process.powerCut()
 	}
 	return err
 }

@@ -243,6 +243,9 @@ func (r *nodeReader) Next(ctx context.Context) (journal.Message, error) {
 			return journal.Message{}, fmt.Errorf("stalled: %w", ctx.Err())
 		}
 	}
+	if err == nil && r.node.cloud.sabotage.Records != nil {
+		m.Records = r.node.cloud.sabotage.Records(m.Records)
+	}
 	return m, err
 }
 

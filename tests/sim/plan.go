@@ -78,6 +78,7 @@ const (
 	Rubbish                         // a stranger with a valid certificate sends random bytes
 	CommandCrash                    // a gateway's power is cut when a command is next at its step N; After it is durable
 	LostAcks                        // a gateway sends and hears nothing: For
+	Unplug                          // a gateway's counter N does not answer: For
 	troubles                        // what follows is none
 
 	Order // somebody wants a gateway's device N to do Number within For; After: and asks again
@@ -89,7 +90,7 @@ func (k EventKind) String() string {
 	return [eventKinds]string{
 		"weather", "blackout", "gateway crash", "gateway crash at step", "gateway restart", "clock step", "disk full", "bit flips",
 		"cloud crash", "journal crash at step", "history crash", "journal faults", "takeover", "rubbish",
-		"command crash", "lost acks", "", "order", "write",
+		"command crash", "lost acks", "unplug", "", "order", "write",
 	}[k]
 }
 
@@ -131,6 +132,8 @@ func (p *Plan) event(r *rand.Rand) Event {
 		e.Weather = weather{loss: r.Float64() * 0.15, duplicate: r.Float64() * 0.05, delay: between(r, time.Millisecond, 150*time.Millisecond), jitter: between(r, 0, 50*time.Millisecond)}
 	case GatewayCrashAt:
 		e.N = 1 + r.IntN(20)
+	case Unplug:
+		e.N = r.IntN(3)
 	case ClockStep:
 		e.For = time.Duration(r.Int64N(int64(20*time.Minute))) - 10*time.Minute
 	case BitFlips:

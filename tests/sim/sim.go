@@ -44,6 +44,9 @@ type Sabotage struct {
 	Amnesia  bool                                        // at the end gateways know nothing of commands
 	Catalog  func([]journal.Document) []journal.Document // changes what owners see
 	Stranger id.Gateway                                  // also counts as one that only sends rubbish
+
+	Records   func([]journal.Record) []journal.Record // changes what owners read
+	Uncounted bool                                    // rows do not say how many were withheld before them
 }
 
 // Sim is one run of the line.
@@ -52,6 +55,7 @@ type Sim struct {
 	trace    *trace
 	net      *network
 	tap      *tap
+	books    *books
 	cloud    *cloud
 	gateways []*gateway
 	stranger *stranger
@@ -84,6 +88,9 @@ type Tally struct {
 	LateParts  int // of windows
 	Alarms     int // raised and ended
 	Again      int // times that a dial was turned again after a crash
+	Events     int // of devices' health
+	Withheld   int // numbers of counters that no row holds
+	Thinned    int // rows that pressure took
 }
 
 // Trace returns the last n lines of the story, all for a negative n.
@@ -127,6 +134,7 @@ func Run(ctx context.Context, plan Plan, sabotage Sabotage, dir string) (Outcome
 
 func build(plan Plan, sabotage Sabotage, dir string) (*Sim, error) {
 	s := &Sim{plan: plan, trace: newTrace(), net: newNetwork(plan.Seed), sabotage: sabotage, healed: make(chan struct{}), office: office{desk: make(chan struct{}, 1), last: map[docName]string{}}}
+	s.books = newBooks(s.trace)
 	ca, err := identity.OpenCA(filepath.Join(dir, "ca"))
 	if err != nil {
 		return nil, err
@@ -170,7 +178,7 @@ func (s *Sim) addGateway(i int, ca *identity.CA) error {
 	}
 	b.panel.numb = s.sabotage.Numb
 	g := &gateway{
-		forgets: s.sabotage.Forgets, cfg: cfg, name: name, index: i, trace: s.trace, net: s.net, tap: s.tap, creds: creds, profile: p, board: b,
+		forgets: s.sabotage.Forgets, uncounted: s.sabotage.Uncounted, books: s.books, cfg: cfg, name: name, index: i, trace: s.trace, net: s.net, tap: s.tap, creds: creds, profile: p, board: b,
 		disk: buffertest.NewDisk(s.plan.Seed + uint64(i)), rng: rand.New(rand.NewPCG(s.plan.Seed, uint64(i))),
 		boots: map[id.Boot]time.Time{}, restart: make(chan bool, 1),
 	}
@@ -222,6 +230,9 @@ func (s *Sim) do(ctx context.Context, e Event) {
 		s.during(e.For, func() { s.net.blackout(g.host(), true) }, func() { s.net.blackout(g.host(), false) })
 	case LostAcks:
 		s.during(e.For, func() { s.net.deafen(g.host(), true) }, func() { s.net.deafen(g.host(), false) })
+	case Unplug:
+		n := e.N % len(g.board.devices)
+		s.during(e.For, func() { g.board.unplug(n, true) }, func() { g.board.unplug(n, false) })
 	case GatewayCrash:
 		g.crash(e.After)
 	case GatewayCrashAt:

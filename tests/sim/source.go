@@ -18,6 +18,7 @@ type observed struct {
 	uplink.Source
 	gateway id.Gateway
 	tap     *tap
+	books   *books
 
 	mu    sync.Mutex
 	rng   *rand.Rand
@@ -29,6 +30,7 @@ func (o *observed) setFlips(p float64) { o.mu.Lock(); o.flips = p; o.mu.Unlock()
 // Ack implements uplink.Source.
 func (o *observed) Ack(run id.Run, seq uint64) {
 	o.tap.acked(o.gateway, run, seq)
+	o.books.ack(run, seq)
 	o.Source.Ack(run, seq)
 }
 
@@ -44,8 +46,12 @@ type flipping struct {
 // readable, as the gate must be able to say which it rejects.
 func (f *flipping) Next(ctx context.Context) (buffer.Item, error) {
 	it, err := f.Cursor.Next(ctx)
-	if err != nil || f.o.spare(it.Frame) {
+	if err != nil {
 		return it, err
+	}
+	f.o.books.sent(it)
+	if f.o.spare(it.Frame) {
+		return it, nil
 	}
 	it.Frame = bytes.Clone(it.Frame)
 	it.Frame[len(it.Frame)-1] ^= 1 // in the CRC
