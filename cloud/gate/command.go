@@ -58,7 +58,7 @@ func (c *conn) command(m wire.Command) error {
 	err := c.session.command(m, time.Now())
 	c.mu.Unlock()
 	if err == nil {
-		c.notify()
+		c.writer.call()
 	}
 	return err
 }

@@ -21,8 +21,10 @@ type conn struct {
 	over    carrier.Conn
 	ended   chan struct{} // closed when no goroutine of the connection is left
 
-	wake  chan struct{} // to the writer: look at done and the outbox
-	shard int           // set before the first append, read-only then
+	control carrier.Stream // set before anything is read or written
+	shard   int            // set before the first append, read-only then
+	lanes   sync.WaitGroup
+	writer  errand // looks at done and the outbox
 
 	mu      sync.Mutex // guards session
 	session *session
@@ -36,74 +38,59 @@ func newConn(g *Gate, gw id.Gateway, over carrier.Conn) *conn {
 	claim := func(run id.Run) bool { return g.claims.take(run, gw) }
 	s := newSession(gw, claim, &g.scratches)
 	s.versions = g.versions
-	return &conn{
-		gate: g, gateway: gw, over: over,
-		ended:   make(chan struct{}),
-		wake:    make(chan struct{}, 1),
-		session: s,
-	}
+	c := &conn{gate: g, gateway: gw, over: over, ended: make(chan struct{}), session: s}
+	c.writer.do = func() { c.end(c.write()) }
+	return c
 }
 
-// end closes the connection. The first reason is the one that both sides see.
+// end closes the connection, whose context ends with it, unless err is nil. The
+// first reason is the one that both sides see.
 func (c *conn) end(err error) {
 	var reason *closing
-	if !errors.As(err, &reason) {
-		return
+	switch {
+	case err == nil:
+	case errors.As(err, &reason):
+		c.over.Close(reason.code, reason.text)
+	default:
+		c.over.Close(wire.CloseInternal, err.Error()) // no effect if it is why err came
 	}
-	c.over.Close(reason.code, reason.text)
 }
 
 // run serves the connection until it ends and says why it did.
-func (c *conn) run(ctx context.Context) error {
-	stopping := ctx
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	// Whatever ends the connection, on our side or theirs, ends ctx.
-	stop := context.AfterFunc(c.over.Context(), func() { cancel(context.Cause(c.over.Context())) })
+func (c *conn) run(serving context.Context) error {
+	stop := context.AfterFunc(serving, func() { c.end(closef(wire.CloseShutdown, "this node is stopping")) })
 	defer stop()
-	fail := func(err error) {
-		if err != nil {
-			c.end(err)
-			cancel(err)
-		}
-	}
-	var all sync.WaitGroup
-	all.Go(func() { fail(c.serveControl(ctx, &all, fail)) })
-	<-ctx.Done()
-	if stopping.Err() != nil {
-		c.end(closef(wire.CloseShutdown, "this node is stopping"))
-	}
-	c.end(closef(wire.CloseInternal, "%v", context.Cause(ctx))) // unless it is closed already
-	all.Wait()
+	c.end(c.serveControl(c.over.Context()))
+	c.lanes.Wait()
+	c.writer.stop()
 	c.mu.Lock()
 	c.gate.metrics.commands.lost.Add(float64(c.session.end()))
 	c.mu.Unlock()
 	<-c.over.Context().Done() // it is closed: soon
-	return ended(context.Cause(c.over.Context()), context.Cause(ctx))
+	return ended(context.Cause(c.over.Context()))
 }
 
-// ended prefers our own reason to the carrier's record of it.
-func ended(carried, cause error) error {
+// ended is the carrier's record of an end in the gate's words, where the reason
+// was the gate's.
+func ended(err error) error {
 	var closed *carrier.CloseError
-	if errors.As(carried, &closed) && !closed.Remote {
+	if errors.As(err, &closed) && !closed.Remote {
 		return &closing{closed.Code, closed.Text}
 	}
-	return errors.Join(carried, cause)
+	return err
 }
 
-// serveControl reads the control stream, and starts the writer and the lanes.
-func (c *conn) serveControl(ctx context.Context, all *sync.WaitGroup, fail func(error)) error {
+// serveControl reads the control stream, and has the lanes read.
+func (c *conn) serveControl(ctx context.Context) (err error) {
 	greet := time.AfterFunc(greetTimeout, func() {
-		fail(closef(wire.CloseProtocol, "no hello or bind within %s", greetTimeout))
+		c.end(closef(wire.CloseProtocol, "no hello or bind within %s", greetTimeout))
 	})
 	defer greet.Stop()
-	stream, err := c.over.AcceptControl(ctx)
-	if err != nil {
+	if c.control, err = c.over.AcceptControl(ctx); err != nil {
 		return err
 	}
-	all.Go(func() { fail(c.write(ctx, stream)) })
-	all.Go(func() { fail(c.serveLanes(ctx, laneStreams, all, fail)) })
-	r := wire.NewReader(stream, wire.MaxControl)
+	c.lanes.Go(func() { c.end(c.serveLanes(ctx, laneStreams)) })
+	r := wire.NewReader(c.control, wire.MaxControl)
 	for {
 		msg, err := r.Next()
 		if err != nil {
@@ -134,7 +121,7 @@ func (c *conn) takeControl(ctx context.Context, msg []byte) (bool, error) {
 		return true, nil
 	}
 	if v.ticket == 0 { // a question: the answer is in the outbox
-		c.notify()
+		c.writer.call()
 		return true, nil
 	}
 	if v.kind == wire.KindHello {
@@ -164,13 +151,13 @@ func (c *conn) admit(ctx context.Context) error {
 
 // serveLanes accepts one lane, leaves the others to a goroutine that waits for
 // them, and reads.
-func (c *conn) serveLanes(ctx context.Context, left int, all *sync.WaitGroup, fail func(error)) error {
+func (c *conn) serveLanes(ctx context.Context, left int) error {
 	stream, err := c.over.AcceptLane(ctx)
 	if err != nil {
 		return err
 	}
 	if left > 1 {
-		all.Go(func() { fail(c.serveLanes(ctx, left-1, all, fail)) })
+		c.lanes.Go(func() { c.end(c.serveLanes(ctx, left-1)) })
 	}
 	r := wire.NewReader(stream, wire.MaxFrame)
 	msg, err := r.Next()
@@ -212,7 +199,7 @@ func (c *conn) takeLane(ctx context.Context, msg []byte) error {
 	case v.rejected != 0:
 		m.rejects[v.rejected].Inc()
 	}
-	c.notify()
+	c.writer.call()
 	return nil
 }
 
@@ -287,14 +274,7 @@ func (c *conn) durable(ticket uint64, err error) {
 		c.done = append(c.done, ticket)
 	}
 	c.doneMu.Unlock()
-	c.notify()
-}
-
-func (c *conn) notify() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	c.writer.call()
 }
 
 // streamError says what the end of a stream means for the connection.

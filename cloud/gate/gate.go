@@ -9,8 +9,8 @@
 // too?) -> outbox -> ack on the control stream. Results of commands go the same
 // way; a command comes from Gate.Command and leaves through the outbox.
 //
-// Goroutines: Serve and ServeTCP accept; each connection has one that reads control, one
-// that writes it, and one a lane.
+// Goroutines: Serve and ServeTCP accept; each connection has one that reads
+// control, one a lane, and one that writes while there is something to say.
 package gate
 
 import (

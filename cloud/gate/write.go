@@ -1,51 +1,43 @@
 package gate
 
 import (
-	"context"
 	"fmt"
 	"time"
 
-	"github.com/atrium-iot/atrium/shared/carrier"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
-// write sends what the session has to say until ctx ends. Durable frames are
-// gathered for ackDelay; anything else goes at once.
-func (c *conn) write(ctx context.Context, stream carrier.Stream) error {
-	for {
+// write sends what the session has to say. Durable frames are gathered for
+// ackDelay; anything else goes at once.
+func (c *conn) write() error {
+	urgent, err := c.advance()
+	if err != nil {
+		return err
+	}
+	if !urgent {
 		select {
-		case <-c.wake:
-		case <-ctx.Done():
+		case <-time.After(ackDelay):
+		case <-c.over.Context().Done():
 			return nil
 		}
-		urgent, err := c.advance()
-		if err != nil {
+		if _, err := c.advance(); err != nil {
 			return err
 		}
-		if !urgent {
-			select {
-			case <-time.After(ackDelay):
-			case <-ctx.Done():
-				return nil
-			}
-			if _, err := c.advance(); err != nil {
-				return err
-			}
-		}
-		if err := stream.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-			return fmt.Errorf("gate: write control stream: %w", err)
-		}
-		// A buffer of its own: a connection keeps no memory of a long write (I5).
-		buf, commands := c.collect()
-		if len(buf) == 0 {
-			continue
-		}
-		if _, err := stream.Write(buf); err != nil {
-			c.gate.metrics.commands.lost.Add(float64(commands.sent))
-			return closef(wire.CloseProtocol, "the control stream takes no acks: %v", err)
-		}
-		c.gate.metrics.commands.sent.Add(float64(commands.sent))
 	}
+	if err := c.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return fmt.Errorf("gate: write control stream: %w", err)
+	}
+	// A buffer of its own: a connection keeps no memory of a long write (I5).
+	buf, commands := c.collect()
+	if len(buf) == 0 {
+		return nil
+	}
+	if _, err := c.control.Write(buf); err != nil {
+		c.gate.metrics.commands.lost.Add(float64(commands.sent))
+		return closef(wire.CloseProtocol, "the control stream takes no acks: %v", err)
+	}
+	c.gate.metrics.commands.sent.Add(float64(commands.sent))
+	return nil
 }
 
 // advance tells the session what has become durable. It reports whether there

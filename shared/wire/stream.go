@@ -19,7 +19,7 @@ const maxHead = 9
 
 // readerStart is the size of a reader's first buffer: an idle connection has
 // three readers, and acks are small.
-const readerStart = 512
+const readerStart = 64
 
 // Reader takes messages off a stream. It holds no more memory than it has been
 // sent, doubled, and never more than its limit and a head.
