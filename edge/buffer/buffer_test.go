@@ -379,3 +379,31 @@ func TestARunLeavesOnceTheGateKnowsItsEnd(t *testing.T) {
 		}
 	})
 }
+
+// The first commit of many devices has their schemas, and a small segment that
+// lies inline beside them, in one batch or in two.
+func TestTheFirstCommitOfManyDevicesFitsIntoItsBatches(t *testing.T) {
+	body := wire.Body{Profile: "test.wide", Version: 1, Tick: 1_000_000}
+	for i := range 8 {
+		body.Columns = append(body.Columns, wire.Column{Point: id.Point(fmt.Sprint("point", i)), Unit: "1", Mantissa: 1})
+	}
+	for n := 50; n <= 250; n++ {
+		inBubble(t, func(t *testing.T) {
+			w := newBench(t, nil)
+			defer w.close()
+			for dev := range n {
+				s, err := w.buf.Series(device(dev), body, [32]byte{}, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Append(1, 0, make([]int64, 8), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			settle(buffer.DefaultCommitInterval)
+			if st := w.buf.Stats(); st.WriteErrors > 0 || st.Committed != uint64(8*n) {
+				t.Fatalf("%d devices: %d readings are committed, %d errors", n, st.Committed, st.WriteErrors)
+			}
+		})
+	}
+}

@@ -172,7 +172,7 @@ func (p *planner) append(c *core, d *draft, items []item) {
 // segment plans one segment of size bytes and returns it.
 func (p *planner) segment(r *run, items []item, size int) segment {
 	s := describe(items)
-	p.room(1, segmentKeyLen+indexEntry, size+crcSize)
+	p.room(1, indexCost(segmentKeyLen, size+crcSize), size+crcSize)
 	p.put(r.key(&s), appendSegment(make([]byte, 0, size+crcSize), items))
 	if !s.gap {
 		p.commits++
