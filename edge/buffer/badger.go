@@ -32,8 +32,13 @@ const (
 	// valueLogFile: Badger maps twice as much, which must fit into what a
 	// 32-bit process has left; it is also the unit in which space comes back.
 	valueLogFile = 8 << 20
-	// discardRatio is the dead part from which a value log file is rewritten.
-	discardRatio = 0.5
+	// mostlyDead is the dead part from which a value log file is rewritten. What
+	// is dropped or acked dies in the order in which it was written, so that it
+	// pays to wait: what is copied early dies soon in its new file, which is not
+	// the next to go.
+	mostlyDead = 0.9
+	// halfDead is the same while the store takes too much.
+	halfDead = 0.5
 	// minFree is what Badger may write while it starts: a full file system then
 	// is a SIGBUS, which cannot be caught. It is far below the default reserve,
 	// so that a buffer that fills its disk can start again.
@@ -212,7 +217,7 @@ func (s *badgerStore) Free() (int64, error) {
 // has found dead, and compaction needs tables: dropping a sentinel forces the
 // memtable out (a prefix without keys is skipped silently), flattening compacts
 // it, and only then does the value log's collector find anything.
-func (s *badgerStore) Reclaim() error {
+func (s *badgerStore) Reclaim(enough int64) error {
 	err := s.db.Update(func(txn *badger.Txn) error { return txn.Set(append([]byte(nil), sentinel...), nil) })
 	if err != nil {
 		return fmt.Errorf("sentinel: %w", err)
@@ -223,17 +228,29 @@ func (s *badgerStore) Reclaim() error {
 	if err := s.db.Flatten(1); err != nil {
 		return fmt.Errorf("flatten: %w", err)
 	}
-	for {
-		switch err := s.db.RunValueLogGC(discardRatio); {
-		case errors.Is(err, badger.ErrNoRewrite):
-			if s.ballast == nil {
-				return nil
-			}
-			return s.ballast.lay()
-		case err != nil:
+	for more := true; more; {
+		ratio := mostlyDead
+		if size, err := s.Size(); err != nil || size > enough {
+			ratio = halfDead
+		}
+		if more, err = s.collect(ratio); err != nil {
 			return fmt.Errorf("value log: %w", err)
 		}
 	}
+	if s.ballast == nil {
+		return nil
+	}
+	return s.ballast.lay()
+}
+
+// collect rewrites one file of the value log of which at least a part is dead,
+// if there is one.
+func (s *badgerStore) collect(part float64) (more bool, err error) {
+	err = s.db.RunValueLogGC(part)
+	if errors.Is(err, badger.ErrNoRewrite) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Close implements Store.

@@ -15,6 +15,9 @@ const (
 	retryAfter = time.Second
 	// reclaimBytes of deleted values are worth reclaiming: one value log file.
 	reclaimBytes = 8 << 20
+	// reclaimSlack is what the store may take, beyond half as much again as it
+	// holds, before it reclaims at the cost of copying: three value log files.
+	reclaimSlack = 24 << 20
 	// reclaimDrained is the same when nothing else is held. Nobody waits then,
 	// and no later commit might come to do it.
 	reclaimDrained = 1 << 20
@@ -218,7 +221,7 @@ func (b *Buffer) shrink(reason DropReason, excess func() (int64, error), from ..
 			return want, err
 		}
 		if reason == DropReserve {
-			if err := b.store.Reclaim(); err != nil {
+			if err := b.store.Reclaim(0); err != nil {
 				return want, fmt.Errorf("reclaim: %w", err)
 			}
 		}
@@ -271,13 +274,13 @@ func (b *Buffer) reclaim() error {
 	defer func() { <-b.write }()
 	now := b.cfg.Now()
 	b.mu.Lock()
-	garbage, drained := b.core.garbage, b.core.live() == 0
+	garbage, live := b.core.garbage, b.core.live()
 	b.mu.Unlock()
-	worth := garbage >= reclaimBytes && now-b.reclaimed >= reclaimEvery || drained && garbage >= reclaimDrained
+	worth := garbage >= reclaimBytes && now-b.reclaimed >= reclaimEvery || live == 0 && garbage >= reclaimDrained
 	if !worth {
 		return nil
 	}
-	if err := b.store.Reclaim(); err != nil {
+	if err := b.store.Reclaim(live + live/2 + reclaimSlack); err != nil {
 		return fmt.Errorf("reclaim: %w", err)
 	}
 	b.mu.Lock()

@@ -21,8 +21,10 @@ type Store interface {
 	Size() (int64, error)
 	// Free returns the bytes that the file system has left for the store.
 	Free() (int64, error)
-	// Reclaim gives back what deleted values hold.
-	Reclaim() error
+	// Reclaim gives back what deleted values hold where little that is not
+	// deleted has to be copied for it, and wherever it can be while the store
+	// takes more than enough bytes.
+	Reclaim(enough int64) error
 	// Close flushes and releases the store. No other call may be under way.
 	Close() error
 }
@@ -44,8 +46,10 @@ const (
 	MaxBatchIndex = 32 << 10
 	// MaxBatchBytes bounds the values, and so the memory that a commit takes.
 	MaxBatchBytes = 4 << 20
-	// InlineValue is the size from which a value goes to the value log.
-	InlineValue = 1 << 10
+	// InlineValue is the size from which a value goes to the value log. What is
+	// smaller will be merged (merge.go): in the value log, whose files come free
+	// as a whole, it would leave each file half dead.
+	InlineValue = mergeSize + 1
 	// indexEntry is what an entry costs in the index beside its key: a value
 	// pointer and meta bytes.
 	indexEntry = 16

@@ -81,7 +81,7 @@ func (m *memory) Scan(prefix []byte, each func([]byte, int64) error) error {
 
 func (m *memory) Size() (int64, error) { return 0, nil }
 func (m *memory) Free() (int64, error) { return 1 << 40, nil }
-func (m *memory) Reclaim() error       { return nil }
+func (m *memory) Reclaim(int64) error  { return nil }
 func (m *memory) Close() error         { return nil }
 
 // rig is a gateway with a real buffer on a simulated network, and a gate.

@@ -259,8 +259,8 @@ func reclaims(t *testing.T, m Medium) {
 		}
 		must(t, s.Commit(&b))
 	}
-	must(t, s.Reclaim())
-	must(t, s.Reclaim())
+	must(t, s.Reclaim(0))
+	must(t, s.Reclaim(0))
 	// Two value log files may be in use.
 	if n, err := s.Size(); err != nil || n > full/2 {
 		t.Fatalf("size %d after everything was deleted, %d before, %v", n, full, err)

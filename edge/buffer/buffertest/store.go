@@ -118,7 +118,7 @@ func (s *Store) Free() (int64, error) {
 }
 
 // Reclaim implements buffer.Store: it writes the log anew.
-func (s *Store) Reclaim() error {
+func (s *Store) Reclaim(int64) error {
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
 	if s.dead {
