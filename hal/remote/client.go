@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/atrium-iot/atrium/shared/unixsocket"
 )
 
 // ErrClosed is returned by a bus or a line after Close.
@@ -110,8 +112,7 @@ func (c *client) Close() error {
 
 // connect dials and opens the bus or chip. The caller holds c.tx.
 func (c *client) connect(ctx context.Context) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", c.socket)
+	conn, err := unixsocket.Dial(ctx, &net.Dialer{}, c.socket)
 	if err != nil {
 		return c.failure(err)
 	}

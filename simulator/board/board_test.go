@@ -191,7 +191,7 @@ func TestAStaleSocketIsReplacedOnlyIfNobodyAnswers(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", o, err, want)
 		}
 	}
-	expectError(Options{Socket: strings.Repeat("x", 108)}, "has 108 bytes, at most 107")
+	expectError(Options{Socket: filepath.Join(dir, strings.Repeat("x", 108))}, "its name has 108 bytes")
 	expectError(Options{Socket: filepath.Join(dir, "none", "s")}, "no such file or directory")
 }
 

@@ -9,14 +9,12 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/atrium-iot/atrium/shared/unixsocket"
 )
 
-const (
-	// maxSocketPath is sun_path of Linux without its terminator (unix(7)).
-	maxSocketPath = 107
-	// answerTimeout is how long a program on the socket may take to accept.
-	answerTimeout = time.Second
-)
+// answerTimeout is how long a program on the socket may take to accept.
+const answerTimeout = time.Second
 
 // listen binds the unix socket at path. The lock beside it (path.lock) decides
 // between two boards; a socket file is removed only when it is a socket and
@@ -24,9 +22,6 @@ const (
 // after the listener is closed; the lock's file stays, because removing it
 // would let two processes hold locks on two files of one name.
 func listen(ctx context.Context, path string) (l net.Listener, release func() error, err error) {
-	if len(path) > maxSocketPath {
-		return nil, nil, fmt.Errorf("socket %s: its path has %d bytes, at most %d", path, len(path), maxSocketPath)
-	}
 	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, nil, fmt.Errorf("socket: %w", err)
@@ -46,8 +41,8 @@ func listen(ctx context.Context, path string) (l net.Listener, release func() er
 	if err := removeStale(ctx, path); err != nil {
 		return nil, nil, err
 	}
-	if l, err = new(net.ListenConfig).Listen(ctx, "unix", path); err != nil {
-		return nil, nil, fmt.Errorf("socket: %w", err)
+	if l, err = unixsocket.Listen(ctx, path); err != nil {
+		return nil, nil, err
 	}
 	return l, lock.Close, nil
 }
@@ -62,7 +57,7 @@ func removeStale(ctx context.Context, path string) error {
 	case info.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("socket %s: a file of another kind is in its place", path)
 	}
-	conn, err := (&net.Dialer{Timeout: answerTimeout}).DialContext(ctx, "unix", path)
+	conn, err := unixsocket.Dial(ctx, &net.Dialer{Timeout: answerTimeout}, path)
 	switch {
 	case err == nil:
 		conn.Close() // it said nothing and was told nothing
