@@ -130,7 +130,10 @@ func (c *connection) tell(ctx context.Context, h happening) {
 }
 
 func (c *connection) lane(kind wire.Lane) *lane {
-	return &lane{kind: kind, source: c.u.source, flight: c.flight, metrics: c.u.metrics.lanes[kind], sent: &c.u.sent}
+	return &lane{
+		kind: kind, source: c.u.source, flight: c.flight, metrics: c.u.metrics.lanes[kind], sent: &c.u.sent,
+		writing: make(chan struct{}, 1),
+	}
 }
 
 // close ends the connection with the code for err.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -23,9 +22,12 @@ type lane struct {
 	metrics laneMetrics
 	sent    *atomic.Uint64 // bytes of messages, of all lanes
 
-	mu     sync.Mutex // one message at a time
-	stream io.Writer
-	buf    []byte
+	// writing, when filled, is the right to write a message: one at a time. It is
+	// a channel because whoever waits for it waits for the network, which
+	// synctest knows of a channel and not of a mutex.
+	writing chan struct{}
+	stream  io.Writer
+	buf     []byte
 }
 
 // openLane opens the lane's stream and says which lane it is.
@@ -136,8 +138,8 @@ func (l *lane) send(ctx, turn context.Context, run id.Run, cursor Cursor) error 
 
 // write writes a message in pieces, each when pace says so.
 func (l *lane) write(msg []byte, pace func(n int) error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.writing <- struct{}{}
+	defer func() { <-l.writing }()
 	l.buf = wire.AppendItem(l.buf[:0], msg)
 	for rest := l.buf; len(rest) > 0; {
 		n := l.flight.piece(l.kind, len(rest))

@@ -100,6 +100,9 @@ func (s *Sim) checkAccount(ctx context.Context, tally *Tally) {
 			ranges[e.Run] = append(ranges[e.Run], span{e.A, e.B, e.Reason.String(), e.Reason})
 		}
 		s.compareGap(a, e)
+		if e.Reason == history.Quota {
+			tally.Quota++
+		}
 	}
 	for at := range a.frames {
 		ranges[at.run] = append(ranges[at.run], span{at.seq, at.seq, "history", 0})

@@ -21,6 +21,7 @@ const firstAddress = 0x20
 type board struct {
 	i2c.BusCloser
 	devices []id.Device // by address from firstAddress
+	noise   id.Device   // floods the buffer (flood.go)
 	panel   *panel
 
 	mu        sync.Mutex
@@ -31,7 +32,7 @@ type board struct {
 }
 
 func newBoard(site id.Site, gateway string, devices int) (*board, error) {
-	b := &board{withheld: map[verify.Sample]bool{}, unplugged: map[uint16]bool{}}
+	b := &board{withheld: map[verify.Sample]bool{}, unplugged: map[uint16]bool{}, noise: id.Device{Site: site, Name: gateway + "-noise"}}
 	chips := map[uint16]chip.Chip{}
 	for i := range devices {
 		b.devices = append(b.devices, id.Device{Site: site, Name: fmt.Sprintf("%s-c%d", gateway, i)})

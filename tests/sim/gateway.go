@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,7 +55,8 @@ type gateway struct {
 	heard   hearsay
 	books   *books
 	told    gossip
-	forgets bool // sabotage: its ledger keeps nothing
+	noise   atomic.Int64 // rows of it so far
+	forgets bool         // sabotage: its ledger keeps nothing
 
 	uncounted bool // sabotage: its rows do not say what was withheld before them
 
@@ -179,7 +181,7 @@ func (g *gateway) start() (*process, error) {
 			return nil, errors.New("the simulated network carries UDP alone")
 		},
 	}, p.source, p.quic, log, nil)
-	up.SetDevices(g.board.all())
+	up.SetDevices(append(g.board.all(), g.board.noise))
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	go func() { p.uplinked <- up.Run(ctx) }()

@@ -79,6 +79,7 @@ const (
 	CommandCrash                    // a gateway's power is cut when a command is next at its step N; After it is durable
 	LostAcks                        // a gateway sends and hears nothing: For
 	Unplug                          // a gateway's counter N does not answer: For
+	Flood                           // a gateway samples N KiB of noise at once, without a link: For
 	troubles                        // what follows is none
 
 	Order // somebody wants a gateway's device N to do Number within For; After: and asks again
@@ -90,7 +91,7 @@ func (k EventKind) String() string {
 	return [eventKinds]string{
 		"weather", "blackout", "gateway crash", "gateway crash at step", "gateway restart", "clock step", "disk full", "bit flips",
 		"cloud crash", "journal crash at step", "history crash", "journal faults", "takeover", "rubbish",
-		"command crash", "lost acks", "unplug", "", "order", "write",
+		"command crash", "lost acks", "unplug", "flood", "", "order", "write",
 	}[k]
 }
 
@@ -134,6 +135,8 @@ func (p *Plan) event(r *rand.Rand) Event {
 		e.N = 1 + r.IntN(20)
 	case Unplug:
 		e.N = r.IntN(3)
+	case Flood:
+		e.N = 400 + r.IntN(1200)
 	case ClockStep:
 		e.For = time.Duration(r.Int64N(int64(20*time.Minute))) - 10*time.Minute
 	case BitFlips:

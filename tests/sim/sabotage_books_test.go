@@ -107,3 +107,19 @@ func TestARangeWithOtherReadingsThanItsFramesIsNoticed(t *testing.T) { // I1
 		}
 	}}, "I1", "its frames held")
 }
+
+// flooded is a line whose gateway samples more than its buffer may hold.
+func flooded() sim.Plan {
+	return lasting(15*time.Second, sim.Event{At: 2 * time.Second, Kind: sim.Flood, N: 1500, For: 6 * time.Second})
+}
+
+func TestAFullBufferCostsWhatTheLedgerSays(t *testing.T) { // I1, I5
+	if out := mustBeRight(t, flooded()); out.Tally.Quota == 0 || out.Tally.Thinned == 0 {
+		t.Fatalf("%+v", out.Tally)
+	}
+	mustComplain(t, flooded(), sim.Sabotage{History: func(p *history.Projections) {
+		for i := range p.Ledger {
+			p.Ledger[i].A++
+		}
+	}}, "I1", "are in no range")
+}

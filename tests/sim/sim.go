@@ -91,6 +91,7 @@ type Tally struct {
 	Events     int // of devices' health
 	Withheld   int // numbers of counters that no row holds
 	Thinned    int // rows that pressure took
+	Quota      int // ranges of the ledger that a buffer had no room for
 }
 
 // Trace returns the last n lines of the story, all for a negative n.
@@ -233,6 +234,9 @@ func (s *Sim) do(ctx context.Context, e Event) {
 	case Unplug:
 		n := e.N % len(g.board.devices)
 		s.during(e.For, func() { g.board.unplug(n, true) }, func() { g.board.unplug(n, false) })
+	case Flood:
+		s.during(e.For, func() { s.net.blackout(g.host(), true) }, func() { s.net.blackout(g.host(), false) })
+		s.pending.Go(func() { g.flood(e.N, s.healed) })
 	case GatewayCrash:
 		g.crash(e.After)
 	case GatewayCrashAt:

@@ -60,13 +60,14 @@ func (s *sum) add(out sim.Outcome) {
 	s.tally.Events += out.Tally.Events
 	s.tally.Withheld += out.Tally.Withheld
 	s.tally.Thinned += out.Tally.Thinned
+	s.tally.Quota += out.Tally.Quota
 }
 
 // enough fails if the seeds, which are many, left a way of the line untrodden.
 func (s *sum) enough(t *testing.T) {
 	t.Logf("%d readings, %d in gaps, %d uncommitted, %+v", s.readings, s.gaps, s.uncommitted, s.tally)
 	c := &s.tally
-	if least := min(s.readings, s.gaps, s.uncommitted, c.Duplicates, c.Purged, c.Refused, c.Done, c.Unknown, c.Expired, c.Again, c.Windows, c.LateParts, c.Alarms, c.Events, c.Withheld, c.Thinned); least == 0 {
+	if least := min(s.readings, s.gaps, s.uncommitted, c.Duplicates, c.Purged, c.Refused, c.Done, c.Unknown, c.Expired, c.Again, c.Windows, c.LateParts, c.Alarms, c.Events, c.Withheld, c.Thinned, c.Quota); least == 0 {
 		t.Error("something never happened: the plans are too tame")
 	}
 }
