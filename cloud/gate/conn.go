@@ -90,7 +90,7 @@ func (c *conn) serveControl(ctx context.Context) (err error) {
 		return err
 	}
 	c.lanes.Go(func() { c.end(c.serveLanes(ctx, laneStreams)) })
-	r := wire.NewReader(c.control, wire.MaxControl)
+	r := c.gate.spare.NewReader(c.control, wire.MaxControl)
 	for {
 		msg, err := r.Next()
 		if err != nil {
@@ -159,7 +159,7 @@ func (c *conn) serveLanes(ctx context.Context, left int) error {
 	if left > 1 {
 		c.lanes.Go(func() { c.end(c.serveLanes(ctx, left-1)) })
 	}
-	r := wire.NewReader(stream, wire.MaxFrame)
+	r := c.gate.spare.NewReader(stream, wire.MaxFrame)
 	msg, err := r.Next()
 	if err != nil {
 		return streamError("lane", err)

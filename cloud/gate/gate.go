@@ -88,6 +88,7 @@ type Gate struct {
 	turned   limiter // of the log of connections beyond the limit
 
 	scratches scratches
+	spare     wire.Spare // of the readers
 	admission admission
 	alive     atomic.Int64 // connections, handshakes included
 

@@ -3,6 +3,8 @@ package wire
 import (
 	"errors"
 	"io"
+	"math/bits"
+	"sync"
 )
 
 // AppendItem writes a message as one item of a stream: a CBOR byte string.
@@ -21,19 +23,57 @@ const maxHead = 9
 // three readers, and acks are small.
 const readerStart = 64
 
+// readerKeep is what a reader keeps of a buffer that has grown: a live frame
+// fits, and the next one finds it there.
+const readerKeep = 4 << 10
+
 // Reader takes messages off a stream. It holds no more memory than it has been
 // sent, doubled, and never more than its limit and a head.
 type Reader struct {
 	r     io.Reader
 	limit int
+	spare *Spare // nil: none
 	buf   []byte
 	start int // buf[start:end] is read, but not returned
 	end   int
 	err   error // of r, once buf is used up
 }
 
-// NewReader reads items of at most limit bytes from r.
+// NewReader reads items of at most limit bytes from r. It keeps its buffer.
 func NewReader(r io.Reader, limit int) *Reader { return &Reader{r: r, limit: limit} }
+
+// Spare is buffers that many readers share: one that waits between two messages
+// lends its large buffer to the others, so that a thousand that each once took
+// a backlog hold little (I5). The zero value is ready.
+type Spare struct {
+	bySize [maxBufferBits + 1]sync.Pool // of *[]byte, by bits.Len of their size
+}
+
+// maxBufferBits is for MaxFrame and MaxControl with a head; larger buffers are
+// not shared.
+const maxBufferBits = 19
+
+// NewReader is NewReader of this package, but the reader shares its buffer.
+func (s *Spare) NewReader(r io.Reader, limit int) *Reader {
+	return &Reader{r: r, limit: limit, spare: s}
+}
+
+// take returns a buffer of a size.
+func (s *Spare) take(size int) []byte {
+	if n := bits.Len(uint(size)); s != nil && n <= maxBufferBits {
+		if b, ok := s.bySize[n].Get().(*[]byte); ok && len(*b) == size {
+			return *b
+		}
+	}
+	return make([]byte, size)
+}
+
+// give takes a buffer that nobody uses any more.
+func (s *Spare) give(b []byte) {
+	if n := bits.Len(uint(len(b))); s != nil && n <= maxBufferBits && len(b) > readerKeep {
+		s.bySize[n].Put(&b)
+	}
+}
 
 // Next returns the next message, valid until the call after. It returns io.EOF
 // at the end of the stream between items, io.ErrUnexpectedEOF within one, a
@@ -81,10 +121,14 @@ func (r *Reader) fill() error {
 		r.end = copy(r.buf, r.buf[r.start:r.end])
 		r.start = 0
 	}
+	if r.end == 0 && len(r.buf) > readerKeep && r.spare != nil {
+		r.spare.give(r.buf)
+		r.buf = nil
+	}
 	if r.end == len(r.buf) {
-		size := min(max(2*len(r.buf), readerStart), r.limit+maxHead)
-		grown := make([]byte, size)
-		copy(grown, r.buf[:r.end])
+		grown := r.spare.take(min(max(2*len(r.buf), readerStart), r.limit+maxHead))
+		copy(grown, r.buf)
+		r.spare.give(r.buf)
 		r.buf = grown
 	}
 	n, err := r.r.Read(r.buf[r.end:])

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"runtime"
 	"testing"
 	"testing/iotest"
 
@@ -88,6 +89,74 @@ func TestAReaderHoldsNoMoreThanItWasSent(t *testing.T) {
 	if !errors.As(err, &le) || le.Size != 0x3ffff || le.Limit != 1000 {
 		t.Errorf("want a limit error, got %v", err)
 	}
+}
+
+// I5: gateways that each once took a backlog must not hold its memory.
+func TestReadersThatWaitHoldNoLargeBuffer(t *testing.T) {
+	const readers, most = 64, 2 << 20
+	var spare wire.Spare
+	large := wire.AppendItem(nil, make([]byte, wire.MaxFrame))
+	var waiting []*wire.Reader
+	before := heap()
+	for range readers {
+		r := spare.NewReader(bytes.NewReader(large), wire.MaxFrame)
+		if _, err := r.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Next(); err != io.EOF {
+			t.Fatal(err)
+		}
+		waiting = append(waiting, r)
+	}
+	if after := heap(); after > before+most {
+		t.Errorf("%d readers that wait hold %d KiB", readers, (after-before)>>10)
+	}
+	runtime.KeepAlive(waiting)
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // the second frees what pools held
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func TestReadersThatShareBuffersShareNoMessage(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var spare wire.Spare
+		type reader struct {
+			r    *wire.Reader
+			want [][]byte
+		}
+		readers := make([]reader, 3)
+		for i := range readers {
+			var stream []byte
+			for k, n := range rapid.SliceOfN(rapid.IntRange(0, 20_000), 1, 6).Draw(t, "sizes") {
+				msg := bytes.Repeat([]byte{byte(16*i + k)}, n)
+				stream = wire.AppendItem(stream, msg)
+				readers[i].want = append(readers[i].want, msg)
+			}
+			readers[i].r = spare.NewReader(iotest.HalfReader(bytes.NewReader(stream)), 20_000)
+		}
+		held := make([][]byte, len(readers)) // until the next of the same reader
+		for _, turn := range rapid.SliceOfN(rapid.IntRange(0, len(readers)-1), 18, 18).Draw(t, "turns") {
+			who := &readers[turn]
+			if len(who.want) == 0 {
+				continue
+			}
+			var err error
+			if held[turn], err = who.r.Next(); err != nil {
+				t.Fatal(err)
+			}
+			who.want = who.want[1:]
+			for i, msg := range held {
+				if len(msg) > 0 && !bytes.Equal(msg, bytes.Repeat(msg[:1], len(msg))) || len(msg) > 0 && int(msg[0])/16 != i {
+					t.Fatalf("the message of reader %d is overwritten", i)
+				}
+			}
+		}
+	})
 }
 
 func TestOnlyDefiniteShortestByteStringsAreItems(t *testing.T) {
