@@ -43,6 +43,10 @@ func main() {
 	only := flag.String("run", "", "only faults whose name contains this")
 	atOnce := flag.Int("p", 2, "how many to hunt at a time, of different packages")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "mutants: unexpected argument %q: -run NAME selects faults\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	patches, err := filepath.Glob("tests/mutants/*.patch")
