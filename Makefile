@@ -3,12 +3,13 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X github.com/atrium-iot/atrium/shared/ops.version=$(VERSION)
 RUNS    ?= 3
+OUTAGE  ?= 168h
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 TOOL    := go tool -modfile=.ci/tools.mod
 EDGE    := ./edge/cmd/atrium-edge ./simulator/cmd/atrium-sim
 CLOUD   := ./cloud/cmd/atrium-cloud ./cloud/cmd/atrium
 
-.PHONY: help build test lint bench bench-actors bench-edge stress-actors demo demo-check test-faults board-rpi3 board-pc mutants clean
+.PHONY: help build test lint bench bench-actors bench-edge stress-actors demo demo-check test-faults test-outage board-rpi3 board-pc mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -47,6 +48,9 @@ demo-check: ## one cloud node, two boards, two gateways, cuts and kills, then ve
 
 test-faults: ## what the field does to gateways, links, disks and clouds, and a checker outside; FAULTS="-short" for CI
 	scripts/test-faults $(FAULTS)
+
+test-outage: ## a week without a link at 100 readings/s and 64 MiB, in fake time on the real store; TMPDIR=/dev/shm for fast fsyncs
+	go test -count=1 -timeout 60m -v ./tests/outage -outage $(OUTAGE)
 
 board-rpi3: ## the agent on an emulated Raspberry Pi 3 with Debian's kernel, its values in the cloud
 	scripts/board-rpi3
