@@ -73,19 +73,22 @@ const maxHole = 1 << 20
 // crashes take from the top.
 func (c *comparison) explain(dev id.Device, h *hole, present []Reading) {
 	rest := h.numbers
-	for i := range c.crashes {
-		e := &c.crashes[i]
-		if len(rest) == 0 {
-			return
+	crashed := func(empty bool) {
+		for i := range c.crashes {
+			e := &c.crashes[i]
+			if len(rest) == 0 {
+				return
+			}
+			if e.empty != empty || e.spent || !c.follows(h, e) {
+				continue
+			}
+			e.spent = e.empty
+			n := min(uncommittedLimit(e.Interval, period(present)), len(rest))
+			c.report.Uncommitted += n
+			rest = rest[:len(rest)-n]
 		}
-		if e.spent || !c.follows(h, e) {
-			continue
-		}
-		e.spent = e.empty
-		n := min(uncommittedLimit(e.Interval, period(present)), len(rest))
-		c.report.Uncommitted += n
-		rest = rest[:len(rest)-n]
 	}
+	crashed(false)
 	for i := range c.gaps {
 		g := &c.gaps[i]
 		if g.left == 0 || len(rest) == 0 || !c.covers(g, h) {
@@ -96,6 +99,7 @@ func (c *comparison) explain(dev id.Device, h *hole, present []Reading) {
 		c.report.Gaps += n
 		rest = rest[n:]
 	}
+	crashed(true) // whose place is not known: what is declared comes first
 	for i := range c.rests {
 		if len(rest) > 0 && c.covers(&c.rests[i], h) {
 			c.report.Remainder += len(rest)

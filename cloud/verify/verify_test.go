@@ -334,6 +334,10 @@ func TestACrashedRunWithoutReadingsIsFoundLate(t *testing.T) { // I1
 	soon.Run, soon.Found = id.Run{8}, at(in, 21).Time
 	in.Ledger = []verify.Entry{late, soon}
 	check(t, in, "verify: 74 readings: 0 lost, 0 duplicated, 0 reordered (sampled 80, gaps 0, uncommitted 6)", true)
+	declared := without(world(), 30, 31) // the first place is a gap's
+	declared.Readings = slices.DeleteFunc(declared.Readings, func(r verify.Reading) bool { return r.Run == run1 && r.Seq == 4 })
+	declared.Ledger = []verify.Entry{late, gap(run1, 4, 4, 4, 7, 8)}
+	check(t, declared, "verify: 74 readings: 0 lost, 0 duplicated, 0 reordered (sampled 80, gaps 4, uncommitted 2)", true)
 	in.Ledger = []verify.Entry{late}
 	if r := verify.Compare(in); r.Lost != 2 {
 		t.Errorf("one crash explains two places: %s", r)
