@@ -9,6 +9,7 @@ import (
 	"periph.io/x/conn/v3/i2c"
 
 	"github.com/atrium-iot/atrium/cloud/verify"
+	"github.com/atrium-iot/atrium/edge/buffer/buffertest"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/simulator/chip"
 )
@@ -71,6 +72,21 @@ func (b *board) Tx(addr uint16, w, r []byte) error {
 		b.mu.Unlock()
 	}
 	return err
+}
+
+// mortalBus is the board's bus as one process sees it: no chip delivers a number
+// to it after its power was cut.
+type mortalBus struct {
+	*board
+	process *process
+}
+
+// Tx implements i2c.Bus.
+func (m mortalBus) Tx(addr uint16, w, r []byte) error {
+	if m.process.isCrashed() {
+		return fmt.Errorf("bus: %w", buffertest.ErrCrashed)
+	}
+	return m.board.Tx(addr, w, r)
 }
 
 // unplug takes a counter off the bus, or puts it back.

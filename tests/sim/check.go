@@ -46,6 +46,7 @@ func (s *Sim) count(ctx context.Context, tally *Tally) {
 		tally.Thinned += int(g.board.thin)
 	}
 	tally.Nodes, tally.Refused = s.cloud.starts()
+	tally.Rebinds, tally.TCP = s.net.counts()
 }
 
 // evidence gathers what atrium verify would fetch.

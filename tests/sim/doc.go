@@ -3,7 +3,7 @@
 // owners, the sampler, the buffer, the executor of commands, the uplink, QUIC
 // with mutual TLS, the gate, the coalescer, the catalog, the ownership protocol,
 // the shard owner and the sites. Doubles are what has faults to model: the
-// network (quic-go's simnet), the gateway's disk (buffertest.Disk), the
+// network (quic-go's simnet for UDP, stream.go for TCP), the gateway's disk (buffertest.Disk), the
 // journal's store (journaltest.Mem) and history (history.go). It measures
 // nothing, and real disks and processes are the business of tests/e2e.
 //

@@ -177,9 +177,7 @@ func (g *gateway) start() (*process, error) {
 	up := uplink.New(uplink.Config{
 		Cloud: g.cloud, TLS: g.creds.ClientTLS(nil), Agent: "sim", MinBackoff: 100 * time.Millisecond, MaxBackoff: 2 * time.Second,
 		Commands: ears{p.commands, p},
-		DialTCP: func(context.Context, netip.AddrPort) (net.Conn, error) {
-			return nil, errors.New("the simulated network carries UDP alone")
-		},
+		DialTCP:  func(ctx context.Context, at netip.AddrPort) (net.Conn, error) { return g.net.dialTCP(ctx, addr, at) },
 	}, p.source, p.quic, log, nil)
 	up.SetDevices(append(g.board.all(), g.board.noise))
 	ctx, stop := context.WithCancel(context.Background())
@@ -195,7 +193,7 @@ func (g *gateway) start() (*process, error) {
 func (p *process) openField(boot id.Boot, since func() time.Duration, log *slog.Logger) error {
 	g := p.gw
 	p.actors = actor.NewActorSystem(actor.Config{Address: g.name.Name, ClusterName: g.creds.Cluster}, log)
-	p.owner = bus.New[i2c.Bus](g.board.String(), g.board, bus.Config{}, log, nil)
+	p.owner = bus.New[i2c.Bus](g.board.String(), mortalBus{g.board, p}, bus.Config{}, log, nil)
 	p.chip = bus.New[line.Chip](g.board.panel.String(), mortalLines{g.board.panel, p}, bus.Config{}, log, nil)
 	err := p.actors.RegisterDispatcher(device.Dispatcher, actor.DeviceDispatcher())
 	p.sampler = device.New(p.actors, since, func() int { return p.buf.Pressure().Keep() }, log, p.metrics)

@@ -29,12 +29,23 @@ type network struct {
 	ended   map[string]bool // addresses whose process has ended: nothing leaves or reaches them
 	dark    map[string]bool // hosts without a link
 	deaf    map[string]bool // hosts that send and hear nothing
+	blocked map[string]bool // hosts whose UDP does not pass
+
+	// What a NAT makes of sockets whose address has changed: as what others see
+	// them, and the other way.
+	seen map[string]*net.UDPAddr
+	home map[string]string
+	nats int
+
+	listeners map[string]*listener
+	tcps      int // TCP connections so far
 }
 
 func newNetwork(seed uint64) *network {
 	return &network{
 		rng: rand.New(rand.NewPCG(seed, 0x6e6574)), weather: calm(),
-		nodes: map[string]simnet.PacketReceiver{}, ended: map[string]bool{}, dark: map[string]bool{}, deaf: map[string]bool{},
+		nodes: map[string]simnet.PacketReceiver{}, ended: map[string]bool{}, dark: map[string]bool{}, deaf: map[string]bool{}, blocked: map[string]bool{},
+		seen: map[string]*net.UDPAddr{}, home: map[string]string{}, listeners: map[string]*listener{},
 	}
 }
 
@@ -58,16 +69,54 @@ func (n *network) deafen(host net.IP, deaf bool) {
 	n.mu.Unlock()
 }
 
-// hears is asked with n.mu held.
-func (n *network) hears(addr net.Addr) bool {
-	udp, ok := addr.(*net.UDPAddr)
-	return !ok || !n.deaf[udp.IP.String()]
+// blockUDP lets no UDP pass from or to a host, or lets it pass again.
+func (n *network) blockUDP(host net.IP, blocked bool) {
+	n.mu.Lock()
+	n.blocked[host.String()] = blocked
+	n.mu.Unlock()
 }
 
-// unreachable is asked with n.mu held.
-func (n *network) unreachable(addr net.Addr) bool {
-	udp, ok := addr.(*net.UDPAddr)
-	return n.ended[addr.String()] || ok && n.dark[udp.IP.String()]
+// rebind has a NAT forget the flows of a host: from now on its sockets are seen
+// at other ports, and what is on its way to the old ones is lost.
+func (n *network) rebind(host net.IP) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for at := range n.nodes {
+		if ip, _, err := net.SplitHostPort(at); err != nil || ip != host.String() || n.ended[at] {
+			continue
+		}
+		n.nats++
+		n.seen[at] = &net.UDPAddr{IP: net.IP{192, 0, 2, 1}, Port: 20_000 + n.nats}
+		n.home[n.seen[at].String()] = at
+	}
+}
+
+// translate returns where a packet goes and what it is seen to come from; to is
+// empty if a NAT has forgotten its flow. n.mu is held.
+func (n *network) translate(p *simnet.Packet) (to string) {
+	to = p.To.String()
+	if home, ok := n.home[to]; ok {
+		if n.seen[home].String() != to {
+			return ""
+		}
+		to = home
+	} else if n.seen[to] != nil {
+		return ""
+	}
+	return to
+}
+
+// passes says whether a packet from one socket reaches another, but for loss.
+// n.mu is held.
+func (n *network) passes(from, to string) bool {
+	for _, at := range []string{from, to} {
+		host, _, err := net.SplitHostPort(at)
+		if err != nil || n.ended[at] || n.dark[host] || n.blocked[host] {
+			return false
+		}
+	}
+	host, _, _ := net.SplitHostPort(to)
+	return !n.deaf[host]
 }
 
 // AddNode implements simnet.Router. The latest node of an address has it.
@@ -81,16 +130,20 @@ func (n *network) AddNode(addr net.Addr, r simnet.PacketReceiver) {
 // SendPacket implements simnet.Router.
 func (n *network) SendPacket(p simnet.Packet) error {
 	n.mu.Lock()
-	to := n.nodes[p.To.String()]
+	at, from := n.translate(&p), p.From.String()
+	to := n.nodes[at]
 	copies := 1
 	switch {
-	case n.unreachable(p.To) || n.unreachable(p.From) || !n.hears(p.To) || n.rng.Float64() < n.weather.loss:
+	case at == "" || !n.passes(from, at) || n.rng.Float64() < n.weather.loss:
 		copies = 0
 	case n.rng.Float64() < n.weather.duplicate:
 		copies = 2
 	}
+	if as := n.seen[from]; as != nil {
+		p.From = as
+	}
 	n.mu.Unlock()
-	if to == nil {
+	if to == nil && at != "" {
 		return errors.New("unknown destination")
 	}
 	for range copies {
@@ -100,7 +153,7 @@ func (n *network) SendPacket(p simnet.Packet) error {
 }
 
 // latency is drawn for each packet, so that a later one may overtake.
-func (n *network) latency(simnet.Packet) time.Duration {
+func (n *network) latency() time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	d := n.weather.delay
@@ -110,6 +163,14 @@ func (n *network) latency(simnet.Packet) time.Duration {
 	return d
 }
 
+// counts returns how often a NAT gave another address, and the connections over
+// TCP.
+func (n *network) counts() (rebinds, tcps int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.nats, n.tcps
+}
+
 // endpoint is a UDP socket on the network.
 type endpoint struct {
 	*simnet.SimConn
@@ -117,7 +178,7 @@ type endpoint struct {
 }
 
 func (n *network) endpoint(addr *net.UDPAddr) *endpoint {
-	link := &simnet.SimulatedLink{LatencyFunc: n.latency, UploadPacket: n}
+	link := &simnet.SimulatedLink{LatencyFunc: func(simnet.Packet) time.Duration { return n.latency() }, UploadPacket: n}
 	e := &endpoint{SimConn: simnet.NewBlockingSimConn(addr, link), link: link}
 	link.Start()
 	n.AddNode(addr, link)

@@ -148,7 +148,10 @@ func (n *node) serve(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		transport := gate.Transport(n.endpoint, gate.Keys{Reset: [32]byte{1}, Token: [32]byte{2}})
-		err := n.gate.Serve(failing, transport)
+		gates, serving := errgroup.WithContext(failing)
+		gates.Go(func() error { return n.gate.Serve(serving, transport) })
+		gates.Go(func() error { return n.gate.ServeTCP(serving, n.cloud.net.listen(n.addr)) })
+		err := gates.Wait()
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		err = errors.Join(err, ignoreClosed(n.coalescer.Close(stop)))

@@ -14,6 +14,10 @@ import (
 // reserve is the free space that a gateway's buffer keeps.
 const reserve = 1 << 20
 
+// blockedLeast is long enough for a gateway to notice that UDP is blocked and to
+// try TCP.
+const blockedLeast = 5 * time.Second
+
 // Plan is everything that a seed decides before a run.
 type Plan struct {
 	Seed     uint64
@@ -80,6 +84,8 @@ const (
 	LostAcks                        // a gateway sends and hears nothing: For
 	Unplug                          // a gateway's counter N does not answer: For
 	Flood                           // a gateway samples N KiB of noise at once, without a link: For
+	Rebind                          // a NAT gives a gateway another address
+	UDPBlocked                      // a gateway's UDP does not pass: For
 	troubles                        // what follows is none
 
 	Order // somebody wants a gateway's device N to do Number within For; After: and asks again
@@ -91,7 +97,7 @@ func (k EventKind) String() string {
 	return [eventKinds]string{
 		"weather", "blackout", "gateway crash", "gateway crash at step", "gateway restart", "clock step", "disk full", "bit flips",
 		"cloud crash", "journal crash at step", "history crash", "journal faults", "takeover", "rubbish",
-		"command crash", "lost acks", "unplug", "flood", "", "order", "write",
+		"command crash", "lost acks", "unplug", "flood", "rebind", "udp blocked", "", "order", "write",
 	}[k]
 }
 
@@ -135,6 +141,8 @@ func (p *Plan) event(r *rand.Rand) Event {
 		e.N = 1 + r.IntN(20)
 	case Unplug:
 		e.N = r.IntN(3)
+	case UDPBlocked:
+		e.For += blockedLeast
 	case Flood:
 		e.N = 400 + r.IntN(1200)
 	case ClockStep:

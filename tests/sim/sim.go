@@ -46,6 +46,7 @@ type Sabotage struct {
 	Stranger id.Gateway                                  // also counts as one that only sends rubbish
 
 	Records   func([]journal.Record) []journal.Record // changes what owners read
+	Severed   bool                                    // a NAT or a block of UDP cuts its gateway off for good
 	Uncounted bool                                    // rows do not say how many were withheld before them
 }
 
@@ -91,6 +92,8 @@ type Tally struct {
 	Events     int // of devices' health
 	Withheld   int // numbers of counters that no row holds
 	Thinned    int // rows that pressure took
+	Rebinds    int // sockets that were seen at another address
+	TCP        int // connections over TCP
 	Quota      int // ranges of the ledger that a buffer had no room for
 }
 
@@ -234,6 +237,14 @@ func (s *Sim) do(ctx context.Context, e Event) {
 	case Unplug:
 		n := e.N % len(g.board.devices)
 		s.during(e.For, func() { g.board.unplug(n, true) }, func() { g.board.unplug(n, false) })
+	case Rebind:
+		s.net.rebind(g.host())
+		s.net.deafen(g.host(), s.sabotage.Severed)
+	case UDPBlocked:
+		s.during(e.For, func() { s.net.blockUDP(g.host(), true) }, func() {
+			s.net.blockUDP(g.host(), false)
+			s.net.deafen(g.host(), s.sabotage.Severed)
+		})
 	case Flood:
 		s.during(e.For, func() { s.net.blackout(g.host(), true) }, func() { s.net.blackout(g.host(), false) })
 		s.pending.Go(func() { g.flood(e.N, s.healed) })

@@ -1,0 +1,52 @@
+package sim_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/atrium-iot/atrium/tests/sim"
+)
+
+// connections returns over what a plan's gateways were connected, one after the
+// other.
+func connections(out sim.Outcome) (over []string) {
+	for _, line := range out.Trace(-1) {
+		if _, rest, ok := strings.Cut(line, `msg="connected to the cloud"`); ok {
+			_, rest, _ = strings.Cut(rest, "over=")
+			over = append(over, strings.Fields(rest)[0])
+		}
+	}
+	return over
+}
+
+// rebound is a line whose gateway's address changes again and again.
+func rebound() sim.Plan {
+	var events []sim.Event
+	for i := range 8 {
+		events = append(events, sim.Event{At: time.Duration(2+i) * 700 * time.Millisecond, Kind: sim.Rebind})
+	}
+	return lasting(10*time.Second, events...)
+}
+
+func TestAGatewayWithAnotherAddressGoesOn(t *testing.T) { // I1
+	out := mustBeRight(t, rebound())
+	if got := connections(out); out.Tally.Rebinds != 8 || len(got) != 1 {
+		t.Fatalf("%+v: connected over %v", out.Tally, got)
+	}
+	mustComplain(t, rebound(), sim.Sabotage{Severed: true}, "I1", "does not drain")
+}
+
+// blocked is a line whose gateway's UDP does not pass for a while.
+func blocked(length time.Duration) sim.Plan {
+	return lasting(length, sim.Event{At: 3 * time.Second, Kind: sim.UDPBlocked, For: 10 * time.Second})
+}
+
+func TestAGatewayWithoutUDPGoesOnOverTCPAndComesBack(t *testing.T) { // I1
+	out := mustBeRight(t, blocked(80*time.Second))
+	if got := connections(out); !slices.Equal(got, []string{"udp", "tcp", "udp"}) {
+		t.Fatalf("connected over %v\n%s", got, strings.Join(out.Trace(lastLines), "\n"))
+	}
+	mustComplain(t, blocked(15*time.Second), sim.Sabotage{Severed: true}, "I1", "does not drain")
+}
