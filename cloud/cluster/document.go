@@ -13,9 +13,12 @@ const documentVersion = 1
 type State string
 
 // An owner is recovering from its claim until its state stands at the barrier.
+// A shard that is offered belongs to the owner before, until the one that the
+// document names has its barrier in the log.
 const (
 	Recovering State = "recovering"
 	Active     State = "active"
+	Offered    State = "offered"
 )
 
 // Document is what the key shard.<s> holds. It is informative: a fence is the
@@ -26,7 +29,9 @@ type Document struct {
 	Epoch       uint64 `json:"epoch"`
 	Owner       string `json:"owner"`
 	State       State  `json:"state"`
-	Barrier     uint64 `json:"barrier"` // sequence, 0 while recovering
+	// Barrier is the sequence of the owner's barrier, 0 while it recovers; of an
+	// offer, up to where the log is in a durable snapshot.
+	Barrier uint64 `json:"barrier"`
 }
 
 // Key returns the key of a shard's document.
@@ -49,8 +54,8 @@ func ParseDocument(b []byte) (Document, error) {
 		return Document{}, fmt.Errorf("cluster: document: version %d, this program reads %d: a newer one wrote it", d.Version, documentVersion)
 	case d.Owner == "":
 		return Document{}, fmt.Errorf("cluster: document: no owner")
-	case d.State != Recovering && d.State != Active:
-		return Document{}, fmt.Errorf("cluster: document: state %q, want %s or %s", d.State, Recovering, Active)
+	case d.State != Recovering && d.State != Active && d.State != Offered:
+		return Document{}, fmt.Errorf("cluster: document: state %q, want %s, %s or %s", d.State, Recovering, Active, Offered)
 	}
 	return d, nil
 }

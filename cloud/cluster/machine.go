@@ -10,6 +10,8 @@ import (
 var (
 	// ErrLost says that another node owns the shard now: stop at once.
 	ErrLost = errors.New("the shard belongs to another owner")
+	// ErrHandedOver is the ErrLost of an owner whose offer was taken.
+	ErrHandedOver = fmt.Errorf("%w: handed over", ErrLost)
 	// ErrTaken says that another node won the claim.
 	ErrTaken = errors.New("another node claimed the shard first")
 )
@@ -25,18 +27,19 @@ const (
 	fencing        // the barrier: read the last, publish on its condition
 	owning         // recovering or active: the token is held
 	marking        // compare-and-set of the state
+	offering       // compare-and-set to the next owner
 	checking       // a publish was refused: is the last barrier still ours?
 	lost
 )
 
 func (p phase) String() string {
-	return [...]string{"idle", "looking", "reading", "claiming", "fencing", "owning", "marking", "checking", "lost"}[p]
+	return [...]string{"idle", "looking", "reading", "claiming", "fencing", "owning", "marking", "offering", "checking", "lost"}[p]
 }
 
 // event is what happened outside.
 type event struct {
 	kind    eventKind
-	doc     Document        // document: what it holds; a zero rev says it is absent
+	doc     Document        // document: what it holds, a zero rev says it is absent; offer: whom, and up to where
 	rev     uint64          // document, written
 	barrier journal.Barrier // barrier
 	seq     uint64          // barrier, stored
@@ -48,6 +51,7 @@ const (
 	start       eventKind = iota // claim
 	refence                      // publish the barrier again
 	activate                     // recovery is done
+	offer                        // another is to take the shard over
 	document                     // the document was read
 	written                      // the document was written
 	conflict                     // the document is another's
@@ -87,7 +91,8 @@ type machine struct {
 	incarnation uint64
 
 	phase    phase
-	doc      Document // as it should be
+	doc      Document // as it should be; of an owner, its own
+	offered  Document // to another; its epoch is 0 without an offer
 	rev      uint64   // of the document that we know
 	token    uint64   // the sequence of our last barrier, 0 before the first
 	previous uint64   // what the barrier in flight expects
@@ -109,7 +114,7 @@ func (m *machine) step(e event) command {
 		return m.looked(e)
 	case m.phase == reading && e.kind == document:
 		return m.claim(e)
-	case m.phase == claiming || m.phase == marking:
+	case m.phase == claiming || m.phase == marking || m.phase == offering:
 		return m.wrote(e)
 	case m.phase == fencing:
 		return m.fence(e)
@@ -134,12 +139,18 @@ func (m *machine) looked(e event) command {
 	return command{kind: readDocument}
 }
 
-// claim writes the next epoch into the document (DESIGN.md).
+// claim writes the next epoch into the document, or takes an offer, which has
+// done so (DESIGN.md).
 func (m *machine) claim(e event) command {
 	if e.rev != 0 && e.doc.Incarnation > m.incarnation {
 		return m.lose(fmt.Errorf("%w: the shard is claimed in incarnation %d, this node is of %d", ErrLost, e.doc.Incarnation, m.incarnation))
 	}
 	m.rev = e.rev
+	if o := e.doc; e.rev != 0 && o.State == Offered && o.Owner == m.node && o.Incarnation == m.incarnation && o.Epoch > m.floor {
+		m.doc = Document{Version: documentVersion, Incarnation: o.Incarnation, Epoch: o.Epoch, Owner: m.node, State: Recovering}
+		m.phase = fencing
+		return command{kind: readBarrier}
+	}
 	m.doc = Document{
 		Version: documentVersion, Incarnation: m.incarnation, Epoch: max(e.doc.Epoch, m.floor) + 1,
 		Owner: m.node, State: Recovering,
@@ -150,8 +161,12 @@ func (m *machine) claim(e event) command {
 
 // wrote: a compare-and-set of the document was answered, or not.
 func (m *machine) wrote(e event) command {
+	want := m.doc
+	if m.phase == offering {
+		want = m.offered
+	}
 	switch {
-	case e.kind == written, e.kind == document && e.rev != 0 && e.doc == m.doc:
+	case e.kind == written, e.kind == document && e.rev != 0 && e.doc == want:
 		m.rev = e.rev
 		if m.phase == claiming {
 			m.phase = fencing
@@ -163,7 +178,7 @@ func (m *machine) wrote(e event) command {
 		// The conflict may be with our own write, whose answer was lost.
 		return command{kind: readDocument}
 	case e.kind == document && e.rev == m.rev:
-		return command{kind: writeDocument, doc: m.doc, rev: m.rev}
+		return command{kind: writeDocument, doc: want, rev: m.rev}
 	case e.kind == document && m.phase == claiming:
 		return m.lose(fmt.Errorf("%w: %s, epoch %d", ErrTaken, e.doc.Owner, e.doc.Epoch))
 	case e.kind == document:
@@ -183,7 +198,7 @@ func (m *machine) fence(e event) command {
 		return m.publish(0)
 	case barrierRead:
 		if c := e.barrier.Compare(m.mine()); c > 0 || c == 0 && e.barrier.Owner != m.node {
-			return m.lose(superseded(e.barrier))
+			return m.lose(superseded(e.barrier, m.offered))
 		} else if c == 0 && e.seq > m.token {
 			return m.hold(e.seq)
 		}
@@ -203,7 +218,7 @@ func (m *machine) resolve(e event) command {
 // midway reports whether a conversation was cut short after the claim; the
 // event unknown then goes on with it.
 func (m *machine) midway() bool {
-	return m.token != 0 && (m.phase == fencing || m.phase == marking || m.phase == checking)
+	return m.token != 0 && (m.phase == fencing || m.phase == marking || m.phase == offering || m.phase == checking)
 }
 
 func (m *machine) publish(previous uint64) command {
@@ -229,6 +244,13 @@ func (m *machine) own(e event) command {
 		m.doc.State, m.doc.Barrier = Active, m.token
 		m.phase = marking
 		return command{kind: writeDocument, doc: m.doc, rev: m.rev}
+	case offer:
+		m.offered = Document{
+			Version: documentVersion, Incarnation: m.incarnation, Epoch: max(m.doc.Epoch, m.offered.Epoch) + 1,
+			Owner: e.doc.Owner, State: Offered, Barrier: e.doc.Barrier,
+		}
+		m.phase = offering
+		return command{kind: writeDocument, doc: m.offered, rev: m.rev}
 	case fenced:
 		m.phase = checking
 		return command{kind: readBarrier}
@@ -244,12 +266,15 @@ func (m *machine) check(e event) command {
 		return m.resolve(e)
 	}
 	if e.barrier.Compare(m.mine()) != 0 || e.barrier.Owner != m.node || e.seq < m.token {
-		return m.lose(superseded(e.barrier))
+		return m.lose(superseded(e.barrier, m.offered))
 	}
 	return m.hold(e.seq)
 }
 
-func superseded(b journal.Barrier) error {
+func superseded(b journal.Barrier, offered Document) error {
+	if b.Epoch == offered.Epoch && b.Owner == offered.Owner && b.Incarnation == offered.Incarnation {
+		return fmt.Errorf("%w to %s, epoch %d", ErrHandedOver, b.Owner, b.Epoch)
+	}
 	return fmt.Errorf("%w: %s, incarnation %d, epoch %d", ErrLost, b.Owner, b.Incarnation, b.Epoch)
 }
 

@@ -74,6 +74,13 @@ func (w *world) run(t *testing.T, d *datadriven.TestData, out *strings.Builder) 
 		kind := map[string]eventKind{"refence": refence, "activate": activate, "fenced": fenced}[d.Cmd]
 		a := w.nodes[name]
 		a.take(out, name, a.m.step(event{kind: kind}))
+	case "offer": // offer NODE to=NODE upto=SEQUENCE
+		var to string
+		var upTo uint64
+		d.ScanArgs(t, "to", &to)
+		d.ScanArgs(t, "upto", &upTo)
+		a := w.nodes[name]
+		a.take(out, name, a.m.step(event{kind: offer, doc: Document{Owner: to, Barrier: upTo}}))
 	case "cut": // its conversation is cut short; the next one goes on with it
 		a := w.nodes[name]
 		fmt.Fprintf(out, "%s: midway %v\n", name, a.m.midway())
@@ -146,7 +153,11 @@ func (a *actor) take(out *strings.Builder, name string, c command) {
 	case readDocument:
 		fmt.Fprintln(out, "read the document")
 	case writeDocument:
-		fmt.Fprintf(out, "write epoch %d %s barrier %d at revision %d\n", c.doc.Epoch, c.doc.State, c.doc.Barrier, c.rev)
+		to := ""
+		if c.doc.Owner != a.m.node {
+			to = " to " + c.doc.Owner
+		}
+		fmt.Fprintf(out, "write epoch %d %s%s barrier %d at revision %d\n", c.doc.Epoch, c.doc.State, to, c.doc.Barrier, c.rev)
 	case readBarrier:
 		fmt.Fprintln(out, "read the last barrier")
 	case publishBarrier:

@@ -10,7 +10,7 @@ import (
 
 type metrics struct {
 	claims, claimsFailed prometheus.Counter
-	refences             prometheus.Counter
+	refences, offers     prometheus.Counter
 	fenced               prometheus.Counter
 	lost                 prometheus.Counter
 	epoch, owned         prometheus.Gauge
@@ -29,6 +29,9 @@ func newMetrics(reg prometheus.Registerer, shard int) *metrics {
 		claimsFailed: claims.WithLabelValues("failed"),
 		refences: ops.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "atrium_cluster_refences_total", Help: "Barriers published again by their owner.",
+		})),
+		offers: ops.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "atrium_cluster_offers_total", Help: "Times that an owner offered the shard to another node.",
 		})),
 		fenced: ops.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "atrium_cluster_fenced_total", Help: "Owner's records that the fence refused.",

@@ -58,6 +58,8 @@ type Ownership struct {
 	turn  chan struct{} // holds one token: one conversation with the log at a time
 	m     machine       // under turn
 
+	offered atomic.Pointer[Document]
+
 	once sync.Once
 	gone chan struct{}
 	err  atomic.Pointer[error]
@@ -76,6 +78,7 @@ func Claim(ctx context.Context, cfg Config, kv KV, l Log, log *slog.Logger, reg 
 		gone:    make(chan struct{}),
 		m:       machine{node: cfg.Node, incarnation: cfg.Incarnation},
 	}
+	o.offered.Store(&Document{})
 	if cfg.Node == "" || len(cfg.Node) > journal.MaxOrigin {
 		return nil, fmt.Errorf("cluster: claim shard %d: node name %q: want 1 to %d bytes", cfg.Shard, cfg.Node, journal.MaxOrigin)
 	}
@@ -123,6 +126,23 @@ func (o *Ownership) Activate(ctx context.Context) error {
 	return nil
 }
 
+// Offer names the node that is to own the shard next, after a durable snapshot
+// up to a sequence. This node goes on until that one's claim, which takes the
+// offer, has its barrier in the log; then it is Lost with ErrHandedOver. An
+// offer that nobody takes is replaced by another, to this node itself if it is
+// to claim again.
+func (o *Ownership) Offer(ctx context.Context, node string, upTo uint64) error {
+	if node == "" || len(node) > journal.MaxOrigin {
+		return fmt.Errorf("cluster: offer shard %d: node name %q: want 1 to %d bytes", o.cfg.Shard, node, journal.MaxOrigin)
+	}
+	if err := o.converse(ctx, event{kind: offer, doc: Document{Owner: node, Barrier: upTo}}); err != nil {
+		return fmt.Errorf("cluster: offer shard %d to %s: %w", o.cfg.Shard, node, err)
+	}
+	o.metrics.offers.Inc()
+	o.log.Info("shard offered", "to", node, "snapshot", upTo)
+	return nil
+}
+
 // Refence publishes the barrier again, on the condition of the one before, and
 // returns the new token. It must come before each purge: a log without its
 // barrier has no fence.
@@ -139,7 +159,7 @@ func (o *Ownership) Refence(ctx context.Context) (token uint64, err error) {
 func (o *Ownership) Observe(b journal.Barrier) {
 	mine := journal.Barrier{Incarnation: o.cfg.Incarnation, Epoch: o.epoch}
 	if b.Compare(mine) > 0 {
-		o.lose(superseded(b))
+		o.lose(superseded(b, *o.offered.Load()))
 	}
 }
 
@@ -233,6 +253,8 @@ func (o *Ownership) perform(ctx context.Context, c command) error {
 		switch c.kind {
 		case done:
 			o.token.Store(o.m.token)
+			offered := o.m.offered
+			o.offered.Store(&offered)
 			return nil
 		case stop:
 			return o.lose(c.err)
@@ -316,7 +338,11 @@ func (o *Ownership) lose(err error) error {
 		o.err.Store(&err)
 		o.metrics.lost.Inc()
 		o.metrics.owned.Set(0)
-		o.log.Warn("shard lost", "err", err)
+		level := slog.LevelWarn
+		if errors.Is(err, ErrHandedOver) {
+			level = slog.LevelInfo
+		}
+		o.log.Log(context.Background(), level, "shard lost", "err", err)
 		close(o.gone)
 	})
 	return o.Err()

@@ -154,6 +154,74 @@ func TestAZombieStopsAfterATakeover(t *testing.T) {
 	})
 }
 
+// I3: an owner that hands over goes on until the next one's barrier, and not
+// beyond it.
+func TestAnOfferedShardIsItsOwnersUntilItIsTaken(t *testing.T) {
+	eachStore(t, func(t *testing.T, s store) {
+		ctx := t.Context()
+		old, err := claim(ctx, "n1", s.kv, s.log)
+		if err == nil {
+			err = old.Activate(ctx)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := old.Offer(ctx, "", 0); err == nil {
+			t.Error("offered to nobody")
+		}
+		upTo, err := old.Publish(ctx, tick("n1"))
+		if err == nil {
+			err = old.Offer(ctx, "n2", upTo)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := old.Publish(ctx, tick("n1")); err != nil {
+			t.Fatalf("after the offer: %v", err)
+		}
+		if _, err := old.Refence(ctx); err != nil {
+			t.Fatalf("after the offer: %v", err)
+		}
+		next, err := claim(ctx, "n2", s.kv, s.log)
+		if err != nil || next.Epoch() != old.Epoch()+1 {
+			t.Fatalf("the offer was taken with epoch %d after %d: %v", next.Epoch(), old.Epoch(), err)
+		}
+		old.Observe(journal.Barrier{Incarnation: 1, Epoch: next.Epoch(), Owner: "n2"})
+		wantLost(t, old, func() error { _, err := old.Publish(ctx, tick("n1")); return err })
+		if err := old.Err(); !errors.Is(err, cluster.ErrHandedOver) {
+			t.Errorf("it ended with %v", err)
+		}
+		if err := next.Activate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := next.Publish(ctx, tick("n2")); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// An offer that the other node never took is replaced, in an epoch above it.
+func TestAnOfferThatNobodyTakesIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		m := journaltest.NewMem(journaltest.Config{})
+		old, err := claim(ctx, "n1", m.KV("owners"), m.Log(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, to := range []string{"n2", "n3", "n1"} {
+			if err := old.Offer(ctx, to, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again, err := claim(ctx, "n1", m.KV("owners"), m.Log(0))
+		if err != nil || again.Epoch() != old.Epoch()+3 {
+			t.Fatalf("it claims with epoch %d after %d, %v", again.Epoch(), old.Epoch(), err)
+		}
+		wantLost(t, old, func() error { _, err := old.Publish(ctx, tick("n1")); return err })
+	})
+}
+
 func wantLost(t *testing.T, o *cluster.Ownership, act func() error) {
 	t.Helper()
 	if err := act(); !errors.Is(err, cluster.ErrLost) {
