@@ -10,12 +10,13 @@ import (
 // and counted (I5).
 const (
 	// DefaultMaxConnections bounds the connections of a node: 10,000 idle ones
-	// take 770 MB with QUIC's own state.
+	// take about 1 GB, most of it QUIC's own state and what the collector keeps
+	// free.
 	DefaultMaxConnections = 10_000
 
-	// DefaultMaxHandshakes bounds the handshakes that begin in a second: they
-	// take two thirds of a core, and a node must go on with the gateways that it
-	// has. 10,000 gateways are back in 20 s.
+	// DefaultMaxHandshakes bounds the handshakes that begin in a second: until
+	// the welcome they take two thirds of a core, and a node must go on with the
+	// gateways that it has. 10,000 gateways are back in 20 s.
 	DefaultMaxHandshakes = 500
 
 	// maxHandshakes bounds the connections beyond those that are served:

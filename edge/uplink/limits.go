@@ -7,7 +7,7 @@ const (
 	// DefaultMinBackoff and DefaultMaxBackoff bound the window of the wait
 	// before a dial. The wait is drawn from the whole window (full jitter), so
 	// that 10,000 gateways that lost their gate at once come back over 30 s:
-	// a gate takes 775 handshakes a second and core.
+	// a gate takes a thousand handshakes a second and core.
 	DefaultMinBackoff = 500 * time.Millisecond
 	DefaultMaxBackoff = 30 * time.Second
 
