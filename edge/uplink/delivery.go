@@ -89,8 +89,11 @@ func (d *delivery) ack(now time.Time, m *mark, size uint64, live bool) {
 	// a faster path (section 4.1.1).
 	span := max(now.Sub(m.deliveredAt), m.sent.Sub(m.firstSent))
 	if span > 0 {
-		rate := float64(d.delivered-m.delivered) / span.Seconds()
-		if !m.limited || rate > d.rate() {
+		came := d.delivered - m.delivered
+		rate := float64(came) / span.Seconds()
+		// A few bytes whose ack was late say little about the path, and nothing
+		// before anything else is known: a large frame would leave at their rate.
+		if few := came < startPackets*packetSize; !m.limited && !few || rate > d.rate() && d.rate() > 0 {
 			d.rates.put(d.round, rate)
 		}
 	}

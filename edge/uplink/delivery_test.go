@@ -246,3 +246,24 @@ func TestFramesThatThePathDidNotHoldUpDoNotLowerTheRate(t *testing.T) {
 		}
 	}
 }
+
+// A gateway's backlog often begins with an event. On a lossy path its ack came
+// seconds later, and the 40 KiB behind it left at a hundred bytes a second.
+func TestASmallFrameWhoseAckIsLateIsNoSlowPath(t *testing.T) {
+	var d delivery
+	var p pacer
+	now := time.Unix(0, 0)
+	p.packet(now, 100*time.Millisecond, &d)
+	m := d.begin(now, 0)
+	now = now.Add(2 * time.Second)
+	d.ack(now, &m, 60, false)
+	if got, want := p.rate(&d), float64(startPackets*packetSize*10); got != want {
+		t.Errorf("the backlog goes at %.0f bytes a second, want the start's %.0f", got, want)
+	}
+	m = d.begin(now, 0)
+	now = now.Add(time.Second)
+	d.ack(now, &m, 40<<10, false)
+	if got, want := d.rate(), float64(40<<10); got != want {
+		t.Errorf("a large frame in a second is %.0f bytes a second, want %.0f", got, want)
+	}
+}
