@@ -26,8 +26,9 @@ const (
   - {name: fahrenheit, expr: "t_fine/5120*1.8 + 32", unit: "[degF]", resolution: 0.01, range: [-40, 185]}
   - {name: pressure_hpa, expr: "pd/100", unit: hPa, resolution: 0.01, range: [300, 1100]}
 `
-	// agentSettle is left out: start-up, and the first heap.
-	agentSettle = 10 * time.Second
+	// agentSettle is left out: start-up, the first heap, and the events of the
+	// devices that were found, which leave the disk 10 s after they were acked.
+	agentSettle = 20 * time.Second
 )
 
 // measureAgent runs the real agent with 20 devices of five points at 1 Hz
