@@ -28,11 +28,12 @@ const readerStart = 64
 const readerKeep = 4 << 10
 
 // Reader takes messages off a stream. It holds no more memory than it has been
-// sent, doubled, and never more than its limit and a head.
+// sent at once, doubled, and never more than its limit and a head.
 type Reader struct {
 	r     io.Reader
 	limit int
 	spare *Spare // nil: none
+	lent  int    // the size of the buffer that was given to spare last
 	buf   []byte
 	start int // buf[start:end] is read, but not returned
 	end   int
@@ -123,10 +124,14 @@ func (r *Reader) fill() error {
 	}
 	if r.end == 0 && len(r.buf) > readerKeep && r.spare != nil {
 		r.spare.give(r.buf)
-		r.buf = nil
+		r.lent, r.buf = len(r.buf), nil
 	}
 	if r.end == len(r.buf) {
-		grown := r.spare.take(min(max(2*len(r.buf), readerStart), r.limit+maxHead))
+		size := max(2*len(r.buf), readerStart)
+		if r.end > 0 { // a message begins: the ones before were as large, most likely
+			size = max(size, r.lent)
+		}
+		grown := r.spare.take(min(size, r.limit+maxHead))
 		copy(grown, r.buf)
 		r.spare.give(r.buf)
 		r.buf = grown
