@@ -46,6 +46,7 @@ func (s *Sim) count(ctx context.Context, tally *Tally) {
 		tally.Thinned += int(g.board.thin)
 	}
 	tally.Nodes, tally.Refused = s.cloud.starts()
+	tally.Shared = s.tap.sharedRuns()
 	tally.Rebinds, tally.TCP = s.net.counts()
 }
 

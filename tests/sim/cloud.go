@@ -10,7 +10,6 @@ import (
 
 	"github.com/atrium-iot/atrium/cloud/cluster"
 	"github.com/atrium-iot/atrium/cloud/identity"
-	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
 	"github.com/atrium-iot/atrium/cloud/site"
 	"github.com/atrium-iot/atrium/shared/id"
@@ -123,6 +122,22 @@ func (c *cloud) takeover(stall time.Duration) {
 	c.changed = make(chan struct{})
 }
 
+// delay makes the node of a slot slow to publish what its gate took.
+func (c *cloud) delay(slot int, by, during time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := c.nodes[slot]; n != nil {
+		n.delayPublishing(by, during)
+	}
+}
+
+// charge returns the slot whose node is kept up.
+func (c *cloud) charge() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.primary
+}
+
 // powerCut crashes the store and all nodes with it.
 func (c *cloud) powerCut() {
 	c.down()
@@ -190,6 +205,3 @@ func (c *cloud) devices(ctx context.Context, name id.Site) ([]site.Device, error
 	}
 	return nil, fmt.Errorf("site %s: %w", name, site.ErrUnknown)
 }
-
-// publisher is the log as the coalescer sees it.
-func (c *cloud) publisher(shard int) journal.Publisher { return c.mem.Log(shard) }

@@ -37,6 +37,7 @@ type network struct {
 	home map[string]string
 	nats int
 
+	steered   map[string]bool // hosts whose packets to one node go to the other
 	listeners map[string]*listener
 	tcps      int // TCP connections so far
 }
@@ -45,7 +46,7 @@ func newNetwork(seed uint64) *network {
 	return &network{
 		rng: rand.New(rand.NewPCG(seed, 0x6e6574)), weather: calm(),
 		nodes: map[string]simnet.PacketReceiver{}, ended: map[string]bool{}, dark: map[string]bool{}, deaf: map[string]bool{}, blocked: map[string]bool{},
-		seen: map[string]*net.UDPAddr{}, home: map[string]string{}, listeners: map[string]*listener{},
+		seen: map[string]*net.UDPAddr{}, home: map[string]string{}, steered: map[string]bool{}, listeners: map[string]*listener{},
 	}
 }
 
@@ -91,10 +92,33 @@ func (n *network) rebind(host net.IP) {
 	}
 }
 
+// steer lets a host meet another node at each node's address, as a balancer
+// does that has changed its mind, or the right one again.
+func (n *network) steer(host net.IP, steered bool) {
+	n.mu.Lock()
+	n.steered[host.String()] = steered
+	n.mu.Unlock()
+}
+
+// met is who a host meets at a node's address, and as whom it knows a node.
+// n.mu is held.
+func (n *network) met(host, at net.Addr) net.Addr {
+	ip, _, err := net.SplitHostPort(host.String())
+	if err != nil || !n.steered[ip] {
+		return at
+	}
+	for slot := range slots {
+		if a := nodeAddr(slot); a.String() == at.String() {
+			return nodeAddr((slot + 1) % slots)
+		}
+	}
+	return at
+}
+
 // translate returns where a packet goes and what it is seen to come from; to is
 // empty if a NAT has forgotten its flow. n.mu is held.
 func (n *network) translate(p *simnet.Packet) (to string) {
-	to = p.To.String()
+	to = n.met(p.From, p.To).String()
 	if home, ok := n.home[to]; ok {
 		if n.seen[home].String() != to {
 			return ""
@@ -141,6 +165,8 @@ func (n *network) SendPacket(p simnet.Packet) error {
 	}
 	if as := n.seen[from]; as != nil {
 		p.From = as
+	} else if host, err := net.ResolveUDPAddr("udp", at); err == nil {
+		p.From = n.met(host, p.From)
 	}
 	n.mu.Unlock()
 	if to == nil && at != "" {

@@ -19,6 +19,7 @@ import (
 	"github.com/atrium-iot/atrium/cloud/site"
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // ownersBucket and the order of what follows are cloud/node's.
@@ -44,6 +45,8 @@ type node struct {
 	mu     sync.Mutex
 	shards []*site.Shard // claimed ones
 	until  time.Time     // reading the logs stands still
+	slow   time.Time     // until then each message for the logs waits for a pause
+	pause  time.Duration
 }
 
 // run opens, serves until ctx or a part ends, and releases.
@@ -67,7 +70,7 @@ func (n *node) open(ctx context.Context) (err error) {
 		if err := n.claim(ctx, i); err != nil {
 			return err
 		}
-		logs = append(logs, c.publisher(i))
+		logs = append(logs, publisher{c.mem.Log(i), n})
 	}
 	n.mu.Lock()
 	n.coalescer = journal.NewCoalescer(logs, journal.CoalescerConfig{QueueBytes: queueBytes}, n.log, nil)
@@ -76,7 +79,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	var appender gate.Appender = n.coalescer
+	var appender gate.Appender = noted{n.coalescer, n}
 	if c.sabotage.AckEarly {
 		appender = hasty{n.coalescer}
 	}
@@ -208,6 +211,34 @@ func (n *node) stalled() time.Duration {
 	return time.Until(n.until)
 }
 
+// delayPublishing makes each message that a gate's frames become wait, as a slow
+// way to the journal does: another node may have journaled them meanwhile.
+func (n *node) delayPublishing(by, during time.Duration) {
+	n.mu.Lock()
+	n.pause, n.slow = by, time.Now().Add(during)
+	n.mu.Unlock()
+}
+
+// publisher is a log as the coalescer of one node sees it.
+type publisher struct {
+	journal.Publisher
+	node *node
+}
+
+// PublishMessage implements journal.Publisher.
+func (p publisher) PublishMessage(ctx context.Context, msg []byte) (uint64, error) {
+	p.node.mu.Lock()
+	wait, slow := p.node.pause, time.Until(p.node.slow) > 0
+	p.node.mu.Unlock()
+	if slow {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+	return p.Publisher.PublishMessage(ctx, msg)
+}
+
 // nodeLog is a log as one node sees it.
 type nodeLog struct {
 	*journaltest.Log
@@ -262,6 +293,20 @@ func (h hasty) Append(shard int, key string, rec journal.Record, done func(uint6
 		done(0, nil)
 	}
 	return err
+}
+
+// noted tells which node took a frame.
+type noted struct {
+	*journal.Coalescer
+	node *node
+}
+
+// Append implements gate.Appender.
+func (a noted) Append(shard int, key string, rec journal.Record, done func(uint64, error)) error {
+	if run, _, _, err := wire.PeekSeq(rec.Body); err == nil && rec.Kind == journal.KindFrame {
+		a.node.cloud.tap.took(run, a.node.name)
+	}
+	return a.Coalescer.Append(shard, key, rec, done)
 }
 
 // lag is how many bytes wait for the journal.

@@ -86,6 +86,7 @@ const (
 	Flood                           // a gateway samples N KiB of noise at once, without a link: For
 	Rebind                          // a NAT gives a gateway another address
 	UDPBlocked                      // a gateway's UDP does not pass: For
+	TwoGates                        // another gate has a gateway's connections, while the first is slow with its frames: For
 	troubles                        // what follows is none
 
 	Order // somebody wants a gateway's device N to do Number within For; After: and asks again
@@ -97,7 +98,7 @@ func (k EventKind) String() string {
 	return [eventKinds]string{
 		"weather", "blackout", "gateway crash", "gateway crash at step", "gateway restart", "clock step", "disk full", "bit flips",
 		"cloud crash", "journal crash at step", "history crash", "journal faults", "takeover", "rubbish",
-		"command crash", "lost acks", "unplug", "flood", "rebind", "udp blocked", "", "order", "write",
+		"command crash", "lost acks", "unplug", "flood", "rebind", "udp blocked", "two gates", "", "order", "write",
 	}[k]
 }
 

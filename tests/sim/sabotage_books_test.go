@@ -22,17 +22,22 @@ func deaf() sim.Plan {
 	return lasting(15*time.Second, sim.Event{At: 3 * time.Second, Kind: sim.LostAcks, For: 2 * time.Second})
 }
 
-// History is written by key and does not show that a frame was applied twice;
-// what owners count does. These do not see what came again.
-func TestDuplicatesThatAnOwnerDoesNotCountAreNoticed(t *testing.T) { // I1
+// unseen keeps from owners what comes again.
+func unseen() sim.Sabotage {
 	seen := map[string]bool{}
-	mustComplain(t, deaf(), sim.Sabotage{Records: func(all []journal.Record) []journal.Record {
+	return sim.Sabotage{Records: func(all []journal.Record) []journal.Record {
 		return slices.DeleteFunc(slices.Clone(all), func(r journal.Record) bool {
 			again := r.Kind == journal.KindFrame && seen[string(r.Body)]
 			seen[string(r.Body)] = true
 			return again
 		})
-	}}, "I1", "the owner counts", "its log gives")
+	}}
+}
+
+// History is written by key and does not show that a frame was applied twice;
+// what owners count does.
+func TestDuplicatesThatAnOwnerDoesNotCountAreNoticed(t *testing.T) { // I1
+	mustComplain(t, deaf(), unseen(), "I1", "the owner counts", "its log gives")
 }
 
 // unplugged is a line of which a counter does not answer for a while.

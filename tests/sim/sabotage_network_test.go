@@ -50,3 +50,17 @@ func TestAGatewayWithoutUDPGoesOnOverTCPAndComesBack(t *testing.T) { // I1
 	}
 	mustComplain(t, blocked(15*time.Second), sim.Sabotage{Severed: true}, "I1", "does not drain")
 }
+
+// A gate that is slow to journal has frames of a run which another one takes
+// meanwhile: both journal them.
+func TestARunThatTwoGatesTakeAtOnceIsAppliedOnce(t *testing.T) { // I1
+	plan := func() sim.Plan {
+		plan := lasting(20*time.Second, sim.Event{At: 3 * time.Second, Kind: sim.TwoGates, For: 8 * time.Second})
+		plan.Cloud.SnapshotEvery = time.Minute // with which the first node would learn that it is deposed
+		return plan
+	}
+	if out := mustBeRight(t, plan()); out.Tally.Shared == 0 || out.Tally.Duplicates == 0 {
+		t.Fatalf("%+v\n%s", out.Tally, strings.Join(out.Trace(lastLines), "\n"))
+	}
+	mustComplain(t, plan(), unseen(), "I1", "the owner counts", "its log gives")
+}

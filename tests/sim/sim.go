@@ -92,6 +92,7 @@ type Tally struct {
 	Events     int // of devices' health
 	Withheld   int // numbers of counters that no row holds
 	Thinned    int // rows that pressure took
+	Shared     int // runs whose frames several nodes took
 	Rebinds    int // sockets that were seen at another address
 	TCP        int // connections over TCP
 	Quota      int // ranges of the ledger that a buffer had no room for
@@ -245,6 +246,10 @@ func (s *Sim) do(ctx context.Context, e Event) {
 			s.net.blockUDP(g.host(), false)
 			s.net.deafen(g.host(), s.sabotage.Severed)
 		})
+	case TwoGates:
+		c.delay(c.charge(), e.For/8, e.For)
+		c.takeover(e.For)
+		s.during(e.For, func() { s.net.steer(g.host(), true) }, func() { s.net.steer(g.host(), false) })
 	case Flood:
 		s.during(e.For, func() { s.net.blackout(g.host(), true) }, func() { s.net.blackout(g.host(), false) })
 		s.pending.Go(func() { g.flood(e.N, s.healed) })

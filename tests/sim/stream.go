@@ -274,6 +274,11 @@ func (l *listener) Close() error {
 func (n *network) dialTCP(ctx context.Context, socket net.Addr, at netip.AddrPort) (net.Conn, error) {
 	udp := socket.(*net.UDPAddr)
 	from, to := &net.TCPAddr{IP: udp.IP, Port: udp.Port}, net.TCPAddrFromAddrPort(at)
+	n.mu.Lock()
+	if other, ok := n.met(from, to).(*net.UDPAddr); ok {
+		to = &net.TCPAddr{IP: other.IP, Port: other.Port}
+	}
+	n.mu.Unlock()
 	for wait := 2 * n.latency(); ; wait = streamRetry {
 		select {
 		case <-time.After(wait):

@@ -36,13 +36,15 @@ type tap struct {
 	sent     []sending
 	promised []id.Command
 	strange  map[id.Gateway]bool
+	takers   map[id.Run]string // the node whose gate had the run's first frames
+	shared   map[id.Run]bool   // runs of which another one had some, too
 }
 
 func newTap(t *trace, mem *journaltest.Mem, shards int) *tap {
 	return &tap{
 		trace: t, mem: mem, logs: make([][]journal.Message, shards), barrier: make([]journal.Barrier, shards),
 		durable: map[id.Run]uint64{}, ahead: map[id.Run]map[uint64]uint64{}, runs: map[id.Run]bool{}, strange: map[id.Gateway]bool{},
-		deposed: map[reign]uint64{}, asked: map[id.Command]*asked{},
+		deposed: map[reign]uint64{}, asked: map[id.Command]*asked{}, takers: map[id.Run]string{}, shared: map[id.Run]bool{},
 	}
 }
 
@@ -165,6 +167,21 @@ func (t *tap) acked(gw id.Gateway, run id.Run, seq uint64) {
 		t.trace.complain("I2", "%s: run %s is acked to %d, the log holds it to %d", gw, run, seq, durable)
 	}
 }
+
+// took notes that a node's gate took a frame of a run.
+func (t *tap) took(run id.Run, node string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.takers[run] == "" {
+		t.takers[run] = node
+	}
+	if t.takers[run] != node {
+		t.shared[run] = true
+	}
+}
+
+// sharedRuns counts the runs whose frames several nodes took.
+func (t *tap) sharedRuns() int { t.mu.Lock(); defer t.mu.Unlock(); return len(t.shared) }
 
 // distrust says that nothing but rubbish comes from a gateway.
 func (t *tap) distrust(gw id.Gateway) { t.mu.Lock(); t.strange[gw] = true; t.mu.Unlock() }
