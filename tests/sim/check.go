@@ -45,7 +45,7 @@ func (s *Sim) count(ctx context.Context, tally *Tally) {
 		tally.Withheld += g.board.heldBack()
 		tally.Thinned += int(g.board.thin)
 	}
-	tally.Nodes, tally.Refused = s.cloud.starts()
+	tally.Nodes, tally.Refused, tally.Redirects = s.cloud.starts()
 	tally.Shared = s.tap.sharedRuns()
 	tally.Rebinds, tally.TCP = s.net.counts()
 }

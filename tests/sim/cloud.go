@@ -39,8 +39,10 @@ type cloud struct {
 	primary int // the slot whose node is kept up
 	nodes   [slots]*node
 	lives   int
-	refused int           // nodes that ended because another owns a shard
-	changed chan struct{} // closed when primary changes
+	refused int // nodes that ended because another owns a shard
+
+	redirects int           // welcomes after which a gateway was told of another gate
+	changed   chan struct{} // closed when primary changes
 }
 
 func nodeAddr(slot int) *net.UDPAddr {
@@ -185,10 +187,10 @@ func (c *cloud) settled(ctx context.Context) error {
 	return nil
 }
 
-func (c *cloud) starts() (nodes, refused int) {
+func (c *cloud) starts() (nodes, refused, redirects int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.lives, c.refused
+	return c.lives, c.refused, c.redirects
 }
 
 // devices returns the twins of a site.

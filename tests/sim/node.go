@@ -83,7 +83,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if c.sabotage.AckEarly {
 		appender = hasty{n.coalescer}
 	}
-	n.gate = gate.New(gate.Config{Cluster: c.ca.Cluster(), Node: n.name, TLS: tls, Identify: c.ca.GatewayOf}, n.catalog, appender, n.log, nil)
+	n.gate = gate.New(gate.Config{Cluster: c.ca.Cluster(), Node: n.name, TLS: tls, Identify: c.ca.GatewayOf, Owner: n.ownerOf}, n.catalog, appender, n.log, nil)
 	return nil
 }
 
@@ -293,6 +293,21 @@ func (h hasty) Append(shard int, key string, rec journal.Record, done func(uint6
 		done(0, nil)
 	}
 	return err
+}
+
+// ownerOf names the gate of the node in charge: gate.Config.Owner.
+func (n *node) ownerOf(id.Site) (address string, here bool) {
+	at := nodeAddr(n.cloud.charge()).String()
+	if n.cloud.sabotage.Astray {
+		at = (&net.UDPAddr{IP: net.IP{10, 0, 1, 99}, Port: n.addr.Port}).String()
+	}
+	if at == n.addr.String() {
+		return "", true
+	}
+	n.cloud.mu.Lock()
+	n.cloud.redirects++
+	n.cloud.mu.Unlock()
+	return at, false
 }
 
 // noted tells which node took a frame.

@@ -14,8 +14,8 @@ import (
 // reserve is the free space that a gateway's buffer keeps.
 const reserve = 1 << 20
 
-// blockedLeast is long enough for a gateway to notice that UDP is blocked and to
-// try TCP.
+// blockedLeast is long enough for a gateway to come again, over TCP if UDP is
+// blocked.
 const blockedLeast = 5 * time.Second
 
 // Plan is everything that a seed decides before a run.
@@ -87,6 +87,7 @@ const (
 	Rebind                          // a NAT gives a gateway another address
 	UDPBlocked                      // a gateway's UDP does not pass: For
 	TwoGates                        // another gate has a gateway's connections, while the first is slow with its frames: For
+	Redirect                        // a gateway starts anew as its node is deposed, which tells it where to go; that node is blind For
 	troubles                        // what follows is none
 
 	Order // somebody wants a gateway's device N to do Number within For; After: and asks again
@@ -98,7 +99,7 @@ func (k EventKind) String() string {
 	return [eventKinds]string{
 		"weather", "blackout", "gateway crash", "gateway crash at step", "gateway restart", "clock step", "disk full", "bit flips",
 		"cloud crash", "journal crash at step", "history crash", "journal faults", "takeover", "rubbish",
-		"command crash", "lost acks", "unplug", "flood", "rebind", "udp blocked", "two gates", "", "order", "write",
+		"command crash", "lost acks", "unplug", "flood", "rebind", "udp blocked", "two gates", "redirect", "", "order", "write",
 	}[k]
 }
 
@@ -142,7 +143,7 @@ func (p *Plan) event(r *rand.Rand) Event {
 		e.N = 1 + r.IntN(20)
 	case Unplug:
 		e.N = r.IntN(3)
-	case UDPBlocked:
+	case UDPBlocked, Redirect:
 		e.For += blockedLeast
 	case Flood:
 		e.N = 400 + r.IntN(1200)

@@ -64,3 +64,19 @@ func TestARunThatTwoGatesTakeAtOnceIsAppliedOnce(t *testing.T) { // I1
 	}
 	mustComplain(t, plan(), unseen(), "I1", "the owner counts", "its log gives")
 }
+
+// A gateway that comes to a node that was deposed goes where it is told to. If
+// nobody is there it stays, until the node ends.
+func TestAGatewayGoesWhereItsOwnerIs(t *testing.T) { // I1
+	plan := lasting(20*time.Second, sim.Event{At: 3 * time.Second, Kind: sim.Redirect, For: 15 * time.Second})
+	plan.Cloud.SnapshotEvery = time.Minute // with which the first node would learn that it is deposed
+	for _, astray := range []bool{false, true} {
+		out := run(t, plan, sim.Sabotage{Astray: astray})
+		stayed := slices.ContainsFunc(out.Trace(-1), func(line string) bool {
+			return strings.Contains(line, "at=n0-1 gateway=hq/gw0") && strings.Contains(line, "code=shutdown")
+		})
+		if len(out.Complaints) > 0 || out.Tally.Redirects == 0 || stayed != astray {
+			t.Errorf("astray %v, stayed %v: %+v\n%s\n%s", astray, stayed, out.Tally, strings.Join(out.Complaints, "\n"), strings.Join(out.Trace(lastLines), "\n"))
+		}
+	}
+}

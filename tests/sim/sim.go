@@ -46,6 +46,7 @@ type Sabotage struct {
 	Stranger id.Gateway                                  // also counts as one that only sends rubbish
 
 	Records   func([]journal.Record) []journal.Record // changes what owners read
+	Astray    bool                                    // gates send gateways to where nobody is
 	Severed   bool                                    // a NAT or a block of UDP cuts its gateway off for good
 	Uncounted bool                                    // rows do not say how many were withheld before them
 }
@@ -92,6 +93,7 @@ type Tally struct {
 	Events     int // of devices' health
 	Withheld   int // numbers of counters that no row holds
 	Thinned    int // rows that pressure took
+	Redirects  int // gateways that a gate told of another
 	Shared     int // runs whose frames several nodes took
 	Rebinds    int // sockets that were seen at another address
 	TCP        int // connections over TCP
@@ -250,6 +252,9 @@ func (s *Sim) do(ctx context.Context, e Event) {
 		c.delay(c.charge(), e.For/8, e.For)
 		c.takeover(e.For)
 		s.during(e.For, func() { s.net.steer(g.host(), true) }, func() { s.net.steer(g.host(), false) })
+	case Redirect:
+		c.takeover(e.For)
+		g.cleanRestart(false)
 	case Flood:
 		s.during(e.For, func() { s.net.blackout(g.host(), true) }, func() { s.net.blackout(g.host(), false) })
 		s.pending.Go(func() { g.flood(e.N, s.healed) })
