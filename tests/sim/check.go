@@ -14,7 +14,7 @@ import (
 // check compares, at the end, the chips' truth with history, ledger and twins,
 // and history with what the log says on its own.
 func (s *Sim) check(ctx context.Context, tally *Tally) verify.Report {
-	in, err := s.evidence(ctx)
+	in, err := s.evidence(ctx, tally)
 	if err != nil {
 		s.trace.complain("I1", "the evidence cannot be read: %v", err)
 	}
@@ -51,7 +51,7 @@ func (s *Sim) count(ctx context.Context, tally *Tally) {
 }
 
 // evidence gathers what atrium verify would fetch.
-func (s *Sim) evidence(ctx context.Context) (verify.Input, error) {
+func (s *Sim) evidence(ctx context.Context, tally *Tally) (verify.Input, error) {
 	in := verify.Input{Truth: []verify.Sample{}}
 	zeros := map[id.Boot]time.Time{}
 	for _, g := range s.gateways {
@@ -68,6 +68,7 @@ func (s *Sim) evidence(ctx context.Context) (verify.Input, error) {
 	}
 	rows, ledger := s.cloud.history.all()
 	for i := range rows {
+		s.checkTime(&rows[i], boots[rows[i].Run], tally)
 		readings, err := s.readings(&rows[i], boots[rows[i].Run])
 		if err != nil {
 			return in, err
@@ -93,6 +94,18 @@ func (s *Sim) evidence(ctx context.Context) (verify.Input, error) {
 		}
 	}
 	return in, nil
+}
+
+// checkTime demands of a row whose clock its gateway does not vouch for that the
+// cloud does not claim to know its time better than it does.
+func (s *Sim) checkTime(r *history.Row, zero time.Time, tally *Tally) {
+	if r.Source == wire.ClockSystem {
+		return
+	}
+	tally.Unvouched++
+	if off := time.UnixMicro(r.UTC0).Sub(zero).Abs(); uint64(off.Microseconds()) > r.Uncertainty {
+		s.trace.complain("clock", "row of %s, run %s, seq %d: its time is off by %s, within %d us is claimed", r.Device, r.Run, r.Seq, off, r.Uncertainty)
+	}
 }
 
 // readings decodes a row. Its time is the true one of the boot: the gateways'

@@ -27,7 +27,8 @@
 // says how many reads passed without one; sensed.go counts them along, and that
 // number goes by the frames' sums to what the owners counted (I5). What a
 // sampler withheld last, with no row behind it, and what was in frames that a
-// crash or a gap took, is counted by the sampler alone.
+// crash or a gap took, is counted by the sampler alone. A row's time may be
+// wrong by what the cloud says it may be, unless the gateway vouched for it.
 //
 // Beside telemetry a plan has people who want devices to do something (order.go)
 // and who write rooms and pipelines (document.go), through whichever node is

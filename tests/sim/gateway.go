@@ -64,6 +64,7 @@ type gateway struct {
 	boots  map[id.Boot]time.Time // true time of each boot's zero
 	boot   id.Boot
 	offset time.Duration // error of its idea of UTC
+	set    bool          // somebody vouches for that idea
 	flips  float64
 	life   *process    // nil between processes
 	began  []time.Time // of each process so far
@@ -145,7 +146,7 @@ func (g *gateway) start() (*process, error) {
 	g.mu.Lock()
 	g.began = append(g.began, time.Now())
 	p := &process{gw: g, bootID: g.boot, boot: g.boots[g.boot], uplinked: make(chan error, 1), crashed: make(chan struct{}), metrics: prometheus.NewRegistry()}
-	boot, offset, flips, seed := g.boot, g.offset, g.flips, g.rng.Uint64()
+	boot, offset, set, flips, seed := g.boot, g.offset, g.set, g.flips, g.rng.Uint64()
 	addr := &net.UDPAddr{IP: g.host(), Port: 1000 + len(g.began)}
 	g.mu.Unlock()
 
@@ -164,7 +165,11 @@ func (g *gateway) start() (*process, error) {
 		g.disk.Crash()
 		return nil, errors.Join(err, p.endpoint.Close())
 	}
-	p.setClock(offset)
+	if set || g.cfg.RTC.IsZero() {
+		p.setClock(offset)
+	} else {
+		p.buf.SetClock(g.cfg.RTC.UnixMicro(), 0, wire.ClockNone)
+	}
 	if err := p.openField(boot, since, log); err != nil {
 		if p.isCrashed() {
 			err = buffertest.ErrCrashed
@@ -417,7 +422,7 @@ func (g *gateway) crash(kernel bool) {
 // stepClock sets the error of the gateway's UTC.
 func (g *gateway) stepClock(offset time.Duration) {
 	g.mu.Lock()
-	g.offset = offset
+	g.offset, g.set = offset, true
 	p := g.life
 	g.mu.Unlock()
 	if p != nil {

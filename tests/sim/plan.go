@@ -18,6 +18,10 @@ const reserve = 1 << 20
 // blocked.
 const blockedLeast = 5 * time.Second
 
+// wrong are what clocks say at the start of a board: nothing is wrong with most,
+// some have no battery, and one is far ahead.
+var wrong = []time.Time{{}, {}, {}, time.Unix(0, 0), time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)}
+
 // Plan is everything that a seed decides before a run.
 type Plan struct {
 	Seed     uint64
@@ -37,6 +41,7 @@ type GatewayPlan struct {
 	Devices  int
 	Every    time.Duration // between readings
 	Restart  time.Duration // how long it stays down
+	RTC      time.Time     // what its clock says at its start, which nobody vouches for until it is set; zero for the right time
 }
 
 // CloudPlan is the configuration of the nodes and their store.
@@ -121,6 +126,9 @@ func Draw(seed uint64) Plan {
 			Linger: between(r, 5*time.Millisecond, 100*time.Millisecond), Limit: gatewayMemory + int64(r.IntN(1<<20)),
 			Devices: 1 + r.IntN(3), Every: between(r, 40*time.Millisecond, 250*time.Millisecond), Restart: between(r, 50*time.Millisecond, 3*time.Second),
 		})
+	}
+	for i := range p.Gateways {
+		p.Gateways[i].RTC = wrong[r.IntN(len(wrong))]
 	}
 	for range 4 + r.IntN(12) {
 		p.Events = append(p.Events, p.event(r))

@@ -128,3 +128,20 @@ func TestAFullBufferCostsWhatTheLedgerSays(t *testing.T) { // I1, I5
 		}
 	}}, "I1", "are in no range")
 }
+
+// A gateway whose clock begins with the epoch, or far ahead, never learns the
+// time: its rows have that of its hello.
+func TestARowIsNeverSurerOfItsTimeThanItIs(t *testing.T) {
+	for _, rtc := range []time.Time{time.Unix(0, 0), time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		plan := lasting(15*time.Second, sim.Event{At: 3 * time.Second, Kind: sim.GatewayRestart, After: true})
+		plan.Gateways[0].RTC = rtc
+		if out := mustBeRight(t, plan); out.Tally.Unvouched == 0 {
+			t.Fatalf("%+v", out.Tally)
+		}
+		mustComplain(t, plan, sim.Sabotage{History: func(p *history.Projections) {
+			for i := range p.Rows {
+				p.Rows[i].UTC0 += time.Minute.Microseconds()
+			}
+		}}, "clock", "is claimed")
+	}
+}

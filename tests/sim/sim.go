@@ -93,6 +93,7 @@ type Tally struct {
 	Events     int // of devices' health
 	Withheld   int // numbers of counters that no row holds
 	Thinned    int // rows that pressure took
+	Unvouched  int // rows whose time their gateway did not know
 	Redirects  int // gateways that a gate told of another
 	Shared     int // runs whose frames several nodes took
 	Rebinds    int // sockets that were seen at another address

@@ -61,6 +61,7 @@ func (s *sum) add(out sim.Outcome) {
 	s.tally.Withheld += out.Tally.Withheld
 	s.tally.Thinned += out.Tally.Thinned
 	s.tally.Quota += out.Tally.Quota
+	s.tally.Unvouched += out.Tally.Unvouched
 	s.tally.Redirects += out.Tally.Redirects
 	s.tally.Shared += out.Tally.Shared
 	s.tally.Rebinds += out.Tally.Rebinds
@@ -71,7 +72,7 @@ func (s *sum) add(out sim.Outcome) {
 func (s *sum) enough(t *testing.T) {
 	t.Logf("%d readings, %d in gaps, %d uncommitted, %+v", s.readings, s.gaps, s.uncommitted, s.tally)
 	c := &s.tally
-	if least := min(s.readings, s.gaps, s.uncommitted, c.Duplicates, c.Purged, c.Refused, c.Done, c.Unknown, c.Expired, c.Again, c.Windows, c.LateParts, c.Alarms, c.Events, c.Withheld, c.Thinned, c.Quota, c.Redirects, c.Shared, c.Rebinds, c.TCP); least == 0 {
+	if least := min(s.readings, s.gaps, s.uncommitted, c.Duplicates, c.Purged, c.Refused, c.Done, c.Unknown, c.Expired, c.Again, c.Windows, c.LateParts, c.Alarms, c.Events, c.Withheld, c.Thinned, c.Quota, c.Unvouched, c.Redirects, c.Shared, c.Rebinds, c.TCP); least == 0 {
 		t.Error("something never happened: the plans are too tame")
 	}
 }
