@@ -32,7 +32,7 @@ func eachBucket(t *testing.T, run func(t *testing.T, kv bucket)) {
 			t.Fatal(err)
 		}
 		t.Cleanup(s.Close)
-		kv, err := journal.OpenKV(t.Context(), s.JetStream(), catalog.Bucket, 1)
+		kv, err := journal.OpenKV(t.Context(), s, catalog.Bucket)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -39,11 +39,11 @@ func realStore(t *testing.T) store {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	l, err := journal.OpenLog(t.Context(), s.JetStream(), 0, journal.LogConfig{MaxBytes: s.LogBytes(1)}, quiet(), nil)
+	l, err := journal.OpenLog(t.Context(), s, 0, journal.LogConfig{MaxBytes: s.LogBytes(1)}, quiet(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kv, err := journal.OpenKV(t.Context(), s.JetStream(), "owners", 1)
+	kv, err := journal.OpenKV(t.Context(), s, "owners")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,18 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
+
+// inFlightPause is between tries of a write that waits for another: a round of
+// the replicas takes milliseconds.
+const inFlightPause = 5 * time.Millisecond
 
 var (
 	// ErrFenced says that the condition of a publish did not hold: the last
@@ -12,6 +21,10 @@ var (
 	// ErrAmbiguous says that no answer came in time: the message may be stored,
 	// now or a little later, or not at all.
 	ErrAmbiguous = errors.New("no answer in time: stored or not is unknown")
+	// ErrUnavailable says that a read got no answer in time: the disk is slow, or
+	// the stream has no leader, because one is being elected or a majority of
+	// its replicas is gone.
+	ErrUnavailable = errors.New("no answer in time: nothing was read")
 	// ErrNoBarrier says that a log has never held a message: its first must be
 	// a barrier.
 	ErrNoBarrier = errors.New("the log is empty: no barrier yet")
@@ -55,4 +68,54 @@ type ParseError struct {
 
 func (e *ParseError) Error() string {
 	return fmt.Sprintf("byte %d: %s", e.Offset, e.What)
+}
+
+// wrongLastSequence: the server has decided that a condition does not hold.
+func wrongLastSequence(e *jetstream.APIError) bool {
+	return e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+}
+
+// inFlight: a replicated stream has not yet decided another publish on which
+// this one's condition depends. Nothing was stored by this one.
+func inFlight(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
+}
+
+// undecided reports whether err leaves open what became of a write. Of a
+// replicated stream so does a failure of the one server that answers: the
+// others may have stored what it could not.
+func undecided(err error, replicas int) bool {
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return replicas > 1 && api.Code >= 500
+	}
+	return noAnswer(err)
+}
+
+// unanswered makes err ErrUnavailable if a read got no answer.
+func unanswered(err error) error {
+	var api *jetstream.APIError
+	if noAnswer(err) || errors.As(err, &api) && api.Code == 503 {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+// noAnswer: the request was not delivered, or the answer did not come.
+func noAnswer(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse)
+}
+
+// decided repeats a write while another that it depends on is in flight. When
+// ctx ends first the error is still the one of inFlight: this write was not
+// stored, but a try of the caller's before may be the other.
+func decided(ctx context.Context, write func() error) error {
+	for {
+		err := write()
+		if !inFlight(err) || wait(ctx, inFlightPause) != nil {
+			return err
+		}
+	}
 }

@@ -35,23 +35,28 @@ type Entry struct {
 
 // KV is a bucket of small documents, each written under compare-and-set.
 type KV struct {
-	kv jetstream.KeyValue
+	kv       jetstream.KeyValue
+	stream   jetstream.Stream // beneath it, to ask what the leader holds
+	subjects string
+	replicas int
 }
 
 // OpenKV makes or opens a bucket, named with letters, digits, "_" and "-".
-func OpenKV(ctx context.Context, js jetstream.JetStream, bucket string, replicas int) (*KV, error) {
-	var kv jetstream.KeyValue
-	err := untilAnswered(ctx, func(ctx context.Context) (err error) {
-		kv, err = js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: bucket, History: 1, Storage: jetstream.FileStorage,
-			MaxBytes: maxBucket, MaxValueSize: MaxValue, Replicas: max(replicas, 1), LimitMarkerTTL: markerTTL,
-		})
-		return err
-	})
-	if err != nil {
+func OpenKV(ctx context.Context, s *Server, bucket string) (*KV, error) {
+	k := &KV{subjects: "$KV." + bucket + ".>", replicas: s.Replicas()}
+	var err error
+	// The stream of a key-value bucket (NATS ADR-8), of one revision a key.
+	if k.stream, err = s.openStream(ctx, jetstream.StreamConfig{
+		Name: "KV_" + bucket, Subjects: []string{k.subjects},
+		MaxMsgsPerSubject: 1, MaxBytes: maxBucket, MaxMsgSize: MaxValue, Discard: jetstream.DiscardNew,
+		AllowRollup: true, DenyDelete: true, AllowMsgTTL: true, SubjectDeleteMarkerTTL: markerTTL,
+	}); err != nil {
 		return nil, fmt.Errorf("journal: open bucket %s: %w", bucket, err)
 	}
-	return &KV{kv}, nil
+	if k.kv, err = s.js.KeyValue(ctx, bucket); err != nil {
+		return nil, fmt.Errorf("journal: open bucket %s: %w", bucket, err)
+	}
+	return k, nil
 }
 
 // Get returns the newest revision of a key. ErrNotFound.
@@ -60,7 +65,7 @@ func (k *KV) Get(ctx context.Context, key string) (Entry, error) {
 	defer cancel()
 	e, err := k.kv.Get(ctx, key)
 	if err != nil {
-		return Entry{}, fmt.Errorf("journal: get %s: %w", key, kvError(err))
+		return Entry{}, fmt.Errorf("journal: get %s: %w", key, unanswered(kvError(err)))
 	}
 	return Entry{key, e.Value(), e.Revision()}, nil
 }
@@ -72,14 +77,16 @@ func (k *KV) Put(ctx context.Context, key string, value []byte, revision uint64)
 	ctx, cancel := bounded(ctx, kvTimeout)
 	defer cancel()
 	var rev uint64
-	var err error
-	if revision == 0 {
-		rev, err = k.kv.Create(ctx, key, value)
-	} else {
-		rev, err = k.kv.Update(ctx, key, value, revision)
-	}
+	err := decided(ctx, func() (err error) {
+		if revision == 0 {
+			rev, err = k.kv.Create(ctx, key, value)
+		} else {
+			rev, err = k.kv.Update(ctx, key, value, revision)
+		}
+		return err
+	})
 	if err != nil {
-		return 0, fmt.Errorf("journal: put %s at revision %d: %w", key, revision, kvError(err))
+		return 0, fmt.Errorf("journal: put %s at revision %d: %w", key, revision, k.writeError(err))
 	}
 	return rev, nil
 }
@@ -92,8 +99,11 @@ func (k *KV) Delete(ctx context.Context, key string, revision uint64) error {
 	if revision == 0 {
 		return fmt.Errorf("journal: delete %s at revision 0: %w", key, ErrConflict)
 	}
-	if err := k.kv.Purge(ctx, key, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerTTL)); err != nil {
-		return fmt.Errorf("journal: delete %s at revision %d: %w", key, revision, kvError(err))
+	err := decided(ctx, func() error {
+		return k.kv.Purge(ctx, key, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerTTL))
+	})
+	if err != nil {
+		return fmt.Errorf("journal: delete %s at revision %d: %w", key, revision, k.writeError(err))
 	}
 	return nil
 }
@@ -102,44 +112,105 @@ func (k *KV) Delete(ctx context.Context, key string, revision uint64) error {
 func (k *KV) Keys(ctx context.Context) ([]string, error) {
 	ctx, cancel := bounded(ctx, kvTimeout)
 	defer cancel()
-	lister, err := k.kv.ListKeys(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("journal: list keys: %w", kvError(err))
+	watching, done := context.WithCancel(ctx)
+	defer done()
+	exist := make(map[string]bool)
+	err := k.watch(watching, func(e jetstream.KeyValueEntry) {
+		exist[e.Key()] = e.Operation() == jetstream.KeyValuePut
+	}, done, jetstream.MetaOnly())
+	if ctx.Err() != nil || !errors.Is(err, context.Canceled) {
+		return nil, fmt.Errorf("journal: list keys: %w", unanswered(err))
 	}
 	var keys []string
-	for key := range lister.Keys() {
-		keys = append(keys, key)
+	for key, is := range exist {
+		if is {
+			keys = append(keys, key)
+		}
 	}
-	return keys, ctx.Err()
+	return keys, nil
 }
 
 // Watch calls each with the newest revision of every key that exists, then
 // ready once, then each for every change as it comes; of quick changes to one
-// key only the last may be seen. It returns when ctx ends or the watch breaks:
-// the caller watches again. The calls come one at a time.
+// key only the last may be seen. What was written before the call is seen
+// before ready. It returns when ctx ends or the watch breaks: the caller
+// watches again. The calls come one at a time.
 func (k *KV) Watch(ctx context.Context, each func(Entry), ready func()) error {
-	w, err := k.kv.WatchAll(ctx)
+	err := k.watch(ctx, func(e jetstream.KeyValueEntry) {
+		if e.Operation() != jetstream.KeyValuePut {
+			each(Entry{Key: e.Key(), Revision: e.Revision()})
+			return
+		}
+		each(Entry{e.Key(), e.Value(), e.Revision()})
+	}, ready)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("journal: watch: %w", err)
+}
+
+// watch is Watch with the server's entries. A watch is served by any replica,
+// which may lag: it is ready once it has shown what the leader held at first.
+func (k *KV) watch(ctx context.Context, each func(jetstream.KeyValueEntry), ready func(), opts ...jetstream.WatchOpt) error {
+	newest, err := k.newest(ctx)
 	if err != nil {
-		return fmt.Errorf("journal: watch: %w", kvError(err))
+		return err
+	}
+	w, err := k.kv.WatchAll(ctx, opts...)
+	if err != nil {
+		return kvError(err)
 	}
 	defer w.Stop() //nolint:errcheck // the watch is over either way
+	var seen uint64
+	shown, announced := false, false // what its replica held was shown, ready was called
+	late := time.NewTimer(kvTimeout)
+	defer late.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-late.C:
+			if !announced {
+				return fmt.Errorf("%w: the replica stands at %d, the leader at %d", ErrUnavailable, seen, newest)
+			}
 		case e, ok := <-w.Updates():
 			switch {
 			case !ok:
-				return fmt.Errorf("journal: watch: %w", ErrClosed)
+				return ErrClosed
 			case e == nil:
-				ready()
-			case e.Operation() != jetstream.KeyValuePut:
-				each(Entry{Key: e.Key(), Revision: e.Revision()})
+				shown = true
 			default:
-				each(Entry{e.Key(), e.Value(), e.Revision()})
+				seen = max(seen, e.Revision())
+				each(e)
+			}
+			if !announced && shown && seen >= newest {
+				announced = true
+				ready()
 			}
 		}
 	}
+}
+
+// newest is the revision of the bucket's last entry, 0 if there is none.
+func (k *KV) newest(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, kvTimeout)
+	defer cancel()
+	m, err := k.stream.GetLastMsgForSubject(ctx, k.subjects)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, kvError(err)
+	}
+	return m.Sequence, nil
+}
+
+// writeError is kvError of a write, which may have been stored.
+func (k *KV) writeError(err error) error {
+	if inFlight(err) || undecided(err, k.replicas) {
+		return fmt.Errorf("%w: %w", ErrAmbiguous, err)
+	}
+	return kvError(err)
 }
 
 func kvError(err error) error {
@@ -153,8 +224,6 @@ func kvError(err error) error {
 		return ErrConflict
 	case errors.Is(err, nats.ErrConnectionClosed):
 		return ErrClosed
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, nats.ErrNoResponders):
-		return fmt.Errorf("%w: %w", ErrAmbiguous, err)
 	}
 	return err
 }

@@ -36,19 +36,19 @@ const MaxShards = 64
 
 // LogConfig bounds one shard's log.
 type LogConfig struct {
-	MaxBytes   int64         // reserved on disk; see Server.LogBytes
-	Replicas   int           // zero means 1
+	MaxBytes   int64         // reserved on each replica's disk; see Server.LogBytes
 	AckTimeout time.Duration // of one publish; zero means 5 s
 }
 
 // Log is one shard's log. Its methods may be called from any goroutine.
 type Log struct {
-	js      jetstream.JetStream
-	stream  jetstream.Stream
-	shard   int
-	timeout time.Duration
-	metrics *logMetrics
-	log     *slog.Logger
+	js       jetstream.JetStream
+	stream   jetstream.Stream
+	replicas int
+	shard    int
+	timeout  time.Duration
+	metrics  *logMetrics
+	log      *slog.Logger
 
 	dataSubject, ownSubject, epochSubject string
 
@@ -62,50 +62,45 @@ type Log struct {
 // OpenLog makes or opens the stream of a shard. It refuses a stream that could
 // lose or skip messages: one with another retention, an age limit, or
 // asynchronous persistence.
-func OpenLog(ctx context.Context, js jetstream.JetStream, shard int, cfg LogConfig, log *slog.Logger, reg prometheus.Registerer) (*Log, error) {
+func OpenLog(ctx context.Context, s *Server, shard int, cfg LogConfig, log *slog.Logger, reg prometheus.Registerer) (*Log, error) {
 	if shard < 0 || shard >= MaxShards {
 		return nil, fmt.Errorf("journal: open log: shard %d, want 0 to %d", shard, MaxShards-1)
 	}
-	if cfg.MaxBytes < 2*minOwnerBytes {
+	if cfg.MaxBytes < 2*minOwnerBytes && !s.worker() {
 		return nil, fmt.Errorf("journal: open log: shard %d: MaxBytes is %d, want at least %d", shard, cfg.MaxBytes, 2*minOwnerBytes)
 	}
 	l := &Log{
-		js: js, shard: shard, timeout: cfg.AckTimeout,
+		js: s.js, replicas: s.Replicas(), shard: shard, timeout: cfg.AckTimeout,
 		metrics:      newLogMetrics(reg, shard),
 		log:          log.With("shard", shard),
 		dataSubject:  fmt.Sprintf("in.%d.data", shard),
 		ownSubject:   fmt.Sprintf("in.%d.own", shard),
 		epochSubject: fmt.Sprintf("in.%d.epoch", shard),
-		limit:        cfg.MaxBytes - max(cfg.MaxBytes/ownerShare, minOwnerBytes),
 		fenced:       make(chan struct{}, 1),
 	}
 	if l.timeout == 0 {
 		l.timeout = defaultAckTimeout
 	}
-	err := untilAnswered(ctx, func(ctx context.Context) (err error) {
-		l.stream, err = js.CreateOrUpdateStream(ctx, streamConfig(shard, cfg))
-		return err
-	})
-	if err != nil {
+	var err error
+	if l.stream, err = s.openStream(ctx, streamConfig(shard, cfg.MaxBytes)); err != nil {
 		return nil, fmt.Errorf("journal: open log: shard %d: %w", shard, err)
 	}
-	if err := checkStream(l.stream.CachedInfo().Config); err != nil {
+	made := l.stream.CachedInfo().Config
+	if err := checkStream(made, l.replicas); err != nil {
 		return nil, fmt.Errorf("journal: open log: shard %d: %w", shard, err)
 	}
+	l.limit = made.MaxBytes - max(made.MaxBytes/ownerShare, minOwnerBytes)
 	return l, nil
 }
 
-func streamConfig(shard int, cfg LogConfig) jetstream.StreamConfig {
+func streamConfig(shard int, maxBytes int64) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:               streamName(shard),
 		Subjects:           []string{fmt.Sprintf("in.%d.>", shard)},
-		Storage:            jetstream.FileStorage,
 		Retention:          jetstream.LimitsPolicy,
 		Discard:            jetstream.DiscardNew,
-		MaxBytes:           cfg.MaxBytes,
+		MaxBytes:           maxBytes,
 		MaxMsgSize:         MaxMessage + 4096, // and the headers of a condition
-		Replicas:           max(cfg.Replicas, 1),
-		AllowDirect:        true,
 		AllowAtomicPublish: true,
 		DenyDelete:         true, // a hole would stop every reader
 	}
@@ -114,8 +109,10 @@ func streamConfig(shard int, cfg LogConfig) jetstream.StreamConfig {
 func streamName(shard int) string { return fmt.Sprintf("INGEST_%d", shard) }
 
 // checkStream reads back what the server made of the configuration.
-func checkStream(c jetstream.StreamConfig) error {
+func checkStream(c jetstream.StreamConfig, replicas int) error {
 	switch {
+	case c.Replicas != replicas:
+		return fmt.Errorf("stream has %d replicas, want %d", c.Replicas, replicas)
 	case c.Storage != jetstream.FileStorage:
 		return fmt.Errorf("stream is kept in %v, want file", c.Storage)
 	case c.PersistMode != jetstream.DefaultPersistMode:
@@ -169,7 +166,7 @@ func (l *Log) admit(ctx context.Context, size int64) error {
 	defer cancel()
 	info, err := l.stream.Info(ctx)
 	if err != nil {
-		return err
+		return unanswered(err)
 	}
 	room := l.limit - int64(info.State.Bytes) - size
 	if room < 0 {
@@ -182,8 +179,8 @@ func (l *Log) admit(ctx context.Context, size int64) error {
 
 // PublishFenced appends an owner's records on the condition that the last
 // barrier is the one with sequence token; otherwise ErrFenced, and nothing is
-// stored (I3). One such publish is in flight at a time: replicated streams
-// refuse more.
+// stored (I3). One such publish of a Log is in flight at a time: replicated
+// streams refuse more. It waits while another node's is being decided.
 func (l *Log) PublishFenced(ctx context.Context, token uint64, recs []Record) (uint64, error) {
 	msg, err := encode(recs)
 	if err != nil {
@@ -236,18 +233,25 @@ func (l *Log) publish(ctx context.Context, subject string, msg []byte, opts ...j
 	attempt, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	start := time.Now()
-	ack, err := l.js.PublishMsg(attempt, &nats.Msg{Subject: subject, Data: msg}, opts...)
+	var seq uint64
+	err := decided(attempt, func() error {
+		ack, err := l.js.PublishMsg(attempt, &nats.Msg{Subject: subject, Data: msg}, opts...)
+		if err == nil {
+			seq = ack.Sequence
+		}
+		return err
+	})
 	if err == nil {
 		l.metrics.seconds.Observe(time.Since(start).Seconds())
 		l.metrics.ok.Inc()
-		return ack.Sequence, nil
+		return seq, nil
 	}
 	var api *jetstream.APIError
 	switch {
 	case errors.As(err, &api) && wrongLastSequence(api):
 		l.metrics.fenced.Inc()
 		return 0, ErrFenced
-	case errors.As(err, &api):
+	case errors.As(err, &api) && !inFlight(err) && !undecided(err, l.replicas):
 		l.metrics.failed.Inc()
 		return 0, err
 	case errors.Is(err, nats.ErrConnectionClosed):
@@ -261,14 +265,10 @@ func (l *Log) publish(ctx context.Context, subject string, msg []byte, opts ...j
 	return 0, fmt.Errorf("%w (waited %v: %v)", ErrAmbiguous, time.Since(start).Round(time.Millisecond), err)
 }
 
-// wrongLastSequence: 10071 on one node, 10164 on replicated streams.
-func wrongLastSequence(e *jetstream.APIError) bool {
-	return e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
-		e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant
-}
-
 // LastBarrier returns the barrier in force and its sequence. ErrNoBarrier: the
-// log has never held a message. ErrBarrierLost: it has, so refuse it.
+// log has never held a message. ErrBarrierLost: it has, so refuse it. In a
+// cluster a leader that was cut off may still answer for a while, so that what
+// is read may be old: only a conditional publish decides.
 func (l *Log) LastBarrier(ctx context.Context) (Barrier, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
@@ -277,7 +277,7 @@ func (l *Log) LastBarrier(ctx context.Context) (Barrier, uint64, error) {
 		raw, err = l.barrierAfterAll(ctx)
 	}
 	if err != nil {
-		return Barrier{}, 0, fmt.Errorf("journal: last barrier: shard %d: %w", l.shard, err)
+		return Barrier{}, 0, fmt.Errorf("journal: last barrier: shard %d: %w", l.shard, unanswered(err))
 	}
 	recs, err := ParseMessage(raw.Data)
 	if err != nil {
@@ -319,7 +319,7 @@ func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 	defer cancel()
 	info, err := l.stream.Info(ctx)
 	if err != nil {
-		return 0, 0, fmt.Errorf("journal: bounds: shard %d: %w", l.shard, err)
+		return 0, 0, fmt.Errorf("journal: bounds: shard %d: %w", l.shard, unanswered(err))
 	}
 	if info.State.Msgs == 0 {
 		return info.State.LastSeq + 1, info.State.LastSeq, nil
@@ -343,7 +343,7 @@ func (l *Log) Purge(ctx context.Context, below uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
 	if err := l.stream.Purge(ctx, jetstream.WithPurgeSequence(below)); err != nil {
-		return fmt.Errorf("journal: purge: shard %d: below %d: %w", l.shard, below, err)
+		return fmt.Errorf("journal: purge: shard %d: below %d: %w", l.shard, below, unanswered(err))
 	}
 	l.metrics.purges.Inc()
 	return nil

@@ -38,15 +38,15 @@ func startAtSize(t *testing.T, dir string, size int64) *journal.Server {
 func openAt(t *testing.T, s *journal.Server) journaltest.Harness {
 	t.Helper()
 	ctx := t.Context()
-	l, err := journal.OpenLog(ctx, s.JetStream(), 0, journal.LogConfig{MaxBytes: s.LogBytes(1)}, quiet(), nil)
+	l, err := journal.OpenLog(ctx, s, 0, journal.LogConfig{MaxBytes: s.LogBytes(1)}, quiet(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := journal.OpenObjects(ctx, s.JetStream(), 0, s.ObjectBytes(1), 1)
+	o, err := journal.OpenObjects(ctx, s, 0, s.ObjectBytes(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := journal.OpenKV(ctx, s.JetStream(), "test", 1)
+	k, err := journal.OpenKV(ctx, s, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,15 +228,15 @@ func TestALogThatLostItsBarrierIsRefused(t *testing.T) {
 
 func TestALogWithoutALimitIsRefused(t *testing.T) {
 	s := startAt(t, t.TempDir())
-	if _, err := journal.OpenLog(t.Context(), s.JetStream(), 0, journal.LogConfig{}, quiet(), nil); err == nil {
+	if _, err := journal.OpenLog(t.Context(), s, 0, journal.LogConfig{}, quiet(), nil); err == nil {
 		t.Fatal("an unbounded log was opened")
 	}
-	if _, err := journal.OpenLog(t.Context(), s.JetStream(), journal.MaxShards, journal.LogConfig{MaxBytes: 1 << 26}, quiet(), nil); err == nil {
+	if _, err := journal.OpenLog(t.Context(), s, journal.MaxShards, journal.LogConfig{MaxBytes: 1 << 26}, quiet(), nil); err == nil {
 		t.Fatal("a shard beyond the last was opened")
 	}
 	big := journal.LogConfig{MaxBytes: 2 * testStore}
 	start := time.Now()
-	if _, err := journal.OpenLog(t.Context(), s.JetStream(), 0, big, quiet(), nil); err == nil || time.Since(start) > 10*time.Second {
+	if _, err := journal.OpenLog(t.Context(), s, 0, big, quiet(), nil); err == nil || time.Since(start) > 10*time.Second {
 		t.Fatalf("a log larger than the store: %v after %v", err, time.Since(start))
 	}
 }
@@ -246,7 +246,7 @@ func TestALogWithoutALimitIsRefused(t *testing.T) {
 func TestAFullLogHasRoomForItsOwner(t *testing.T) {
 	ctx := t.Context()
 	s := startAt(t, t.TempDir())
-	l, err := journal.OpenLog(ctx, s.JetStream(), 0, journal.LogConfig{MaxBytes: 12 << 20}, quiet(), nil)
+	l, err := journal.OpenLog(ctx, s, 0, journal.LogConfig{MaxBytes: 12 << 20}, quiet(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,8 +300,14 @@ func TestDeletedObjectsLeaveNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	o = openAt(t, s).Objects
-	if n := objectMessages(t, s); n != kept {
-		t.Fatalf("%d messages after the sweep, want %d", n, kept)
+	if err := o.Put(ctx, "site.hq.3", []byte("one chunk")); err != nil {
+		t.Fatal(err)
+	}
+	if n := objectMessages(t, s); n != kept+2 {
+		t.Fatalf("%d messages after the next Put's sweep, want %d", n, kept+2)
+	}
+	if err := o.Delete(ctx, "site.hq.3"); err != nil {
+		t.Fatal(err)
 	}
 	if got, err := o.Get(ctx, "site.hq.2"); err != nil || len(got) != len(data) {
 		t.Fatalf("the other object: %d bytes, %v", len(got), err)

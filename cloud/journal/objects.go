@@ -1,7 +1,9 @@
 package journal
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -32,36 +34,35 @@ type Objects struct {
 	shard  int
 
 	turn  chan struct{} // holds one token: a sweep must not take a Put's chunks
-	dirty bool          // under turn: a Put failed, its chunks may be left
+	dirty bool          // under turn: a Put failed, here or elsewhere, its chunks may be left
 }
 
 // OpenObjects makes or opens the bucket of a shard, of at most maxBytes.
-func OpenObjects(ctx context.Context, js jetstream.JetStream, shard int, maxBytes int64, replicas int) (*Objects, error) {
-	if maxBytes <= 0 {
+func OpenObjects(ctx context.Context, s *Server, shard int, maxBytes int64) (*Objects, error) {
+	if maxBytes <= 0 && !s.worker() {
 		return nil, fmt.Errorf("journal: open objects: shard %d: maxBytes must be set: an unbounded bucket fills the disk", shard)
 	}
-	o := &Objects{shard: shard, bucket: fmt.Sprintf("snap_%d", shard), turn: make(chan struct{}, 1)}
-	err := untilAnswered(ctx, func(ctx context.Context) (err error) {
-		o.store, err = js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-			Bucket: o.bucket, Storage: jetstream.FileStorage,
-			MaxBytes: maxBytes, Replicas: max(replicas, 1),
-		})
-		return err
-	})
-	if err != nil {
+	// Of what others left the first Put knows nothing. Opening removes nothing:
+	// the owner, on another node, may be in the middle of a Put.
+	o := &Objects{shard: shard, bucket: fmt.Sprintf("snap_%d", shard), turn: make(chan struct{}, 1), dirty: true}
+	var err error
+	// The stream of an object store (NATS ADR-20).
+	if o.stream, err = s.openStream(ctx, jetstream.StreamConfig{
+		Name: "OBJ_" + o.bucket, Subjects: []string{o.chunks(">"), o.descriptions()},
+		MaxBytes: maxBytes, Discard: jetstream.DiscardNew, AllowRollup: true,
+	}); err != nil {
 		return nil, fmt.Errorf("journal: open objects: shard %d: %w", shard, err)
 	}
-	if o.stream, err = js.Stream(ctx, "OBJ_"+o.bucket); err != nil {
+	if o.store, err = s.js.ObjectStore(ctx, o.bucket); err != nil {
 		return nil, fmt.Errorf("journal: open objects: shard %d: %w", shard, err)
-	}
-	if err := o.sweep(ctx); err != nil {
-		return nil, fmt.Errorf("journal: open objects: shard %d: sweep: %w", shard, err)
 	}
 	return o, nil
 }
 
 // The subjects of an object's chunks and of its description (NATS ADR-20).
 func (o *Objects) chunks(nuid string) string { return "$O." + o.bucket + ".C." + nuid }
+
+func (o *Objects) descriptions() string { return "$O." + o.bucket + ".M.>" }
 
 func (o *Objects) description(name string) string {
 	return "$O." + o.bucket + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
@@ -73,27 +74,75 @@ func (o *Objects) description(name string) string {
 func (o *Objects) sweep(ctx context.Context) error {
 	ctx, cancel := bounded(ctx, objectTimeout)
 	defer cancel()
-	infos, err := o.store.List(ctx)
-	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
+	chunks, err := o.held(ctx, o.chunks("*"))
+	if err != nil || len(chunks) == 0 {
 		return err
 	}
-	named := make(map[string]bool, len(infos))
-	for _, i := range infos {
-		named[o.chunks(i.NUID)] = true
-	}
-	state, err := o.stream.Info(ctx, jetstream.WithSubjectFilter(o.chunks("*")))
+	infos, err := o.infos(ctx)
 	if err != nil {
 		return err
 	}
-	for subject := range state.State.Subjects {
-		if named[subject] {
-			continue
-		}
+	for _, i := range infos {
+		delete(chunks, o.chunks(i.NUID))
+	}
+	for subject := range chunks {
 		if err := o.stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// held returns the subjects that match a filter and have a message, as the
+// leader knows them.
+func (o *Objects) held(ctx context.Context, filter string) (map[string]uint64, error) {
+	info, err := o.stream.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return nil, unanswered(err)
+	}
+	return info.State.Subjects, nil
+}
+
+// infos returns the objects' descriptions. A list comes from any replica,
+// which may lag: where it differs from what the leader holds the leader is
+// asked for the one object.
+func (o *Objects) infos(ctx context.Context) ([]*jetstream.ObjectInfo, error) {
+	names, err := o.held(ctx, o.descriptions())
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	chunks, err := o.held(ctx, o.chunks("*"))
+	if err != nil {
+		return nil, err
+	}
+	listed, err := o.store.List(ctx)
+	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
+		return nil, unanswered(err)
+	}
+	var infos []*jetstream.ObjectInfo
+	for _, i := range listed {
+		subject := o.description(i.Name)
+		_, there := names[subject]
+		_, whole := chunks[o.chunks(i.NUID)]
+		if there && (whole || i.Chunks == 0) {
+			infos = append(infos, i)
+			delete(names, subject)
+		}
+	}
+	for subject := range names {
+		name, err := base64.URLEncoding.DecodeString(subject[len(o.description("")):])
+		if err != nil {
+			return nil, fmt.Errorf("description %s: %w", subject, err)
+		}
+		i, err := o.store.GetInfo(ctx, string(name))
+		switch {
+		case err == nil:
+			infos = append(infos, i)
+		case !errors.Is(err, jetstream.ErrObjectNotFound):
+			return nil, unanswered(err)
+		}
+	}
+	return infos, nil
 }
 
 // Put stores data under name, whole or not at all; it is durable when Put
@@ -129,23 +178,49 @@ func (o *Objects) Get(ctx context.Context, name string) ([]byte, error) {
 	ctx, cancel := bounded(ctx, objectTimeout)
 	defer cancel()
 	b, err := o.store.GetBytes(ctx, name)
+	if errors.Is(err, jetstream.ErrDigestMismatch) {
+		// The chunks came from some replica, which may not have had them all.
+		b, err = o.fromLeader(ctx, name)
+	}
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
 		err = ErrNotFound
 	}
 	if err != nil {
-		return nil, fmt.Errorf("journal: get %s: shard %d: %w", name, o.shard, err)
+		return nil, fmt.Errorf("journal: get %s: shard %d: %w", name, o.shard, unanswered(err))
 	}
 	return b, nil
+}
+
+// fromLeader reads an object chunk by chunk from the stream's leader.
+func (o *Objects) fromLeader(ctx context.Context, name string) ([]byte, error) {
+	info, err := o.store.GetInfo(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, 0, min(info.Size, MaxObject))
+	for seq := uint64(0); ; {
+		m, err := o.stream.GetMsg(ctx, seq+1, jetstream.WithGetMsgSubject(o.chunks(info.NUID)))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		seq = m.Sequence
+		data = append(data, m.Data...)
+	}
+	want, err := jetstream.DecodeObjectDigest(info.Digest)
+	if sum := sha256.Sum256(data); err != nil || !bytes.Equal(sum[:], want) {
+		return nil, errors.Join(jetstream.ErrDigestMismatch, err)
+	}
+	return data, nil
 }
 
 // List returns what the bucket holds, in no order.
 func (o *Objects) List(ctx context.Context) ([]Object, error) {
 	ctx, cancel := bounded(ctx, objectTimeout)
 	defer cancel()
-	infos, err := o.store.List(ctx)
-	if errors.Is(err, jetstream.ErrNoObjectsFound) {
-		return nil, nil
-	}
+	infos, err := o.infos(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("journal: list objects: shard %d: %w", o.shard, err)
 	}

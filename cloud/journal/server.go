@@ -7,27 +7,15 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
-
-	"github.com/atrium-iot/atrium/shared/durable"
 )
 
 const (
-	// storePercent of the free disk is the store's: a full disk freezes every
-	// stream until a restart, so the rest stays free.
-	storePercent = 70
-	// maxStore bounds the store on a large disk, so that a start on an empty
-	// one does not reserve terabytes for streams that are purged at once.
-	maxStore = 64 << 30
-	// minStore is the least with which a server starts: below it the streams'
-	// reservations leave no room to write.
-	minStore = 256 << 20
 	// maxStoreMemory bounds memory streams, of which there are none.
 	maxStoreMemory = 64 << 20
 	// maxPayload bounds one NATS message: MaxMessage and headers, with room
@@ -38,6 +26,8 @@ const (
 	// readyWithin bounds the start: an empty store takes 10 ms, one with many
 	// blocks seconds.
 	readyWithin = 60 * time.Second
+	// readyPoll is how often a start looks whether it has failed.
+	readyPoll = 100 * time.Millisecond
 )
 
 // ServerConfig says where and as whom the embedded server runs.
@@ -47,21 +37,26 @@ type ServerConfig struct {
 	// MaxStore bounds the store in bytes. Zero means what the store was made
 	// with; a new one gets 70 % of what is free on Dir's disk, at most 64 GiB.
 	MaxStore int64
+	// Cluster makes the server one of several. Nil means alone, without a socket.
+	Cluster *ClusterConfig
 }
 
 // Server is the NATS JetStream server within this process, and a connection to
-// it. It listens on no socket.
+// it. Alone it listens on no socket; in a cluster for other nodes' servers only.
 type Server struct {
+	cfg   ServerConfig
+	log   *slog.Logger
 	lock  *os.File // held while the directory is ours
 	ns    *server.Server
+	fatal chan string // why the server could not start
 	nc    *nats.Conn
 	js    jetstream.JetStream
-	store int64
+	store int64 // bytes; 0 of a worker
 }
 
-// StartServer starts the server and returns when it accepts publishes. It
-// fails if the store cannot be written, or if the running server does not
-// fsync every message (I2).
+// StartServer starts the server and returns when it accepts connections: alone
+// also publishes, in a cluster when Form has returned. It fails if the store
+// cannot be written, or if the running server does not fsync every message (I2).
 func StartServer(cfg ServerConfig, log *slog.Logger) (*Server, error) {
 	s, err := startServer(cfg, log)
 	if err != nil {
@@ -71,31 +66,45 @@ func StartServer(cfg ServerConfig, log *slog.Logger) (*Server, error) {
 }
 
 func startServer(cfg ServerConfig, log *slog.Logger) (*Server, error) {
-	if cfg.Name == "" || cfg.Dir == "" {
+	s := &Server{cfg: cfg, log: log, fatal: make(chan string, 1)}
+	if cfg.Name == "" || cfg.Dir == "" && !s.worker() {
 		return nil, errors.New("a name and a directory are required")
 	}
-	lock, err := lockDir(cfg.Dir)
-	if err != nil {
-		return nil, err
+	if cfg.Cluster != nil {
+		if err := cfg.Cluster.check(); err != nil {
+			return nil, err
+		}
 	}
-	s := &Server{lock: lock}
-	if err := s.start(cfg, log); err != nil {
+	if err := s.start(); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Server) start(cfg ServerConfig, log *slog.Logger) (err error) {
-	if s.store, err = storeLimit(cfg); err != nil {
+func (s *Server) worker() bool { return s.cfg.Cluster != nil && s.cfg.Cluster.Worker }
+
+func (s *Server) start() (err error) {
+	if !s.worker() {
+		if s.lock, err = lockDir(s.cfg.Dir); err != nil {
+			return err
+		}
+		if err := checkStore(s.cfg); err != nil {
+			return err
+		}
+		if s.store, err = storeLimit(s.cfg); err != nil {
+			return err
+		}
+	}
+	if s.ns, err = server.NewServer(options(s.cfg, s.store)); err != nil {
 		return err
 	}
-	if s.ns, err = server.NewServer(options(cfg, s.store)); err != nil {
-		return err
-	}
-	s.ns.SetLoggerV2(natsLog{log.With("component", "nats")}, false, false, false)
+	s.ns.SetLoggerV2(natsLog{s.log.With("component", "nats"), s.fatal}, false, false, false)
 	s.ns.Start()
-	return s.connect(log)
+	if err := s.ready(); err != nil {
+		return err
+	}
+	return s.connect()
 }
 
 // lockDir makes the directory and keeps a second process out of it: without a
@@ -117,7 +126,7 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 func options(cfg ServerConfig, store int64) *server.Options {
-	return &server.Options{
+	o := &server.Options{
 		ServerName:         cfg.Name,
 		DontListen:         true,
 		JetStream:          true,
@@ -129,24 +138,41 @@ func options(cfg ServerConfig, store int64) *server.Options {
 		MaxPayload:         maxPayload,
 		NoSigs:             true,
 	}
+	if cfg.Cluster != nil {
+		cfg.Cluster.apply(o)
+	}
+	return o
 }
 
-func (s *Server) connect(log *slog.Logger) error {
-	if !s.ns.ReadyForConnections(readyWithin) {
-		return fmt.Errorf("not ready within %v", readyWithin)
+// ready waits for the server, which says only in its log why it cannot start.
+func (s *Server) ready() error {
+	for start := time.Now(); time.Since(start) < readyWithin; {
+		if s.ns.ReadyForConnections(readyPoll) {
+			return nil
+		}
+		select {
+		case why := <-s.fatal:
+			return errors.New(why)
+		default:
+		}
 	}
-	if err := assertSyncAlways(s.ns); err != nil {
-		return err
+	return fmt.Errorf("not ready within %v", readyWithin)
+}
+
+func (s *Server) connect() (err error) {
+	if !s.worker() {
+		if err := assertSyncAlways(s.ns); err != nil {
+			return err
+		}
 	}
-	nc, err := nats.Connect("", nats.InProcessServer(s.ns), nats.MaxReconnects(-1), nats.Name("atrium"),
+	s.nc, err = nats.Connect("", nats.InProcessServer(s.ns), nats.MaxReconnects(-1), nats.Name("atrium"),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			log.Warn("journal connection", "err", err)
+			s.log.Warn("journal connection", "err", err)
 		}))
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	s.nc = nc
-	s.js, err = jetstream.New(nc)
+	s.js, err = jetstream.New(s.nc)
 	return err
 }
 
@@ -166,69 +192,21 @@ func assertSyncAlways(ns *server.Server) error {
 	return nil
 }
 
-// storeLimit is what the store may take of the disk. It is decided when the
-// store is made and kept beside it: the streams reserve their shares of it, and
-// would not fit a limit that shrinks as the disk fills.
-func storeLimit(cfg ServerConfig) (int64, error) {
-	path := filepath.Join(cfg.Dir, "limit")
-	made, err := readLimit(path)
-	if err != nil {
-		return 0, err
-	}
-	limit := cfg.MaxStore
-	switch {
-	case limit == 0 && made != 0:
-		return made, nil
-	case limit == 0:
-		if limit, err = measure(cfg.Dir); err != nil {
-			return 0, err
-		}
-	case limit < minStore:
-		return 0, fmt.Errorf("store of %d bytes, want at least %d", limit, int64(minStore))
-	case limit < made:
-		return 0, fmt.Errorf("store of %d bytes: it was made with %d and cannot shrink", limit, made)
-	}
-	if limit == made {
-		return made, nil
-	}
-	// Before the first stream is there: without it the next start would measure
-	// a disk on which the streams no longer fit.
-	return limit, durable.WriteFile(path, []byte(strconv.FormatInt(limit, 10)), 0o644)
-}
-
-func readLimit(path string) (int64, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.ParseInt(string(b), 10, 64)
-	if err != nil || n < minStore {
-		return 0, fmt.Errorf("%s holds %q, want a number of bytes of at least %d", path, b, int64(minStore))
-	}
-	return n, nil
-}
-
-func measure(dir string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, fmt.Errorf("statfs %s: %w", dir, err)
-	}
-	free := int64(st.Bavail) * int64(st.Bsize)
-	limit := min(free/100*storePercent, maxStore)
-	if limit < minStore {
-		return 0, fmt.Errorf("disk of %s has %d MiB free: too few, %d MiB are needed", dir, free>>20, minStore*100/storePercent>>20)
-	}
-	return limit, nil
-}
-
-// JetStream returns the connection that OpenLog, OpenObjects and OpenKV take.
+// JetStream returns the connection itself, for what this package does not offer.
 func (s *Server) JetStream() jetstream.JetStream { return s.js }
 
-// LogBytes is each log's share of the store in bytes, of so many shards: three
-// quarters of the store are the logs'.
+// Replicas is how many nodes hold each stream: one alone, three in a cluster.
+// A publish is answered when a majority has fsynced it.
+func (s *Server) Replicas() int {
+	if s.cfg.Cluster == nil {
+		return 1
+	}
+	return copies
+}
+
+// LogBytes is each log's share of this node's store in bytes, of so many
+// shards: three quarters of the store are the logs'. Each replica takes it. A
+// worker has no store, so that it makes no log, and opens what core nodes made.
 func (s *Server) LogBytes(shards int) int64 { return s.store / 4 * 3 / int64(shards) }
 
 // ObjectBytes is each shard's share for snapshots: an eighth of the store. The
@@ -254,16 +232,30 @@ func (s *Server) Close() {
 		s.ns.Shutdown()
 		s.ns.WaitForShutdown()
 	}
-	s.lock.Close() //nolint:errcheck // nothing was written to it
+	if s.lock != nil {
+		s.lock.Close() //nolint:errcheck // nothing was written to it
+	}
 }
 
 // natsLog hands the server's notices to slog: warnings and worse at their
-// level, the rest as debug. It implements server.Logger.
-type natsLog struct{ log *slog.Logger }
+// level, the rest as debug, and keeps the first reason not to start. It
+// implements server.Logger.
+type natsLog struct {
+	log   *slog.Logger
+	fatal chan<- string
+}
 
 func (l natsLog) Noticef(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }
 func (l natsLog) Debugf(format string, v ...any)  { l.log.Debug(fmt.Sprintf(format, v...)) }
 func (l natsLog) Tracef(format string, v ...any)  { l.log.Debug(fmt.Sprintf(format, v...)) }
 func (l natsLog) Warnf(format string, v ...any)   { l.log.Warn(fmt.Sprintf(format, v...)) }
 func (l natsLog) Errorf(format string, v ...any)  { l.log.Error(fmt.Sprintf(format, v...)) }
-func (l natsLog) Fatalf(format string, v ...any)  { l.log.Error(fmt.Sprintf(format, v...)) }
+
+func (l natsLog) Fatalf(format string, v ...any) {
+	why := fmt.Sprintf(format, v...)
+	l.log.Error(why)
+	select {
+	case l.fatal <- why:
+	default:
+	}
+}

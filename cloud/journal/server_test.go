@@ -1,11 +1,15 @@
 package journal
 
 import (
+	"crypto/tls"
+	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 )
 
 // I2: the assertion reads the running server, so it must notice one that was
@@ -37,5 +41,33 @@ func TestAServerThatDoesNotSyncEveryMessageIsRefused(t *testing.T) {
 func TestAServerWithoutANameIsRefused(t *testing.T) {
 	if _, err := StartServer(ServerConfig{Dir: t.TempDir()}, slog.New(slog.DiscardHandler)); err == nil {
 		t.Fatal("started without a name")
+	}
+}
+
+// Routing starts only behind a listener for clients. Nobody may come in there:
+// a client would read and write every log.
+func TestTheListenerForClientsLetsNobodyIn(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	s, err := StartServer(ServerConfig{Dir: t.TempDir(), Name: "n1", MaxStore: minStore, Cluster: &ClusterConfig{
+		ID: "c1", Listen: address, Core: []string{address, "127.0.0.1:1", "127.0.0.1:2"}, TLS: &tls.Config{},
+	}}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	url := s.ns.ClientURL()
+	if !strings.HasPrefix(url, "nats://127.0.0.1:") {
+		t.Fatalf("clients are awaited at %s", url)
+	}
+	if nc, err := nats.Connect(url); !errors.Is(err, nats.ErrAuthorization) {
+		if nc != nil {
+			nc.Close()
+		}
+		t.Fatalf("a client at %s: %v, want it refused", url, err)
 	}
 }

@@ -173,7 +173,7 @@ func (n *node) open(ctx context.Context) (err error) {
 }
 
 func (n *node) openCatalog(ctx context.Context) error {
-	kv, err := journal.OpenKV(ctx, n.server.JetStream(), catalog.Bucket, 1)
+	kv, err := journal.OpenKV(ctx, n.server, catalog.Bucket)
 	if err != nil {
 		return err
 	}
@@ -182,7 +182,7 @@ func (n *node) openCatalog(ctx context.Context) error {
 }
 
 func (n *node) openShards(ctx context.Context) error {
-	owners, err := journal.OpenKV(ctx, n.server.JetStream(), ownersBucket, 1)
+	owners, err := journal.OpenKV(ctx, n.server, ownersBucket)
 	if err != nil {
 		return err
 	}

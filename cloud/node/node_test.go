@@ -284,7 +284,7 @@ func TestTheFirstPartThatFailsEndsTheNode(t *testing.T) {
 		want string
 	}{
 		"a shard is lost": {func(n *node) error {
-			kv, err := journal.OpenKV(t.Context(), n.server.JetStream(), ownersBucket, 1)
+			kv, err := journal.OpenKV(t.Context(), n.server, ownersBucket)
 			if err == nil {
 				_, err = cluster.Claim(t.Context(), cluster.Config{Node: "n2", Shard: 1, Incarnation: 1}, kv, n.shards[1].log, n.log, nil)
 			}

@@ -25,12 +25,11 @@ type shard struct {
 // the owner's work, which has still to run.
 func (n *node) claim(ctx context.Context, owners *journal.KV, i int) (*shard, error) {
 	shards := n.catalog.Cluster().Shards
-	js := n.server.JetStream()
-	l, err := journal.OpenLog(ctx, js, i, journal.LogConfig{MaxBytes: n.server.LogBytes(shards)}, n.log.With("part", "journal", "shard", i), n.reg)
+	l, err := journal.OpenLog(ctx, n.server, i, journal.LogConfig{MaxBytes: n.server.LogBytes(shards)}, n.log.With("part", "journal", "shard", i), n.reg)
 	if err != nil {
 		return nil, err
 	}
-	objects, err := journal.OpenObjects(ctx, js, i, n.server.ObjectBytes(shards), 1)
+	objects, err := journal.OpenObjects(ctx, n.server, i, n.server.ObjectBytes(shards))
 	if err != nil {
 		return nil, err
 	}

@@ -45,15 +45,15 @@ func TestOverTheRealJournalAndHistoryARestartGoesOnFromItsSnapshot(t *testing.T)
 
 func realRound(t *testing.T, srv *journal.Server, h *history.Store, round uint64) {
 	ctx := t.Context()
-	log, err := journal.OpenLog(ctx, srv.JetStream(), 0, journal.LogConfig{MaxBytes: srv.LogBytes(1)}, quiet(), nil)
+	log, err := journal.OpenLog(ctx, srv, 0, journal.LogConfig{MaxBytes: srv.LogBytes(1)}, quiet(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := journal.OpenObjects(ctx, srv.JetStream(), 0, srv.ObjectBytes(1), 1)
+	objects, err := journal.OpenObjects(ctx, srv, 0, srv.ObjectBytes(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	kv, err := journal.OpenKV(ctx, srv.JetStream(), "cluster", 1)
+	kv, err := journal.OpenKV(ctx, srv, "cluster")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func WriteFile(name string, data []byte, perm fs.FileMode) error {
 	if err := os.Rename(next, name); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(name))
+	return SyncDir(filepath.Dir(name))
 }
 
 func writeSynced(name string, data []byte, perm fs.FileMode) error {
@@ -39,7 +39,8 @@ func writeSynced(name string, data []byte, perm fs.FileMode) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-func syncDir(name string) error {
+// SyncDir makes a folder's entries durable: files made, renamed or removed in it.
+func SyncDir(name string) error {
 	dir, err := os.Open(name)
 	if err != nil {
 		return err

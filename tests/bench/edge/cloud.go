@@ -59,7 +59,7 @@ func openCloud(ctx context.Context, dir string) (_ *cloud, err error) {
 			store.Close()
 		}
 	}()
-	log, err := journal.OpenLog(ctx, store.JetStream(), 0, journal.LogConfig{MaxBytes: store.LogBytes(1)}, discard(), nil)
+	log, err := journal.OpenLog(ctx, store, 0, journal.LogConfig{MaxBytes: store.LogBytes(1)}, discard(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func open(b *testing.B, dir string) *journal.Coalescer {
 		b.Fatal(err)
 	}
 	b.Cleanup(s.Close)
-	l, err := journal.OpenLog(b.Context(), s.JetStream(), 0, journal.LogConfig{MaxBytes: s.LogBytes(1)}, log, nil)
+	l, err := journal.OpenLog(b.Context(), s, 0, journal.LogConfig{MaxBytes: s.LogBytes(1)}, log, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
