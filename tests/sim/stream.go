@@ -70,23 +70,23 @@ func (h *half) leave() {
 
 // take reads what has come, or says how long to wait for a look again; 0 for
 // until something changes.
-func (h *half) take(b []byte) (n int, err error, wait time.Duration, changed <-chan struct{}) {
+func (h *half) take(b []byte) (n int, wait time.Duration, changed <-chan struct{}, err error) {
 	passes := h.net.passesTCP(h.from, h.to)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.left:
-		return 0, net.ErrClosed, 0, nil
+		return 0, 0, nil, net.ErrClosed
 	case !passes && (len(h.chunks) > 0 || h.closed):
-		return 0, nil, streamRetry, h.changed
+		return 0, streamRetry, h.changed, nil
 	case len(h.chunks) == 0 && h.closed:
-		return 0, io.EOF, 0, nil
+		return 0, 0, nil, io.EOF
 	case len(h.chunks) == 0:
-		return 0, nil, 0, h.changed
+		return 0, 0, h.changed, nil
 	}
 	c := &h.chunks[0]
 	if d := time.Until(c.due); d > 0 {
-		return 0, nil, d, h.changed
+		return 0, d, h.changed, nil
 	}
 	n = copy(b, c.data)
 	if c.data = c.data[n:]; len(c.data) == 0 {
@@ -94,11 +94,11 @@ func (h *half) take(b []byte) (n int, err error, wait time.Duration, changed <-c
 	}
 	h.size -= n
 	h.change()
-	return n, nil, 0, nil
+	return n, 0, nil, nil
 }
 
 // put writes what the window has room for, or says what to wait for.
-func (h *half) put(b []byte) (n int, err error, changed <-chan struct{}) {
+func (h *half) put(b []byte) (n int, changed <-chan struct{}, err error) {
 	ended, due := h.net.hasEnded(h.from), time.Now().Add(h.net.latency())
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -107,9 +107,9 @@ func (h *half) put(b []byte) (n int, err error, changed <-chan struct{}) {
 	case h.dead || h.left && !h.closed:
 		return len(b), nil, nil
 	case h.closed:
-		return 0, net.ErrClosed, nil
+		return 0, nil, net.ErrClosed
 	case h.size >= streamWindow:
-		return 0, nil, h.changed
+		return 0, h.changed, nil
 	}
 	n = min(len(b), streamWindow-h.size)
 	if last := len(h.chunks) - 1; last >= 0 && h.chunks[last].due.After(due) {
@@ -176,7 +176,7 @@ func (d *deadline) wait(changed <-chan struct{}, wait time.Duration) error {
 // Read implements net.Conn.
 func (s *stream) Read(b []byte) (int, error) {
 	for {
-		n, err, wait, changed := s.in.take(b)
+		n, wait, changed, err := s.in.take(b)
 		if n > 0 || err != nil || len(b) == 0 {
 			return n, err
 		}
@@ -189,7 +189,7 @@ func (s *stream) Read(b []byte) (int, error) {
 // Write implements net.Conn.
 func (s *stream) Write(b []byte) (written int, err error) {
 	for written < len(b) {
-		n, err, changed := s.out.put(b[written:])
+		n, changed, err := s.out.put(b[written:])
 		written += n
 		if err == nil && n == 0 {
 			err = s.write.wait(changed, 0)
