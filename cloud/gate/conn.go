@@ -112,6 +112,7 @@ func (c *conn) serveControl(ctx context.Context) (err error) {
 func (c *conn) takeControl(ctx context.Context, msg []byte) (bool, error) {
 	c.mu.Lock()
 	v, err := c.session.control(msg)
+	first := c.session.phase == wantBind // a hello, and the bind is to come
 	c.mu.Unlock()
 	if err != nil {
 		return false, err
@@ -124,12 +125,12 @@ func (c *conn) takeControl(ctx context.Context, msg []byte) (bool, error) {
 		c.writer.call()
 		return true, nil
 	}
-	if v.kind == wire.KindHello {
+	if first {
 		if err := c.admit(ctx); err != nil {
 			return false, err
 		}
 	}
-	return v.kind != wire.KindHello, c.append(ctx, v, msg)
+	return !first, c.append(ctx, v, msg)
 }
 
 // admit makes this the gateway's only connection and finds its shard.

@@ -222,7 +222,7 @@ func (w *world) connect(gw string) *edge {
 		w.t.Fatal(err)
 	}
 	e.r = wire.NewReader(e.control, wire.MaxControl)
-	e.say(testHello(wire.RunInfo{Run: runNamed("a"), Class: 1, First: 1}))
+	e.say(testHello(wire.RunInfo{Run: runNamed("a"), Class: 1, First: 1}, wire.RunInfo{Run: runNamed("b"), Class: 1, First: 1}))
 	e.say((&wire.Bind{}).Append(nil))
 	return e
 }

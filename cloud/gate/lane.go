@@ -215,15 +215,26 @@ func refuse(reason wire.RejectReason, at, why string) error {
 	return &wire.Error{Reason: reason, At: at, Err: errors.New(why)}
 }
 
-// run finds a run, or makes it when it is seen first.
+// run finds a run that a hello of this connection named. The owner knows no
+// other, and could not apply what is acked of it (I1).
 func (s *session) run(name id.Run) (*run, error) {
-	if r, ok := s.runs[name]; ok {
-		return r, nil
+	r, ok := s.runs[name]
+	if !ok {
+		return nil, closef(wire.CloseProtocol, "run %s was not named by hello", name)
 	}
-	if len(s.runs) == maxRuns {
-		return nil, closef(wire.CloseProtocol, "more than %d runs on a connection", maxRuns)
-	}
-	r := &run{name: name, foreign: !s.claim(name)}
-	s.runs[name] = r
 	return r, nil
+}
+
+// name learns a run of a hello.
+func (s *session) name(info wire.RunInfo) error {
+	r := s.runs[info.Run]
+	if r == nil {
+		if len(s.runs) == maxRuns {
+			return closef(wire.CloseProtocol, "more than %d runs on a connection", maxRuns)
+		}
+		r = &run{name: info.Run, foreign: !s.claim(info.Run)}
+		s.runs[info.Run] = r
+	}
+	r.end(info)
+	return nil
 }

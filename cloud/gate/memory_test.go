@@ -63,7 +63,7 @@ func heap() uint64 {
 // greet brings a session to its first lane message.
 func greet(t *testing.T, s *session) {
 	t.Helper()
-	if _, err := s.control(testHello()); err != nil {
+	if _, err := s.control(testHello(wire.RunInfo{Run: runNamed("a"), Class: 1, First: 1})); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.control((&wire.Bind{}).Append(nil)); err != nil {

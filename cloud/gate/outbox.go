@@ -74,6 +74,7 @@ func (s *session) take(welcome wire.Welcome, now time.Time) (dst []byte, command
 		msg = welcome.Append(msg[:0])
 		dst = wire.AppendItem(dst, msg)
 		dst = s.guide.append(dst)
+		s.guide = guide{} // said once
 	}
 	for len(o.acks) > 0 {
 		n := min(len(o.acks), wire.MaxRuns)

@@ -56,6 +56,7 @@ type pending struct {
 	size uint64 // of a lane message
 
 	result bool // the next of session.results
+	hello  bool // another one, after welcome
 	done   bool
 }
 
@@ -101,7 +102,7 @@ func (s *session) control(msg []byte) (verdict, error) {
 		return verdict{}, badMessage(kind, err)
 	}
 	switch {
-	case kind == wire.KindHello && s.phase == wantHello:
+	case kind == wire.KindHello && (s.phase == wantHello || s.phase == open):
 		return s.takeHello(msg)
 	case kind == wire.KindBind && (s.phase == wantBind || s.phase == open):
 		return s.takeBind(msg)
@@ -128,17 +129,19 @@ func (s *session) takeHello(msg []byte) (verdict, error) {
 	if !ok {
 		return verdict{}, closef(wire.CloseVersion, "the gateway speaks versions %d to %d, this gate %d to %d", hello.Min, hello.Max, s.versions.Min, s.versions.Max)
 	}
-	s.phase, s.version = wantBind, version
+	again := s.phase == open
+	if !again {
+		s.phase, s.version = wantBind, version
+	}
 	for _, info := range hello.Runs {
 		if info.First > maxSeq || info.Last > maxSeq {
 			return verdict{}, closef(wire.CloseProtocol, "hello: run %s: sequences beyond 2^63-1", info.Run)
 		}
-		if _, err := s.run(info.Run); err != nil {
+		if err := s.name(info); err != nil {
 			return verdict{}, err
 		}
-		s.runs[info.Run].end(info)
 	}
-	return s.push(wire.KindHello, pending{}), nil
+	return s.push(wire.KindHello, pending{hello: again}), nil
 }
 
 func (s *session) takeBind(msg []byte) (verdict, error) {
@@ -190,6 +193,8 @@ func (s *session) durable(ticket uint64) {
 			s.acked(p.run, p.last)
 		case p.result:
 			s.settleResult()
+		case p.hello:
+			s.out.welcome = true
 		}
 	}
 	if len(s.queue) == 0 {

@@ -112,7 +112,11 @@ func newOracle(t interface{ Fatalf(string, ...any) }) *oracle {
 }
 
 func (o *oracle) greet() {
-	o.put(testHello(wire.RunInfo{Run: runNamed("a"), Class: 1, First: 1}), o.s.control)
+	var runs []wire.RunInfo
+	for _, name := range []string{"a", "b", "z"} {
+		runs = append(runs, wire.RunInfo{Run: runNamed(name), Class: 1, First: 1})
+	}
+	o.put(testHello(runs...), o.s.control)
 	o.put((&wire.Bind{}).Append(nil), o.s.control)
 	o.land(0)
 	o.land(0)

@@ -100,7 +100,7 @@ func (w *bench) connect() buffer.Session {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.buf.Welcomed()
+	w.buf.Welcomed(s)
 	return s
 }
 
@@ -369,7 +369,7 @@ func TestARunLeavesOnceTheGateKnowsItsEnd(t *testing.T) {
 		if n := w.buf.Stats().Runs; n != 4 {
 			t.Fatalf("%d runs; the closed ones left before hello was welcomed", n)
 		}
-		w.buf.Welcomed()
+		w.buf.Welcomed(s)
 		settle(time.Minute)
 		if st := w.buf.Stats(); st.Runs != 2 || st.Segments != 0 {
 			t.Fatalf("the closed run is still there: %+v", st)

@@ -29,7 +29,6 @@ type core struct {
 	packer  wire.Packer
 
 	quarantine [][]byte // keys, oldest first of this process
-	told       []*run   // what the last hello called closed or unclean
 }
 
 // Bounds that are not configuration.
@@ -271,7 +270,6 @@ func (c *core) swapped(r *run, s segment) {
 // removed notes that a run has left the store.
 func (c *core) removed(r *run) {
 	c.runs = slices.DeleteFunc(c.runs, func(x *run) bool { return x == r })
-	c.told = slices.DeleteFunc(c.told, func(x *run) bool { return x == r })
 }
 
 // add takes a finished item into memory, and sheds what is too much.

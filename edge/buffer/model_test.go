@@ -325,7 +325,7 @@ func (m *model) reconnect(welcome bool) {
 		}
 	}
 	if welcome {
-		m.buf.Welcomed()
+		m.buf.Welcomed(s)
 	}
 	m.session, m.online, m.cursors = s, true, map[id.Run]*buffer.Cursor{}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
@@ -17,6 +18,10 @@ type Session struct {
 	// Live are the open runs, telemetry first, Backlog the others with unacked frames: events
 	// before telemetry, oldest first.
 	Live, Backlog []id.Run
+	// At is when Hello's Now was.
+	At time.Time
+
+	ended []*run // what Hello calls closed or unclean
 }
 
 // Errors of Reject.
@@ -79,16 +84,15 @@ func (b *Buffer) Resume() {
 	wake(b.commitWake)
 }
 
-// Welcomed says that the gate has journaled the hello of the last Connect: the
-// runs that it called closed or unclean may leave the store once they are
-// acked. Without it they stay, and the next hello names them again.
-func (b *Buffer) Welcomed() {
+// Welcomed says that a gate has journaled a session's hello: the runs that it
+// called closed or unclean may leave the store once they are acked. Without it
+// they stay, and the next hello names them again.
+func (b *Buffer) Welcomed(s Session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, r := range b.core.told {
+	for _, r := range s.ended {
 		r.retired = true
 	}
-	b.core.told = nil
 	wake(b.commitWake)
 }
 
@@ -166,8 +170,8 @@ func (b *Buffer) reject(run id.Run, seq uint64) error {
 
 // connect is what Connect returns.
 func (c *core) connect(nowMS int64) Session {
-	c.online, c.told = true, nil
-	s := Session{Hello: wire.Hello{
+	c.online = true
+	s := Session{At: time.Now(), Hello: wire.Hello{
 		Board: c.cfg.Board, Interval: uint64(c.cfg.CommitInterval.Milliseconds()), Now: uint64(max(nowMS, 0)),
 	}}
 	boots := map[id.Boot]int{}
@@ -196,7 +200,7 @@ func (c *core) connect(nowMS int64) Session {
 			s.Backlog = append(s.Backlog, r.id)
 		}
 		if r.state != wire.RunOpen {
-			c.told = append(c.told, r)
+			s.ended = append(s.ended, r)
 		}
 	}
 	byClass := func(x, y id.Run) int { return cmp.Compare(c.run(x).class, c.run(y).class) }

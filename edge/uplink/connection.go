@@ -21,9 +21,11 @@ type connection struct {
 	u       *Uplink
 	runner  *runner
 	addr    string
-	begun   chan struct{} // closed when it may serve
-	done    chan struct{} // closed when it has served
-	more    chan []id.Run // to the live lane
+	begun   chan struct{}       // closed when it may serve
+	done    chan struct{}       // closed when it has served
+	again   chan buffer.Session // to be named by another hello; the latest
+	named   chan struct{}       // its welcome came
+	more    chan []id.Run       // to the live lane
 	conn    carrier.Conn
 	control carrier.Stream
 	reader  *wire.Reader
@@ -37,7 +39,8 @@ type connection struct {
 func newConnection(r *runner, conn carrier.Conn, addr string) *connection {
 	return &connection{
 		u: r.u, runner: r, conn: conn, addr: addr,
-		begun: make(chan struct{}), done: make(chan struct{}), more: make(chan []id.Run),
+		begun: make(chan struct{}), done: make(chan struct{}),
+		again: make(chan buffer.Session, 1), named: make(chan struct{}, 1), more: make(chan []id.Run),
 		results: results{sent: map[id.Command]struct{}{}},
 	}
 }
@@ -48,16 +51,21 @@ func (c *connection) greet(ctx context.Context, hello wire.Hello) (wire.Welcome,
 	if c.control, err = c.conn.OpenControl(ctx); err != nil {
 		return wire.Welcome{}, fmt.Errorf("control stream: %w", err)
 	}
-	hello.Min, hello.Max, hello.Agent = c.u.versions.Min, c.u.versions.Max, c.u.cfg.Agent
 	bind, version, _ := c.u.bind()
 	c.bound = version
-	greeting := wire.AppendItem(nil, hello.Append(nil))
+	greeting := wire.AppendItem(nil, c.u.hello(hello))
 	greeting = wire.AppendItem(greeting, bind.Append(nil))
 	c.clock.greeted = time.Now()
 	if _, err := c.control.Write(greeting); err != nil {
 		return wire.Welcome{}, fmt.Errorf("hello: %w", err)
 	}
 	return c.welcome()
+}
+
+// hello completes a session's.
+func (u *Uplink) hello(h wire.Hello) []byte {
+	h.Min, h.Max, h.Agent = u.versions.Min, u.versions.Max, u.cfg.Agent
+	return h.Append(nil)
 }
 
 func (c *connection) welcome() (wire.Welcome, error) {
@@ -100,6 +108,7 @@ func (c *connection) serve(ctx context.Context, s buffer.Session, credit uint64)
 	g.Go(func() error { return c.writeBinds(ctx) })
 	g.Go(func() error { return c.writeResults(ctx) })
 	g.Go(func() error { return c.askTime(ctx) })
+	g.Go(func() error { return c.greetAgain(ctx) })
 	g.Go(func() error { return live.sideBySide(ctx, s.Live, c.more) })
 	g.Go(func() error { return backlog.inTurn(ctx, s.Backlog) })
 	g.Go(func() error { return c.watch(ctx) })
@@ -115,12 +124,55 @@ func (c *connection) serve(ctx context.Context, s buffer.Session, credit uint64)
 	return g.Wait()
 }
 
-// adopt sends open runs that began while another connection was tried and came
-// to nothing.
-func (c *connection) adopt(live []id.Run) {
+// adopt sends the open runs of a session that began with another connection,
+// which came to nothing. A session that still waits to be named is older, and
+// its runs are among those of this one.
+func (c *connection) adopt(s buffer.Session) {
 	select {
-	case c.more <- live:
-	case <-c.done:
+	case <-c.again:
+	default:
+	}
+	c.again <- s
+}
+
+// greetAgain names adopted runs to the gate before anything of them is sent: it
+// is not known whether the hello that began them ever arrived, and frames of a
+// run that nobody knows would be journaled, acked, and applied by nobody (I1).
+func (c *connection) greetAgain(ctx context.Context) error {
+	for {
+		var s buffer.Session
+		select {
+		case s = <-c.again:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		s.Hello.Now += uint64(time.Since(s.At).Milliseconds())
+		if err := c.say(c.u.hello(s.Hello)); err != nil {
+			return fmt.Errorf("hello: %w", err)
+		}
+		select {
+		case <-c.named:
+		case <-time.After(welcomeTimeout):
+			return errNoWelcome
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		c.u.source.Welcomed(s)
+		select {
+		case c.more <- s.Live:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// welcomedAgain takes the answer to another hello.
+func (c *connection) welcomedAgain() error {
+	select {
+	case c.named <- struct{}{}:
+		return nil
+	default:
+		return errors.New("a welcome that answers nothing")
 	}
 }
 
@@ -174,6 +226,10 @@ func (c *connection) take(ctx context.Context, msg []byte) error {
 		return fmt.Errorf("%w: %w", errProtocol, err)
 	}
 	switch kind {
+	case wire.KindWelcome:
+		if _, err = wire.ParseWelcome(msg); err == nil {
+			err = c.welcomedAgain()
+		}
 	case wire.KindAck:
 		var m wire.Ack
 		if m, err = wire.ParseAck(msg); err == nil {

@@ -167,6 +167,8 @@ type gate struct {
 	mu      sync.Mutex
 	conns   []carrier.Conn
 	hellos  []wire.Hello
+	again   []wire.Hello // on connections that were welcomed
+	named   map[connRun]bool
 	binds   []wire.Bind
 	schemas int
 	answers []answer
@@ -177,13 +179,19 @@ type gate struct {
 	waiting map[id.Run]uint64
 }
 
+// connRun is a run on a connection.
+type connRun struct {
+	conn int
+	run  id.Run
+}
+
 // plenty is a credit that no test uses up.
 const plenty = 1 << 40
 
 func newGate(t *testing.T, socket *simnet.SimConn, conf *tls.Config) *gate {
 	g := &gate{
 		t: t, transport: &quic.Transport{Conn: socket}, tcp: make(chan net.Conn), stopped: make(chan struct{}),
-		credit: plenty, version: 1,
+		credit: plenty, version: 1, named: map[connRun]bool{},
 	}
 	g.reply = func(received) reply { return reply{ack: true} }
 	var err error
@@ -266,7 +274,7 @@ func (g *gate) serve(conn carrier.Conn, number int) error {
 		return err
 	}
 	r := wire.NewReader(control, wire.MaxControl)
-	if err := g.greet(conn, control, r); err != nil {
+	if err := g.greet(number, conn, control, r); err != nil {
 		return err
 	}
 	for range 2 {
@@ -284,11 +292,34 @@ func (g *gate) serve(conn carrier.Conn, number int) error {
 		switch kind, err := wire.Peek(msg); {
 		case err == nil && kind == wire.KindResult:
 			g.takeResult(number, msg)
+		case err == nil && kind == wire.KindHello:
+			g.greetAgain(number, control, msg)
 		case err == nil && kind == wire.KindAskTime:
 			g.tellTime(control, msg)
 		default:
 			g.takeBind(msg)
 		}
+	}
+}
+
+// greetAgain answers another hello on a connection.
+func (g *gate) greetAgain(number int, control carrier.Stream, msg []byte) {
+	hello, err := wire.ParseHello(msg)
+	if err != nil {
+		g.t.Error(err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.name(number, hello)
+	g.again = append(g.again, hello)
+	w := wire.Welcome{Version: g.version, Cluster: "c", Node: "n", Now: uint64(time.Now().UnixMilli()), Credit: g.credit}
+	g.say(control, w.Append(nil))
+}
+
+// name notes the runs of a hello, with g.mu held.
+func (g *gate) name(number int, hello wire.Hello) {
+	for _, r := range hello.Runs {
+		g.named[connRun{number, r.Run}] = true
 	}
 }
 
@@ -342,7 +373,7 @@ func (g *gate) answered() string {
 	return strings.Join(out, " ")
 }
 
-func (g *gate) greet(conn carrier.Conn, control carrier.Stream, r *wire.Reader) error {
+func (g *gate) greet(number int, conn carrier.Conn, control carrier.Stream, r *wire.Reader) error {
 	msg, err := r.Next()
 	if err != nil {
 		return err
@@ -359,6 +390,7 @@ func (g *gate) greet(conn carrier.Conn, control carrier.Stream, r *wire.Reader) 
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.hellos = append(g.hellos, hello)
+	g.name(number, hello)
 	g.control = control
 	if g.close != nil {
 		conn.Close(g.close.Code, g.close.Text)
@@ -425,6 +457,9 @@ func (g *gate) take(number int, lane wire.Lane, control carrier.Stream, msg []by
 	if f.run, f.first, f.last, err = wire.PeekSeq(msg); err != nil {
 		g.t.Error(err)
 		return
+	}
+	if !g.named[connRun{number, f.run}] {
+		g.t.Errorf("run %s was not named on connection %d", f.run, number)
 	}
 	if want := g.waiting[f.run]; want != 0 && want != f.first {
 		f.discarded = true

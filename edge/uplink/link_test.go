@@ -153,6 +153,11 @@ func TestASilentConnectionIsNotGivenUpForOneThatIsRefused(t *testing.T) {
 		if len(runs) < 2 {
 			t.Error("no run began while the other gate was tried: the test shows less than it should")
 		}
+		r.gate.mu.Lock()
+		if len(r.gate.again) == 0 {
+			t.Error("no hello named the runs that began")
+		}
+		r.gate.mu.Unlock()
 		if r.uplink.Stats().Gate != gateAddrs[0].String() {
 			t.Error("the connection that recovered does not count as one")
 		}

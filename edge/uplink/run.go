@@ -191,7 +191,7 @@ func (r *runner) act(ctx context.Context, before *connection, session buffer.Ses
 			before.close(context.Canceled)
 			<-before.done // what it sent is ahead of what comes next
 		case resume:
-			r.current.adopt(session.Live)
+			r.current.adopt(session)
 		case ignore:
 			r.u.metrics.redirectsIgnored.Inc()
 		}
@@ -265,7 +265,7 @@ func (r *runner) greet(ctx context.Context, over network) {
 func (r *runner) begin(n *news) {
 	c, u := r.current, r.u
 	c.learnTime(n.welcome.Now, c.clock.greeted)
-	u.source.Welcomed()
+	u.source.Welcomed(n.session)
 	r.told = ""
 	u.metrics.connects.Inc()
 	u.connectedTo(c)

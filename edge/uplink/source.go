@@ -11,10 +11,10 @@ import (
 // Source is the buffer as the uplink sees it; FromBuffer makes one.
 type Source interface {
 	// Connect begins a session, perhaps while another still sends; Welcomed says
-	// that its hello is in the journal. Disconnect says that nothing is taken for
+	// that a session's hello is in the journal. Disconnect says that nothing is taken for
 	// now, and Resume that it is again.
 	Connect() (buffer.Session, error)
-	Welcomed()
+	Welcomed(s buffer.Session)
 	Disconnect()
 	Resume()
 	// Cursor reads a run from its first unacked frame.

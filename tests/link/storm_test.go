@@ -25,7 +25,7 @@ type empty struct{ boot id.Boot }
 func (e empty) Connect() (buffer.Session, error) {
 	return buffer.Session{Hello: wire.Hello{Boots: []id.Boot{e.boot}}}, nil
 }
-func (empty) Welcomed()                                      {}
+func (empty) Welcomed(buffer.Session)                        {}
 func (empty) Disconnect()                                    {}
 func (empty) Resume()                                        {}
 func (empty) Cursor(id.Run) uplink.Cursor                    { return nil }

@@ -129,7 +129,7 @@ func (o *outage) drain() {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	o.buf.Welcomed()
+	o.buf.Welcomed(s)
 	if len(s.Backlog) != 2 {
 		o.t.Fatalf("%d runs wait, want one of events and one of telemetry", len(s.Backlog))
 	}

@@ -172,7 +172,7 @@ func (n idleSource) Connect() (buffer.Session, error) {
 	}, nil
 }
 
-func (idleSource) Welcomed()                                      {}
+func (idleSource) Welcomed(buffer.Session)                        {}
 func (idleSource) Disconnect()                                    {}
 func (idleSource) Resume()                                        {}
 func (idleSource) Ack(id.Run, uint64)                             {}
