@@ -43,6 +43,12 @@ func (c *cluster) decide(t fataler) Plan {
 	return p
 }
 
+func (c *cluster) clone() View {
+	v := c.View
+	v.Nodes, v.Shards = slices.Clone(v.Nodes), slices.Clone(v.Shards)
+	return v
+}
+
 func (c *cluster) node(name string) *Node {
 	return &c.Nodes[slices.IndexFunc(c.Nodes, func(n Node) bool { return n.Name == name })]
 }
@@ -104,24 +110,19 @@ func (c *cluster) run(t *testing.T, d *datadriven.TestData) string {
 		scan("mailbox", &n.Load.Mailbox)
 		scan("growth", &n.Load.Growth)
 	case "shards": // shards N [from=S] [zone=Z] [rate=R] [owner=NODE]: N more
-		s, n := Shard{Number: len(c.Shards)}, 0
-		if _, err := fmt.Sscan(d.CmdArgs[0].Key, &n); err != nil {
-			d.Fatalf(t, "%v", err)
-		}
+		s := Shard{Number: len(c.Shards)}
 		scan("from", &s.Number)
 		scan("zone", &s.Zone)
 		scan("rate", &s.Rate)
 		scan("owner", &s.Owner)
-		for ; n > 0; n-- {
+		for range number(t, d) {
 			c.Shards = append(c.Shards, s)
 			s.Number++
 		}
 	case "moving": // moving SHARD NODE: a hand-over is under way
-		var number int
-		if _, err := fmt.Sscan(d.CmdArgs[0].Key, &number); err != nil {
-			d.Fatalf(t, "%v", err)
-		}
-		c.shard(number).Moving = d.CmdArgs[1].Key
+		c.shard(number(t, d)).Moving = d.CmdArgs[1].Key
+	case "home": // home SHARD ZONE: most of its readings come from there now
+		c.shard(number(t, d)).Zone = d.CmdArgs[1].Key
 	case "handed-over": // all that were under way have ended
 		for i, s := range c.Shards {
 			if s.Moving != "" {
@@ -145,11 +146,8 @@ func (c *cluster) run(t *testing.T, d *datadriven.TestData) string {
 		fmt.Fprintf(&out, "%d moves\n", len(c.rest(t)))
 		c.owners(&out)
 	case "why": // why SHARD
-		var number int
-		if _, err := fmt.Sscan(d.CmdArgs[0].Key, &number); err != nil {
-			d.Fatalf(t, "%v", err)
-		}
-		return c.decide(t).Why[number].String()
+		why := c.decide(t).Why
+		return why[slices.IndexFunc(why, func(r Reason) bool { return r.Shard == number(t, d) })].String()
 	case "rules": // each shard's rule
 		for _, r := range c.decide(t).Why {
 			fmt.Fprintf(&out, "%d %s -> %s %v\n", r.Shard, r.Owner, r.Target, r.Rule)
@@ -158,6 +156,14 @@ func (c *cluster) run(t *testing.T, d *datadriven.TestData) string {
 		d.Fatalf(t, "unknown command %s", d.Cmd)
 	}
 	return out.String()
+}
+
+// number is the command's first argument.
+func number(t *testing.T, d *datadriven.TestData) (n int) {
+	if _, err := fmt.Sscan(d.CmdArgs[0].Key, &n); err != nil {
+		d.Fatalf(t, "%v", err)
+	}
+	return n
 }
 
 func (c *cluster) owners(out *strings.Builder) {

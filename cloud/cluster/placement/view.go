@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// MaxNodes and MaxShards bound a view: at this size a plan takes about a
-	// second, which is still less than a death takes to be noticed.
+	// MaxNodes and MaxShards bound a view: at this size a plan takes half a
+	// second, which is less than a death takes to be noticed.
 	MaxNodes  = 1024
 	MaxShards = 4096
 

@@ -38,7 +38,7 @@ func (r Rule) String() string {
 func (r Rule) says() string {
 	return [...]string{
 		"no node scores higher",
-		"a node that scores higher has no room for it, or its owner holds too much",
+		"its owner holds too much, or those that score higher do",
 		fmt.Sprintf("another scores higher, but not by %.0f %%", (MinGain-1)*100),
 		"another scores higher, but its owner holds no more than its share",
 		"its owner drains",
@@ -85,35 +85,59 @@ type Candidate struct {
 // why explains every shard, by number.
 func (t *table) why() []Reason {
 	reasons := make([]Reason, 0, len(t.shards))
-	ranked := make([]Candidate, len(t.live))
+	scores := make([]float64, len(t.live))
 	for _, s := range t.shards {
-		t.rank(s, ranked)
+		first := t.rank(s, scores)
 		r := Reason{Shard: s.Number, Zone: s.Zone, Owner: s.Owner, State: s.owner}
-		r.Rule, r.Target = t.rule(s, ranked)
-		for i, c := range ranked {
-			if i < maxCandidates || c.Node == r.Owner || c.Node == r.Target {
-				c.Rank = i + 1
-				r.Candidates = append(r.Candidates, c)
+		r.Rule, r.Target = t.rule(s, first)
+		for _, name := range []string{r.Owner, r.Target} {
+			at, lives := slices.BinarySearchFunc(t.live, name, func(n *node, name string) int { return strings.Compare(n.Name, name) })
+			if lives && !slices.Contains(first, at) {
+				first = append(first, at)
 			}
 		}
+		for _, at := range first {
+			r.Candidates = append(r.Candidates, t.candidate(s, scores, at))
+		}
+		slices.SortFunc(r.Candidates, func(a, b Candidate) int { return cmp.Compare(a.Rank, b.Rank) })
 		reasons = append(reasons, r)
 	}
 	return reasons
 }
 
-// rank fills ranked with the live nodes as the shard ranks them.
-func (t *table) rank(s *shard, ranked []Candidate) {
+// rank fills in the scores of the live nodes and returns which are the first
+// maxCandidates, in order; of equals the first by name is first.
+func (t *table) rank(s *shard, scores []float64) (first []int) {
+	first = make([]int, 0, maxCandidates+2)
 	for i, n := range t.live {
-		bonus := 1.0
-		if t.home(s, n) {
-			bonus = ZoneBonus
+		scores[i] = t.score(s, n)
+		at := len(first)
+		for at > 0 && scores[first[at-1]] < scores[i] {
+			at--
 		}
-		ranked[i] = Candidate{
-			Node: n.Name, Zone: n.Zone, Score: t.score(s, n), Health: n.health, Weight: n.weight, Bonus: bonus,
-			Fill: n.fill(n.load), Full: t.full(s, n),
+		if at < maxCandidates {
+			first = slices.Insert(first[:min(len(first), maxCandidates-1)], at, i)
 		}
 	}
-	slices.SortStableFunc(ranked, func(a, b Candidate) int { return cmp.Compare(b.Score, a.Score) })
+	return first
+}
+
+// candidate describes one of the live nodes.
+func (t *table) candidate(s *shard, scores []float64, at int) Candidate {
+	rank := 1
+	for i, score := range scores {
+		if score > scores[at] || score == scores[at] && i < at {
+			rank++
+		}
+	}
+	n, bonus := t.live[at], 1.0
+	if t.home(s, n) {
+		bonus = ZoneBonus
+	}
+	return Candidate{
+		Rank: rank, Node: n.Name, Zone: n.Zone, Score: scores[at], Health: n.health, Weight: n.weight, Bonus: bonus,
+		Fill: n.fill(n.load), Full: t.full(s, n),
+	}
 }
 
 // full reports whether the load bound keeps a shard from a node: the node's
@@ -129,11 +153,11 @@ func (t *table) full(s *shard, n *node) bool {
 }
 
 // rule names what decided, and the node where the shard is to be.
-func (t *table) rule(s *shard, ranked []Candidate) (Rule, string) {
+func (t *table) rule(s *shard, first []int) (Rule, string) {
 	switch {
 	case s.began:
 		return UnderWay, s.Moving
-	case len(ranked) == 0:
+	case len(first) == 0:
 		return NobodyLives, ""
 	case s.owner == Draining && !s.moved:
 		return MoveLimit, t.choose(s).Name
@@ -146,24 +170,22 @@ func (t *table) rule(s *shard, ranked []Candidate) (Rule, string) {
 		}
 		return MoveLimit, w.to.Name
 	}
-	return t.kept(s, ranked), s.at.Name
+	return t.kept(s, t.live[first[0]]), s.at.Name
 }
 
-// kept names the rule for a shard that is where it is to be.
-func (t *table) kept(s *shard, ranked []Candidate) Rule {
-	top := ranked[0]
-	own := t.score(s, s.at)
+// kept names the rule for a shard that is where it is to be. top is the node
+// that it ranks first.
+func (t *table) kept(s *shard, top *node) Rule {
 	switch {
 	case s.Zone != "" && !t.zones[s.Zone]:
 		return ZoneGone
-	case top.Node == s.at.Name:
+	case top == s.at:
 		return TopRanked
 	case s.moved:
 		return LoadBound
-	case top.Score <= own*MinGain:
+	case t.score(s, top) <= t.score(s, s.at)*MinGain:
 		return HysteresisKept
-	}
-	if !t.takes(s, t.byName[top.Node]) {
+	case !t.takes(s, top):
 		return LoadBound
 	}
 	return NoRelief
