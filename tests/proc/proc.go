@@ -23,25 +23,41 @@ type Memory struct {
 	RSS     int64 `json:"rss"`
 	PeakRSS int64 `json:"peak_rss"`
 	Anon    int64 `json:"anon"` // heap, stacks and the runtime's own
-	File    int64 `json:"file"` // touched pages of the program and of mapped files
+	File    int64 `json:"file"` // touched pages of the program and of mapped files, on whatever file system
 }
 
 // MemoryOf returns what memory a process has.
 func MemoryOf(pid int) (Memory, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	kib, err := kibibytes(fmt.Sprintf("/proc/%d/status", pid))
+	return Memory{
+		RSS: kib["VmRSS"] << 10, PeakRSS: kib["VmHWM"] << 10, Anon: kib["RssAnon"] << 10,
+		File: (kib["RssFile"] + kib["RssShmem"]) << 10, // files on a tmpfs, such as an initial file system, are shared memory
+	}, err
+}
+
+// Available returns how many bytes the kernel could give to programs: it counts
+// as available what it could take back (MemAvailable in proc(5) meminfo).
+func Available() (int64, error) {
+	kib, err := kibibytes("/proc/meminfo")
+	return kib["MemAvailable"] << 10, err
+}
+
+// kibibytes reads the lines of a file that are KEY: NUMBER kB.
+func kibibytes(file string) (map[string]int64, error) {
+	b, err := os.ReadFile(file)
 	if err != nil {
-		return Memory{}, err
+		return nil, err
 	}
 	kib := map[string]int64{}
 	for line := range strings.Lines(string(b)) {
 		key, rest, _ := strings.Cut(line, ":")
 		if n, ok := strings.CutSuffix(strings.TrimSpace(rest), " kB"); ok {
 			if kib[key], err = strconv.ParseInt(n, 10, 64); err != nil {
-				return Memory{}, fmt.Errorf("/proc/%d/status: %w", pid, err)
+				return nil, fmt.Errorf("%s: %w", file, err)
 			}
 		}
 	}
-	return Memory{RSS: kib["VmRSS"] << 10, PeakRSS: kib["VmHWM"] << 10, Anon: kib["RssAnon"] << 10, File: kib["RssFile"] << 10}, nil
+	return kib, nil
 }
 
 // ForgetPeak makes this process's peak begin now (proc(5), clear_refs), without

@@ -1,6 +1,9 @@
 package proc
 
-import "testing"
+import (
+	"os"
+	"testing"
+)
 
 func TestASampleIsFoundByItsWholeName(t *testing.T) {
 	c, err := parse([]byte("# TYPE a counter\na_total 3\na{source=\"none\"} 1\na{source=\"system\"} 2\nab 4e+00\n"))
@@ -20,5 +23,16 @@ func TestASampleIsFoundByItsWholeName(t *testing.T) {
 func TestALineThatIsNoMetricIsNamed(t *testing.T) {
 	if c, err := parse([]byte("a 1\nb one\n")); err == nil {
 		t.Errorf("%v was read from a number in letters", c)
+	}
+}
+
+func TestAProcessMemoryIsItsAnonymousAndItsFileShare(t *testing.T) {
+	m, err := MemoryOf(os.Getpid())
+	if err != nil || m.Anon == 0 || m.File == 0 || m.Anon+m.File != m.RSS || m.PeakRSS < m.RSS {
+		t.Errorf("%+v, %v", m, err)
+	}
+	free, err := Available()
+	if err != nil || free <= 0 {
+		t.Errorf("%d bytes available, %v", free, err)
 	}
 }

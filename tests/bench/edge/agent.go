@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
-	profiles "github.com/atrium-iot/atrium/firmware-profiles"
 	"github.com/atrium-iot/atrium/simulator/link"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 	"github.com/atrium-iot/atrium/tests/proc"
@@ -18,14 +15,6 @@ import (
 
 const (
 	agentSensors = 20
-	agentPoints  = 5
-	// bme280 is a sensor of three points; a profile of the same name gives it
-	// two more, which it computes.
-	bme280     = "bosch.bme280"
-	morePoints = `
-  - {name: fahrenheit, expr: "t_fine/5120*1.8 + 32", unit: "[degF]", resolution: 0.01, range: [-40, 185]}
-  - {name: pressure_hpa, expr: "pd/100", unit: hPa, resolution: 0.01, range: [300, 1100]}
-`
 	// agentSettle is left out: start-up, the first heap, and the events of the
 	// devices that were found, which leave the disk 10 s after they were acked.
 	agentSettle = 20 * time.Second
@@ -73,16 +62,16 @@ func measureAgent(ctx context.Context, o options) (_ []figure, err error) {
 	return after.since(before)
 }
 
-// widerProfile writes the sensor's profile with two points more.
+// widerProfile puts the profile of five points into a folder.
 func widerProfile(dir string) error {
-	text, err := fs.ReadFile(profiles.FS(), bme280+"/profile.yaml")
+	text, err := line.WideProfile()
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "wider.yaml"), append(bytes.TrimRight(text, "\n"), morePoints...), 0o600)
+	return os.WriteFile(filepath.Join(dir, "wider.yaml"), text, 0o600)
 }
 
 // agentMoment is what the agent has taken so far.
@@ -111,7 +100,7 @@ func (m agentMoment) since(b agentMoment) ([]figure, error) {
 	seconds := m.at.Sub(b.at).Seconds()
 	grew := func(name string) float64 { return m.metrics[name] - b.metrics[name] }
 	readings := grew("atrium_buffer_sampled_readings_total")
-	if want := agentSensors * agentPoints * seconds; readings < 0.9*want {
+	if want := agentSensors * line.WidePoints * seconds; readings < 0.9*want {
 		return nil, fmt.Errorf("%.0f readings in %.1f s, want %.0f: the line stands still", readings, seconds, want)
 	}
 	const day = 24 * 60 * 60

@@ -28,7 +28,11 @@ func (g Gateway) sensor(i int) (kind string, bus, address int) {
 	return "bme280", 1 + k/bmePerBus, firstBME280 + k%bmePerBus
 }
 
-func boardYAML(g Gateway) string {
+// Name is the gateway's whole name.
+func (g Gateway) Name() string { return g.Site + "/gw-1" }
+
+// BoardYAML is the configuration of the gateway's simulated board.
+func (g Gateway) BoardYAML() string {
 	chips := map[int][]string{}
 	for i := range min(g.Counters, maxCounters) {
 		chips[1] = append(chips[1], fmt.Sprintf("{type: counter, address: %#x, device: %s/c%d}", firstCounter+i, g.Site, g.First+i+1))
@@ -48,16 +52,24 @@ func boardYAML(g Gateway) string {
 	return b.String()
 }
 
-func edgeYAML(g Gateway, state, certs, socket, cloud, httpAddr string) string {
+// Place is where a gateway's agent has its things.
+type Place struct {
+	State, Identity string // folders
+	Board           string // the simulated board's socket
+	Cloud, HTTP     string // addresses: the gate's, and the agent's own
+}
+
+// EdgeYAML is the agent's configuration.
+func (g Gateway) EdgeYAML(at Place) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `gateway: %s/gw-1
+	fmt.Fprintf(&b, `gateway: %s
 state: %s
 http: %s
 cloud: ["%s"]
 identity: %s
 buffer: {mode: %s%s}
 %s
-`, g.Site, state, httpAddr, cloud, certs, g.Mode, g.Buffer, g.Keys)
+`, g.Name(), at.State, at.HTTP, at.Cloud, at.Identity, g.Mode, g.Buffer, g.Keys)
 	var devices []string
 	buses := 1
 	for i := range min(g.Counters, maxCounters) {
@@ -75,7 +87,7 @@ buffer: {mode: %s%s}
 	}
 	b.WriteString("buses:\n")
 	for bus := 1; bus <= buses; bus++ {
-		fmt.Fprintf(&b, "  - {name: i2c-%d, board: %s, board-bus: sim-i2c-%d}\n", bus, socket, bus)
+		fmt.Fprintf(&b, "  - {name: i2c-%d, board: %s, board-bus: sim-i2c-%d}\n", bus, at.Board, bus)
 	}
 	b.WriteString("devices:\n")
 	for _, d := range devices {

@@ -140,13 +140,13 @@ func (l *Line) raise(ctx context.Context, g Gateway) (*Site, error) {
 	boardFile, edgeFile := filepath.Join(dir, "board.yaml"), filepath.Join(dir, "edge.yaml")
 	certs := cmp.Or(g.Identity, filepath.Join(dir, "certs"))
 	if err := errors.Join(
-		write(boardFile, boardYAML(g)),
-		write(edgeFile, edgeYAML(g, s.State, certs, socket, linkUDP, edgeHTTP)),
+		write(boardFile, g.BoardYAML()),
+		write(edgeFile, g.EdgeYAML(Place{State: s.State, Identity: certs, Board: socket, Cloud: linkUDP, HTTP: edgeHTTP})),
 	); err != nil {
 		return s, err
 	}
 	if g.Identity == "" {
-		if err := l.Issue(ctx, g.Site+"/gw-1", certs); err != nil {
+		if err := l.Issue(ctx, g.Name(), certs); err != nil {
 			return s, err
 		}
 	}
