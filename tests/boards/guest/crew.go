@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/atrium-iot/atrium/tests/boards/plan"
 )
 
@@ -91,8 +89,7 @@ func (c *crew) obey(d *disk) error {
 func (c *crew) carryOut(command plan.Command, by time.Duration, d *disk) error {
 	switch command {
 	case plan.Step:
-		now := unix.NsecToTimespec(time.Now().Add(by).UnixNano())
-		return unix.ClockSettime(unix.CLOCK_REALTIME, &now)
+		return setClock(time.Now().Add(by))
 	case plan.Cut:
 		if d == nil {
 			return errors.New("the plan has no disk")

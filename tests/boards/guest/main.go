@@ -1,7 +1,7 @@
 // Command guest is the first process of an emulated board, and all that there
 // is beside the programs that it runs: it mounts what they need, loads the
 // kernel modules of the archive in their order, gives the network interface its
-// address, and does what the plan says: it starts the programs, carries out the
+// address, sets the clock if it is told to, and does what the plan says: it starts the programs, carries out the
 // host's orders, and restarts the board when a program ends.
 package main
 
@@ -56,8 +56,13 @@ func run() error {
 	if err := loadModules("/lib/modules/order"); err != nil {
 		return err
 	}
-	if err := network(); err != nil {
+	if err := network(p.Alone); err != nil {
 		return err
+	}
+	if !p.Clock.IsZero() {
+		if err := setClock(p.Clock); err != nil {
+			return err
+		}
 	}
 	for _, file := range p.Wait {
 		if _, err := waitFor(file); err != nil {
@@ -94,6 +99,11 @@ func perform(p plan.Plan) error {
 		return <-c.ended
 	}
 	return c.obey(d)
+}
+
+func setClock(t time.Time) error {
+	ts := unix.NsecToTimespec(t.UnixNano())
+	return unix.ClockSettime(unix.CLOCK_REALTIME, &ts)
 }
 
 func mount(source, kind, at, options string) error {

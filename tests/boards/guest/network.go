@@ -11,11 +11,12 @@ import (
 	"github.com/atrium-iot/atrium/tests/boards/plan"
 )
 
-// network brings up the loopback and the first USB or Ethernet interface, with
-// the address of a plan. The host is on the same link, so that no route is
-// needed.
-func network() error {
-	if err := up("lo", [4]byte{127, 0, 0, 1}, [4]byte{255, 0, 0, 0}); err != nil {
+// network brings up the loopback and, on a board that is not alone, the first
+// USB or Ethernet interface with the address of a plan. The host is on the same
+// link, so that no route is needed.
+func network(alone bool) error {
+	err := up("lo", [4]byte{127, 0, 0, 1}, [4]byte{255, 0, 0, 0})
+	if err != nil || alone {
 		return err
 	}
 	device, err := waitFor("/sys/class/net/[eu]*") // eth0 or usb0

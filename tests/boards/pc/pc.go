@@ -114,11 +114,7 @@ func (p *pc) switchOn(ctx context.Context, base string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	command, env, err := p.stand.Packages.Emulator("qemu-system-x86_64")
-	if err != nil {
-		return err
-	}
-	image, _, err := p.stand.Packages.Kernel()
+	command, env, err := p.stand.Boot("qemu-system-x86_64", "")
 	if err != nil {
 		return err
 	}
@@ -129,7 +125,7 @@ func (p *pc) switchOn(ctx context.Context, base string) error {
 	p.machine, err = qemu.Start(ctx, qemu.Config{
 		Command: slices.Concat(command, []string{
 			"-nodefaults", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024",
-			"-kernel", image, "-initrd", p.stand.Initrd(), "-rtc", "base=" + base,
+			"-rtc", "base=" + base,
 			// A panic restarts the PC, which ends QEMU. A busy host may make an
 			// emulated timer late, which the kernel would take for a broken one.
 			"-append", "console=ttyS0 loglevel=4 rdinit=/init panic=-1 no_timer_check",

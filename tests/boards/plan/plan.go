@@ -29,6 +29,8 @@ type Plan struct {
 	Disk     string    `json:"disk"` // the block device under State, ext4, behind dm-flakey; empty: a tmpfs
 	Tag      string    `json:"tag"`  // of the host's folder at Share (9P over virtio); empty: none, and no orders
 	Programs []Program `json:"programs"`
+	Alone    bool      `json:"alone"` // there is no network but the loopback
+	Clock    time.Time `json:"clock"` // what the system's clock is set to; zero: it stays as it is
 }
 
 // Program is one of them; they start in their order.

@@ -127,13 +127,13 @@ func (m *Machine) SetLink(name string, up bool) error {
 	return nil
 }
 
-// Printed says whether a text is on the guest's console.
-func (m *Machine) Printed(text string) (bool, error) {
+// Console returns what the guest has printed.
+func (m *Machine) Console() (string, error) {
 	console, err := os.ReadFile(m.console)
 	if err != nil {
-		return false, fmt.Errorf("qemu: console: %w", err)
+		return "", fmt.Errorf("qemu: console: %w", err)
 	}
-	return strings.Contains(string(console), text), nil
+	return string(console), nil
 }
 
 // Ended is closed when QEMU has ended: the guest has restarted or powered off,

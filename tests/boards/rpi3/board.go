@@ -72,22 +72,13 @@ func prepare(ctx context.Context, s *stand.Stand) error {
 
 // switchOn starts the board.
 func switchOn(ctx context.Context, s *stand.Stand) (*qemu.Machine, error) {
-	command, env, err := s.Packages.Emulator("qemu-system-aarch64")
-	if err != nil {
-		return nil, err
-	}
-	image, _, err := s.Packages.Kernel()
-	if err != nil {
-		return nil, err
-	}
-	dtb, err := s.Packages.Tree(tree)
+	command, env, err := s.Boot("qemu-system-aarch64", tree)
 	if err != nil {
 		return nil, err
 	}
 	return qemu.Start(ctx, qemu.Config{
 		Command: slices.Concat(command, []string{
 			"-M", "raspi3b", "-accel", "tcg,thread=multi",
-			"-kernel", image, "-dtb", dtb, "-initrd", s.Initrd(),
 			// A panic restarts the board, which ends QEMU.
 			"-append", "console=ttyS1,115200 loglevel=4 rdinit=/init panic=-1",
 			"-device", "tmp105,id=" + sensorID + ",bus=i2c-bus.1,address=0x48",

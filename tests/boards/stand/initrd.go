@@ -24,8 +24,27 @@ type Contents struct {
 	Plan     plan.Plan
 }
 
-// Initrd is the file that WriteInitrd writes.
-func (s *Stand) Initrd() string { return filepath.Join(s.Dir, "initrd") }
+// initrd is the file that WriteInitrd writes.
+func (s *Stand) initrd() string { return filepath.Join(s.Dir, "initrd") }
+
+// Boot is the command with which an emulator boots Debian's kernel into the file
+// system of WriteInitrd, and the environment that it needs. tree is the device
+// tree of a board that has one.
+func (s *Stand) Boot(emulator, tree string) (command, env []string, err error) {
+	if command, env, err = s.Packages.Emulator(emulator); err != nil {
+		return nil, nil, err
+	}
+	image, _, err := s.Packages.Kernel()
+	if err != nil {
+		return nil, nil, err
+	}
+	command = append(command, "-kernel", image, "-initrd", s.initrd())
+	if tree == "" {
+		return command, env, nil
+	}
+	dtb, err := s.Packages.Tree(tree)
+	return append(command, "-dtb", dtb), env, err
+}
 
 // WriteInitrd writes the file system that the kernel starts with.
 func (s *Stand) WriteInitrd(c Contents) (err error) {
@@ -41,7 +60,7 @@ func (s *Stand) WriteInitrd(c Contents) (err error) {
 	if err != nil {
 		return err
 	}
-	out, err := os.Create(s.Initrd())
+	out, err := os.Create(s.initrd())
 	if err != nil {
 		return err
 	}
