@@ -9,7 +9,7 @@ TOOL    := go tool -modfile=.ci/tools.mod
 EDGE    := ./edge/cmd/atrium-edge ./simulator/cmd/atrium-sim
 CLOUD   := ./cloud/cmd/atrium-cloud ./cloud/cmd/atrium
 
-.PHONY: help build test lint bench bench-actors bench-edge stress-actors demo demo-check test-faults test-outage board-rpi3 board-pc mutants clean
+.PHONY: help build test lint bench bench-actors bench-edge stress-actors demo demo-check test-faults test-outage board-rpi3 board-rpi0 board-pc mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ test-outage: ## a week without a link at 100 readings/s and 64 MiB, in fake time
 
 board-rpi3: ## the agent on an emulated Raspberry Pi 3 with Debian's kernel, its values in the cloud
 	scripts/board-rpi3
+
+board-rpi0: ## the memory of the armv6 agent on an emulated Raspberry Pi Zero; RPI0="-for 10m" for longer
+	scripts/board-rpi0 $(RPI0)
 
 board-pc: ## power cuts and wrong clocks on an emulated PC, with dm-flakey under the agents; PC="-rounds 20" for more
 	scripts/board-pc $(PC)
