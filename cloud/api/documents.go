@@ -203,7 +203,7 @@ func refused(err error, kind document.Kind, name string) error {
 		status = http.StatusConflict
 	case errors.Is(err, catalog.ErrFull):
 		status = http.StatusInsufficientStorage
-	case errors.Is(err, journal.ErrAmbiguous), errors.Is(err, journal.ErrClosed):
+	case errors.Is(err, journal.ErrAmbiguous), errors.Is(err, journal.ErrUnavailable), errors.Is(err, journal.ErrClosed):
 		status = http.StatusServiceUnavailable
 	}
 	return huma.NewError(status, err.Error())

@@ -71,6 +71,7 @@ type command struct {
 	previous uint64          // publishBarrier: expected last barrier
 	barrier  journal.Barrier // publishBarrier
 	err      error           // stop
+	again    bool            // a read: the one before was old, so pause first
 }
 
 type commandKind uint8
@@ -97,7 +98,14 @@ type machine struct {
 	token    uint64   // the sequence of our last barrier, 0 before the first
 	previous uint64   // what the barrier in flight expects
 	floor    uint64   // the epoch to be above
+	stale    int      // reads in a row that were older than what we know
 }
+
+// maxStale bounds reads in a row that show less than we have stored. A leader
+// of replicas that was cut off answers so until it notices, after some 10 s;
+// with the pauses in between this is longer. A log that has really lost our
+// barrier answers so for ever, and we have lost the shard with it.
+const maxStale = 12
 
 // mine is the barrier of this claim.
 func (m *machine) mine() journal.Barrier {
@@ -167,7 +175,7 @@ func (m *machine) wrote(e event) command {
 	}
 	switch {
 	case e.kind == written, e.kind == document && e.rev != 0 && e.doc == want:
-		m.rev = e.rev
+		m.rev, m.stale = e.rev, 0
 		if m.phase == claiming {
 			m.phase = fencing
 			return command{kind: readBarrier}
@@ -177,7 +185,10 @@ func (m *machine) wrote(e event) command {
 	case e.kind == unknown, e.kind == conflict:
 		// The conflict may be with our own write, whose answer was lost.
 		return command{kind: readDocument}
+	case e.kind == document && e.rev < m.rev && m.old():
+		return command{kind: readDocument, again: true}
 	case e.kind == document && e.rev == m.rev:
+		m.stale = 0
 		return command{kind: writeDocument, doc: want, rev: m.rev}
 	case e.kind == document && m.phase == claiming:
 		return m.lose(fmt.Errorf("%w: %s, epoch %d", ErrTaken, e.doc.Owner, e.doc.Epoch))
@@ -229,7 +240,7 @@ func (m *machine) publish(previous uint64) command {
 }
 
 func (m *machine) hold(token uint64) command {
-	m.token = token
+	m.token, m.stale = token, 0
 	m.phase = owning
 	return command{kind: done}
 }
@@ -258,17 +269,28 @@ func (m *machine) own(e event) command {
 	return m.lose(fmt.Errorf("BUG: cluster: event %d in phase %v", e.kind, m.phase))
 }
 
-// check: one of our records was refused. Replicated streams also refuse what
-// races with another publish, and a barrier of ours may have been stored
-// without an answer; anything but our own barrier ends the ownership.
+// check: one of our records was refused. What a stream refuses may have raced
+// with a barrier of ours that was stored without an answer; anything but our
+// own barrier ends the ownership.
 func (m *machine) check(e event) command {
-	if e.kind != barrierRead {
+	switch {
+	case e.kind != barrierRead && e.kind != noBarrier:
 		return m.resolve(e)
-	}
-	if e.barrier.Compare(m.mine()) != 0 || e.barrier.Owner != m.node || e.seq < m.token {
+	case e.seq < m.token && m.old():
+		return command{kind: readBarrier, again: true}
+	case e.seq < m.token:
+		return m.lose(fmt.Errorf("%w: the log shows barrier %d, ours is %d", ErrLost, e.seq, m.token))
+	case e.barrier.Compare(m.mine()) != 0 || e.barrier.Owner != m.node:
 		return m.lose(superseded(e.barrier, m.offered))
 	}
 	return m.hold(e.seq)
+}
+
+// old counts a read that shows less than we know was stored, and reports
+// whether to read again.
+func (m *machine) old() bool {
+	m.stale++
+	return m.stale <= maxStale
 }
 
 func superseded(b journal.Barrier, offered Document) error {

@@ -28,6 +28,7 @@ func TestTheProtocolFollowsItsScenarios(t *testing.T) {
 type world struct {
 	doc      Document
 	rev      uint64
+	before   Document          // of the revision before, for a node that lags
 	barriers []journal.Barrier // sequence = 10 x (index + 1)
 	nodes    map[string]*actor
 }
@@ -70,6 +71,15 @@ func (w *world) run(t *testing.T, d *datadriven.TestData, out *strings.Builder) 
 		w.perform(out, name, true, false)
 	case "lose-request": // not performed, and no answer
 		w.perform(out, name, false, false)
+	case "stale": // stale NODE [n=N]: a read is answered by a leader that was cut off
+		n := 1
+		if d.HasArg("n") {
+			d.ScanArgs(t, "n", &n)
+		}
+		for range n {
+			a := w.nodes[name]
+			a.take(out, name, a.m.step(w.lagging(a.next)))
+		}
 	case "refence", "activate", "fenced":
 		kind := map[string]eventKind{"refence": refence, "activate": activate, "fenced": fenced}[d.Cmd]
 		a := w.nodes[name]
@@ -124,7 +134,7 @@ func (w *world) apply(c command) event {
 		if c.rev != w.rev {
 			return event{kind: conflict}
 		}
-		w.doc = c.doc
+		w.before, w.doc = w.doc, c.doc
 		w.rev++
 		return event{kind: written, rev: w.rev}
 	case readBarrier:
@@ -142,9 +152,24 @@ func (w *world) apply(c command) event {
 	panic(fmt.Sprintf("nothing to perform: %v", c.kind))
 }
 
+// lagging answers a read from before the last write.
+func (w *world) lagging(c command) event {
+	switch n := len(w.barriers); {
+	case c.kind == readDocument:
+		return event{kind: document, doc: w.before, rev: w.rev - 1}
+	case n == 1:
+		return event{kind: noBarrier}
+	default:
+		return event{kind: barrierRead, barrier: w.barriers[n-2], seq: seqOf(n - 2)}
+	}
+}
+
 func (a *actor) take(out *strings.Builder, name string, c command) {
 	a.next = c
 	fmt.Fprintf(out, "%s: ", name)
+	if c.again {
+		fmt.Fprint(out, "pause, ")
+	}
 	switch c.kind {
 	case done:
 		fmt.Fprintf(out, "done, %v, epoch %d, token %d\n", a.m.phase, a.m.doc.Epoch, a.m.token)

@@ -246,7 +246,7 @@ func (o *Ownership) drive(ctx context.Context, e event) error {
 }
 
 func (o *Ownership) perform(ctx context.Context, c command) error {
-	pause := retryFirst
+	pause, refused := retryFirst, 0
 	for {
 		var e event
 		var err error
@@ -267,16 +267,22 @@ func (o *Ownership) perform(ctx context.Context, c command) error {
 		case publishBarrier:
 			e, err = o.publishBarrier(ctx, c)
 		}
-		if err != nil {
+		unread := errors.Is(err, journal.ErrUnavailable) // replicas elect a leader: ask again
+		if err != nil && (!unread || ctx.Err() != nil) {
 			return err
 		}
-		if e.kind == unknown {
+		if e.kind == fenced || e.kind == conflict {
+			refused++
+		}
+		if !unread {
+			c = o.m.step(e)
+		}
+		if unread || e.kind == unknown || c.again || refused > 1 && c.kind != done && c.kind != stop {
 			if err := sleep(ctx, pause); err != nil {
 				return err
 			}
 			pause = min(2*pause, retryMost)
 		}
-		c = o.m.step(e)
 	}
 }
 

@@ -60,144 +60,144 @@ func eachStore(t *testing.T, run func(t *testing.T, s store)) {
 	})
 }
 
-func TestAnOwnerClaimsActivatesAndPublishes(t *testing.T) {
-	eachStore(t, func(t *testing.T, s store) {
-		ctx := t.Context()
-		o, err := claim(ctx, "n1", s.kv, s.log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if o.Epoch() != 1 || o.Token() != 1 || o.Err() != nil {
-			t.Fatalf("epoch %d, token %d, %v", o.Epoch(), o.Token(), o.Err())
-		}
-		if err := o.Activate(ctx); err != nil {
-			t.Fatal(err)
-		}
-		e, err := s.kv.Get(ctx, cluster.Key(0))
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, err := cluster.ParseDocument(e.Value)
-		if err != nil || d.State != cluster.Active || d.Owner != "n1" || d.Barrier != 1 {
-			t.Fatalf("document %+v, %v", d, err)
-		}
-		if seq, err := o.Publish(ctx, tick("n1")); err != nil || seq != 2 {
-			t.Fatalf("publish = %d, %v", seq, err)
-		}
-	})
+func TestAnOwnerClaimsActivatesAndPublishes(t *testing.T) { eachStore(t, ownerWorks) }
+
+func ownerWorks(t *testing.T, s store) {
+	ctx := t.Context()
+	o, err := claim(ctx, "n1", s.kv, s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Epoch() != 1 || o.Token() != 1 || o.Err() != nil {
+		t.Fatalf("epoch %d, token %d, %v", o.Epoch(), o.Token(), o.Err())
+	}
+	if err := o.Activate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	e, err := s.kv.Get(ctx, cluster.Key(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := cluster.ParseDocument(e.Value)
+	if err != nil || d.State != cluster.Active || d.Owner != "n1" || d.Barrier != 1 {
+		t.Fatalf("document %+v, %v", d, err)
+	}
+	if seq, err := o.Publish(ctx, tick("n1")); err != nil || seq != 2 {
+		t.Fatalf("publish = %d, %v", seq, err)
+	}
 }
 
 // I3: of two that claim at once exactly one owns the shard.
-func TestOfTwoClaimantsExactlyOneWins(t *testing.T) {
-	eachStore(t, func(t *testing.T, s store) {
-		owners, errs := make([]*cluster.Ownership, 2), make([]error, 2)
-		var wg sync.WaitGroup
-		for i := range owners {
-			wg.Go(func() { owners[i], errs[i] = claim(t.Context(), fmt.Sprintf("n%d", i), s.kv, s.log) })
-		}
-		wg.Wait()
-		accepted := 0
-		for i, o := range owners {
-			if errs[i] != nil {
-				if !errors.Is(errs[i], cluster.ErrTaken) && !errors.Is(errs[i], cluster.ErrLost) {
-					t.Fatal(errs[i])
-				}
-				continue
+func TestOfTwoClaimantsExactlyOneWins(t *testing.T) { eachStore(t, oneClaimantWins) }
+
+func oneClaimantWins(t *testing.T, s store) {
+	owners, errs := make([]*cluster.Ownership, 2), make([]error, 2)
+	var wg sync.WaitGroup
+	for i := range owners {
+		wg.Go(func() { owners[i], errs[i] = claim(t.Context(), fmt.Sprintf("n%d", i), s.kv, s.log) })
+	}
+	wg.Wait()
+	accepted := 0
+	for i, o := range owners {
+		if errs[i] != nil {
+			if !errors.Is(errs[i], cluster.ErrTaken) && !errors.Is(errs[i], cluster.ErrLost) {
+				t.Fatal(errs[i])
 			}
-			_, err := o.Publish(t.Context(), tick(fmt.Sprintf("n%d", i)))
-			if err == nil {
-				accepted++
-			} else if !errors.Is(err, cluster.ErrLost) {
-				t.Fatal(err)
-			}
+			continue
 		}
-		if accepted != 1 {
-			t.Fatalf("%d of two claimants may publish: %v", accepted, errs)
+		_, err := o.Publish(t.Context(), tick(fmt.Sprintf("n%d", i)))
+		if err == nil {
+			accepted++
+		} else if !errors.Is(err, cluster.ErrLost) {
+			t.Fatal(err)
 		}
-	})
+	}
+	if accepted != 1 {
+		t.Fatalf("%d of two claimants may publish: %v", accepted, errs)
+	}
 }
 
 // I3: a zombie's records are refused after a takeover, also when a purge has
 // removed the barriers that it knows.
-func TestAZombieStopsAfterATakeover(t *testing.T) {
-	eachStore(t, func(t *testing.T, s store) {
-		ctx := t.Context()
-		old, err := claim(ctx, "n1", s.kv, s.log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		quietOne, err := claim(ctx, "n2", s.kv, s.log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		owner, err := claim(ctx, "n3", s.kv, s.log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		wantLost(t, old, func() error { _, err := old.Publish(ctx, tick("n1")); return err })
+func TestAZombieStopsAfterATakeover(t *testing.T) { eachStore(t, zombieStops) }
 
-		token, err := owner.Refence(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.log.Purge(ctx, token); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := owner.Publish(ctx, tick("n3")); err != nil {
-			t.Fatalf("the owner after the purge: %v", err)
-		}
-		wantLost(t, quietOne, func() error { _, err := quietOne.Publish(ctx, tick("n2")); return err })
-		wantLost(t, quietOne, func() error { return quietOne.Activate(ctx) })
-		if first, last, err := s.log.Bounds(ctx); err != nil || first != token || last != token+1 {
-			t.Fatalf("the log holds %d to %d, %v, want the barrier at %d and one record", first, last, err, token)
-		}
-	})
+func zombieStops(t *testing.T, s store) {
+	ctx := t.Context()
+	old, err := claim(ctx, "n1", s.kv, s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quietOne, err := claim(ctx, "n2", s.kv, s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner, err := claim(ctx, "n3", s.kv, s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantLost(t, old, func() error { _, err := old.Publish(ctx, tick("n1")); return err })
+
+	token, err := owner.Refence(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.log.Purge(ctx, token); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := owner.Publish(ctx, tick("n3")); err != nil {
+		t.Fatalf("the owner after the purge: %v", err)
+	}
+	wantLost(t, quietOne, func() error { _, err := quietOne.Publish(ctx, tick("n2")); return err })
+	wantLost(t, quietOne, func() error { return quietOne.Activate(ctx) })
+	if first, last, err := s.log.Bounds(ctx); err != nil || first != token || last != token+1 {
+		t.Fatalf("the log holds %d to %d, %v, want the barrier at %d and one record", first, last, err, token)
+	}
 }
 
 // I3: an owner that hands over goes on until the next one's barrier, and not
 // beyond it.
-func TestAnOfferedShardIsItsOwnersUntilItIsTaken(t *testing.T) {
-	eachStore(t, func(t *testing.T, s store) {
-		ctx := t.Context()
-		old, err := claim(ctx, "n1", s.kv, s.log)
-		if err == nil {
-			err = old.Activate(ctx)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := old.Offer(ctx, "", 0); err == nil {
-			t.Error("offered to nobody")
-		}
-		upTo, err := old.Publish(ctx, tick("n1"))
-		if err == nil {
-			err = old.Offer(ctx, "n2", upTo)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := old.Publish(ctx, tick("n1")); err != nil {
-			t.Fatalf("after the offer: %v", err)
-		}
-		if _, err := old.Refence(ctx); err != nil {
-			t.Fatalf("after the offer: %v", err)
-		}
-		next, err := claim(ctx, "n2", s.kv, s.log)
-		if err != nil || next.Epoch() != old.Epoch()+1 {
-			t.Fatalf("the offer was taken with epoch %d after %d: %v", next.Epoch(), old.Epoch(), err)
-		}
-		old.Observe(journal.Barrier{Incarnation: 1, Epoch: next.Epoch(), Owner: "n2"})
-		wantLost(t, old, func() error { _, err := old.Publish(ctx, tick("n1")); return err })
-		if err := old.Err(); !errors.Is(err, cluster.ErrHandedOver) {
-			t.Errorf("it ended with %v", err)
-		}
-		if err := next.Activate(ctx); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := next.Publish(ctx, tick("n2")); err != nil {
-			t.Fatal(err)
-		}
-	})
+func TestAnOfferedShardIsItsOwnersUntilItIsTaken(t *testing.T) { eachStore(t, offeredIsOwned) }
+
+func offeredIsOwned(t *testing.T, s store) {
+	ctx := t.Context()
+	old, err := claim(ctx, "n1", s.kv, s.log)
+	if err == nil {
+		err = old.Activate(ctx)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Offer(ctx, "", 0); err == nil {
+		t.Error("offered to nobody")
+	}
+	upTo, err := old.Publish(ctx, tick("n1"))
+	if err == nil {
+		err = old.Offer(ctx, "n2", upTo)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.Publish(ctx, tick("n1")); err != nil {
+		t.Fatalf("after the offer: %v", err)
+	}
+	if _, err := old.Refence(ctx); err != nil {
+		t.Fatalf("after the offer: %v", err)
+	}
+	next, err := claim(ctx, "n2", s.kv, s.log)
+	if err != nil || next.Epoch() != old.Epoch()+1 {
+		t.Fatalf("the offer was taken with epoch %d after %d: %v", next.Epoch(), old.Epoch(), err)
+	}
+	old.Observe(journal.Barrier{Incarnation: 1, Epoch: next.Epoch(), Owner: "n2"})
+	wantLost(t, old, func() error { _, err := old.Publish(ctx, tick("n1")); return err })
+	if err := old.Err(); !errors.Is(err, cluster.ErrHandedOver) {
+		t.Errorf("it ended with %v", err)
+	}
+	if err := next.Activate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := next.Publish(ctx, tick("n2")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // An offer that the other node never took is replaced, in an epoch above it.

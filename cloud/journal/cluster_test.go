@@ -175,6 +175,46 @@ func TestANodeAloneBecomesTheFirstOfThree(t *testing.T) {
 	}
 }
 
+// Why Form copies: a cluster knows nothing of the streams that a node of it has
+// stored alone, and makes one of that name empty. Nothing relies on it.
+func TestAClusterForgetsWhatANodeStoredAlone(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	nodes := journaltest.NewNodes(t)
+	nodes.Start(0) // as one of three, so that its store passes for a cluster's
+	nodes.Stop(0)
+	alone := journal.ServerConfig{Dir: t.TempDir(), Name: "n1", MaxStore: testStore}
+	lone, err := journal.StartServer(alone, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, open3(t, lone, 0))
+	lone.Close()
+	in := filepath.Join(nodes.Configs[0].Dir, "jetstream", "$G")
+	if err := os.CopyFS(in, os.DirFS(filepath.Join(alone.Dir, "jetstream", "$G"))); err != nil {
+		t.Fatal(err)
+	}
+	for i := range nodes.Servers {
+		nodes.Start(i)
+	}
+	js := nodes.Servers[0].JetStream()
+	for {
+		attempt, done := context.WithTimeout(ctx, 2*time.Second)
+		_, err = js.Stream(attempt, "INGEST_0")
+		done()
+		if code(err) != 0 { // the cluster has a leader, who answers
+			break
+		}
+	}
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Fatalf("the stream that n1 has on its disk: %v, want it unknown", err)
+	}
+	nodes.StartAll()
+	if first, last, err := open3(t, nodes.Servers[0], 0).Log.Bounds(ctx); err != nil || first != 1 || last != 0 {
+		t.Fatalf("made again it holds %d to %d, %v, want nothing", first, last, err)
+	}
+}
+
 // kept is what a store must still hold.
 type kept struct {
 	first, token uint64
