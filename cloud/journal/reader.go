@@ -51,7 +51,11 @@ func (l *Log) Read(ctx context.Context, from uint64) (Reader, error) {
 		return nil, fmt.Errorf("journal: read: shard %d: %w", l.shard, &GapError{Want: from, Got: min(max(from, first), last+1)})
 	}
 	r := &logReader{l: l, next: from, closed: make(chan struct{})}
-	if err := r.subscribe(ctx); err != nil {
+	err = r.subscribe(ctx)
+	if noAnswer(err) { // replicas elect a leader
+		err = r.again(ctx, err)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("journal: read: shard %d from %d: %w", l.shard, from, err)
 	}
 	return r, nil
@@ -110,11 +114,13 @@ func (r *logReader) Next(ctx context.Context) (Message, error) {
 	}
 }
 
-// again makes a new consumer in place of one that failed: it was deleted, or
-// the server did not answer. It begins at r.next, so nothing is skipped unseen.
+// again makes a new consumer in place of one that failed: it was deleted, its
+// node stopped, or the server did not answer. It begins at r.next, so nothing is skipped unseen.
 func (r *logReader) again(ctx context.Context, cause error) error {
 	r.l.log.Warn("journal reader: consumer made again", "next", r.next, "cause", cause)
-	r.it.Stop()
+	if r.it != nil {
+		r.it.Stop()
+	}
 	for {
 		r.l.metrics.recreated.Inc()
 		err := r.subscribe(ctx)
