@@ -29,8 +29,8 @@ const (
 )
 
 // Form returns when the cluster's store is there: at once on a node alone, on
-// others when a majority of core nodes runs and the founder is done. Before,
-// no stream may be opened. The founder first brings in the store of its time
+// others when a majority of core nodes runs and the founder is done, for which
+// it needs all core nodes once. Before, no stream may be opened. The founder first brings in the store of its time
 // alone: it copies each stream with its sequences and times to the cluster,
 // compares, and only then removes the old one. That may be interrupted at any
 // moment and begins again with the next start; meanwhile it needs the disk
