@@ -107,11 +107,7 @@ func Start(ctx context.Context, cfg Config, say func(string)) (_ *Demo, err erro
 // prepare chooses addresses, writes the files and makes the processes.
 func (d *Demo) prepare() error {
 	sites := plant.Sites()
-	udp, err := process.FreePorts("udp", 1+len(sites))
-	if err != nil {
-		return err
-	}
-	tcp, err := process.FreePorts("tcp", 1+3*len(sites))
+	udp, tcp, err := process.FreePorts(1+len(sites), 1+3*len(sites))
 	if err != nil {
 		return err
 	}

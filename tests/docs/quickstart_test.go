@@ -17,7 +17,7 @@ func TestTheQuickstartsCommandsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tcp, err := process.FreePorts("tcp", 1)
+	_, tcp, err := process.FreePorts(0, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

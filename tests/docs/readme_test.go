@@ -23,11 +23,7 @@ func TestTheReadmesCommandsRunAndTheMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &session{t: t, dir: t.TempDir(), bin: bin}
-	udp, err := process.FreePorts("udp", 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tcp, err := process.FreePorts("tcp", 4)
+	udp, tcp, err := process.FreePorts(2, 4)
 	if err != nil {
 		t.Fatal(err)
 	}

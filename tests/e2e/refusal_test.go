@@ -89,7 +89,7 @@ type cloud struct {
 
 func startCloud(t *testing.T) *cloud {
 	t.Helper()
-	udp, err := process.FreePorts("udp", 1)
+	udp, _, err := process.FreePorts(1, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,5 +90,20 @@ func TestStopIsCleanOnlyWithStatusZero(t *testing.T) {
 	}
 	if err := dirty.Stop(); err == nil || !strings.Contains(err.Error(), "exit status 7") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A port that is closed at once comes again, now and then.
+func TestPortsThatAreAskedForTogetherDiffer(t *testing.T) {
+	for range 200 {
+		both, tcp, err := process.FreePorts(3, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := slices.Concat(both, tcp)
+		slices.Sort(all)
+		if len(all) != 10 || len(slices.Compact(all)) != 10 {
+			t.Fatalf("%v and %v, want ten different ones", both, tcp)
+		}
 	}
 }

@@ -42,7 +42,7 @@ func startMQTT(ctx context.Context, o options) (_ peer, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: mosquitto: %w", errSkipped, err)
 	}
-	ports, err := process.FreePorts("tcp", 1)
+	_, ports, err := process.FreePorts(0, 1)
 	if err != nil {
 		return nil, err
 	}

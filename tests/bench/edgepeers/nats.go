@@ -40,7 +40,7 @@ type natsPeer struct {
 
 // serveHub is this program in its other role.
 func serveHub(dir string) error {
-	ports, err := process.FreePorts("tcp", 1)
+	_, ports, err := process.FreePorts(0, 1)
 	if err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ func newPC(ctx context.Context, s *stand.Stand) (*pc, error) {
 		agents = append(agents, plan.Program{Args: []string{"/bin/atrium-edge", "run", "--config", g.file("edge.yaml")}})
 	}
 	todo.Programs = append(todo.Programs, agents...)
-	if p.http, err = process.FreePorts("tcp", len(agents)); err != nil {
+	if _, p.http, err = process.FreePorts(0, len(agents)); err != nil {
 		return nil, err
 	}
 	return p, s.WriteInitrd(stand.Contents{Modules: modules(), Programs: []string{"atrium-edge", "atrium-sim"}, Files: files, Plan: todo})

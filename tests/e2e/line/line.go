@@ -70,11 +70,7 @@ type Site struct {
 // Start raises the cloud node, then each site's board, link and gateway.
 func Start(ctx context.Context, cfg Config) (*Line, error) {
 	l := &Line{cfg: cfg}
-	udp, err := process.FreePorts("udp", 1)
-	if err != nil {
-		return nil, err
-	}
-	tcp, err := process.FreePorts("tcp", 1)
+	udp, tcp, err := process.FreePorts(1, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -126,11 +122,7 @@ func (l *Line) raise(ctx context.Context, g Gateway) (*Site, error) {
 	name := cmp.Or(g.Folder, g.Site)
 	dir := filepath.Join(l.cfg.Dir, name)
 	s := &Site{Name: g.Site, State: cmp.Or(g.State, filepath.Join(dir, "state")), Truth: filepath.Join(dir, "truth.jsonl")}
-	udp, err := process.FreePorts("udp", 1)
-	if err != nil {
-		return s, err
-	}
-	tcp, err := process.FreePorts("tcp", 2)
+	udp, tcp, err := process.FreePorts(1, 2)
 	if err != nil {
 		return s, err
 	}
