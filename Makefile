@@ -9,7 +9,7 @@ TOOL    := go tool -modfile=.ci/tools.mod
 EDGE    := ./edge/cmd/atrium-edge ./simulator/cmd/atrium-sim
 CLOUD   := ./cloud/cmd/atrium-cloud ./cloud/cmd/atrium
 
-.PHONY: help build test lint bench bench-actors bench-edge stress-actors demo demo-check test-faults test-outage board-rpi3 board-rpi0 board-pc mutants clean
+.PHONY: help build test lint bench bench-actors bench-edge stress-actors stress-journal demo demo-check test-faults test-outage board-rpi3 board-rpi0 board-pc mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ bench-edge: ## the edge's data path and its peers; BENCH=-markdown for docs/BENC
 
 stress-actors: ## a million actors born, told, crashed, passivated and ended, each message accounted for
 	go test -count=1 -timeout 60m -v -run '^TestAMillionLives$$' ./shared/actor -actors 1000000
+
+stress-journal: ## three replicas of the log: minorities, elections, a thousand rounds of each race
+	go test -count=1 -timeout 20m -v -run 'Replic|Node|Minority|Leader|Cluster' ./cloud/journal -long
 
 demo: ## a whole Atrium on this machine, to watch and to disturb
 	scripts/demo

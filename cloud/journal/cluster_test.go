@@ -179,7 +179,7 @@ func TestANodeAloneBecomesTheFirstOfThree(t *testing.T) {
 // stored alone. One that is made by that name holds what its first leader had,
 // so that two times of three it is empty. Nothing relies on it.
 func TestAClusterForgetsWhatANodeStoredAlone(t *testing.T) {
-	t.Parallel()
+	waitsForElections(t)
 	ctx := t.Context()
 	nodes := journaltest.NewNodes(t)
 	nodes.Start(0) // as one of three, so that its store passes for a cluster's

@@ -1,6 +1,7 @@
 // Package journal is the shard's log: the one place where a gateway's record
 // becomes durable, and the one order in which an owner applies records. It
-// embeds the NATS JetStream server and keeps its names and errors to itself.
+// embeds the NATS JetStream server, alone or as one of a cluster's core nodes,
+// of which three hold each log, and keeps its names and errors to itself.
 //
 // It does not decide who owns a shard (cloud/cluster), does not look into a
 // record's body (cloud/site), and does not drop duplicates: a batch whose ack

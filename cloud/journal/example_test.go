@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
 
 	"github.com/atrium-iot/atrium/cloud/identity"
 	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
 )
 
 // Three core nodes form a cluster over mutual TLS; what one publishes another
@@ -29,7 +29,7 @@ func ExampleServer_Form() {
 		log.Fatal(err)
 	}
 
-	core := freeAddresses(3)
+	core := journaltest.FreeAddresses(3)
 	nodes := make([]*journal.Server, len(core))
 	for i, address := range core {
 		name := fmt.Sprintf("n%d", i+1)
@@ -75,16 +75,4 @@ func ExampleServer_Form() {
 	// Output:
 	// n3 reads the barrier of n1 at the same place: true <nil>
 	// replicas: 3
-}
-
-func freeAddresses(n int) (free []string) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			log.Fatal(err)
-		}
-		defer l.Close()
-		free = append(free, l.Addr().String())
-	}
-	return free
 }

@@ -16,6 +16,9 @@ const (
 	// caller. A pull must hold the largest message or it would never arrive.
 	pullMessages = 1000
 	pullBytes    = 4 * MaxMessage
+	// pullHeartbeat shows within two of them that a pull was lost: a consumer on
+	// another node may be known here before the way to it is.
+	pullHeartbeat = time.Second
 	// inactiveAfter is when the server forgets a consumer that nobody pulls.
 	inactiveAfter = time.Minute
 )
@@ -74,7 +77,7 @@ func (r *logReader) subscribe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes))
+	it, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes), jetstream.PullHeartbeat(pullHeartbeat))
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,12 @@ func TestThreeReplicas(t *testing.T) {
 }
 
 // rounds of a race: enough to see both orders.
-const rounds = 50
+func rounds() int {
+	if *long {
+		return 1000
+	}
+	return 50
+}
 
 func barrier(owner string, epoch uint64) journal.Barrier {
 	return journal.Barrier{Incarnation: 1, Epoch: epoch, Owner: owner}
@@ -170,7 +175,7 @@ func consumerSkips(t *testing.T, nodes *journaltest.Nodes, shard int) {
 
 func claimantsRace(t *testing.T, nodes *journaltest.Nodes, shard int) {
 	logs, token := started(t, nodes, shard)
-	for round := range uint64(rounds) {
+	for round := range uint64(rounds()) {
 		var wg sync.WaitGroup
 		tokens, errs := make([]uint64, len(logs)), make([]error, len(logs))
 		for i, l := range logs {
@@ -193,7 +198,7 @@ func claimantsRace(t *testing.T, nodes *journaltest.Nodes, shard int) {
 			t.Fatalf("round %d: %d claimants won: %v", round, won, errs)
 		}
 	}
-	if first, last, err := logs[0].Bounds(t.Context()); err != nil || first != 1 || last != rounds+1 {
+	if first, last, err := logs[0].Bounds(t.Context()); err != nil || first != 1 || last != uint64(rounds())+1 {
 		t.Fatalf("the log holds %d to %d, %v, want one barrier a round", first, last, err)
 	}
 }
@@ -327,7 +332,7 @@ func casAcrossNodes(t *testing.T, nodes *journaltest.Nodes, shard int) {
 		kvs = append(kvs, open3(t, s, shard).KV)
 	}
 	var rev uint64
-	for round := range rounds {
+	for round := range rounds() {
 		var wg sync.WaitGroup
 		revs, errs := make([]uint64, len(kvs)), make([]error, len(kvs))
 		for i, k := range kvs {

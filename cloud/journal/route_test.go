@@ -21,7 +21,7 @@ func TestARouteTakesNodesOfItsClusterOnly(t *testing.T) {
 	gateway := gatewayTLS(t, ours)
 
 	// The second core node is this test, behind a listener.
-	core := journaltest.FreeAddresses(t, 3)
+	core := journaltest.FreeAddresses(3)
 	l, err := net.Listen("tcp", core[1])
 	if err != nil {
 		t.Fatal(err)

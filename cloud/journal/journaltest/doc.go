@@ -1,5 +1,6 @@
 // Package journaltest holds what the journal promises as a contract test, and
-// Mem, a double of the embedded server in memory that passes it.
+// Mem, a double of the embedded server in memory that passes it. Nodes are
+// three real servers in one process, for what needs replicas.
 //
 // Mem is for simulations: it runs under testing/synctest, and its faults are
 // those of a real store: an answer that does not come although the message was

@@ -3,6 +3,7 @@ package journaltest
 import (
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"sync"
@@ -41,7 +42,7 @@ func NewNodes(t testing.TB) *Nodes {
 		t.Fatal(err)
 	}
 	n := &Nodes{t: t, ca: ca, Servers: make([]*journal.Server, 3)}
-	dir, core := t.TempDir(), FreeAddresses(t, 3)
+	dir, core := t.TempDir(), FreeAddresses(3)
 	for i, address := range core {
 		name := fmt.Sprintf("n%d", i+1)
 		tls, err := ca.RouteTLS(name)
@@ -57,13 +58,16 @@ func NewNodes(t testing.TB) *Nodes {
 	return n
 }
 
-// FreeAddresses returns loopback addresses on which nothing listens now.
-func FreeAddresses(t testing.TB, count int) (free []string) {
-	t.Helper()
-	for range count {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+// FreeAddresses returns loopback addresses on which nothing listens now. Their
+// ports are below those that the kernel gives to whoever dials: one of these
+// might be taken by a connection before the server listens.
+func FreeAddresses(count int) []string {
+	const first, end = 10_000, 32_000
+	var free []string
+	for len(free) < count {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(end-first)))
 		if err != nil {
-			t.Fatal(err)
+			continue // somebody listens there
 		}
 		defer l.Close()
 		free = append(free, l.Addr().String())
@@ -108,7 +112,7 @@ func (n *Nodes) StartWorker(name string) *journal.Server {
 		n.t.Fatal(err)
 	}
 	s, err := journal.StartServer(journal.ServerConfig{Name: name, Cluster: &journal.ClusterConfig{
-		ID: n.ca.Cluster(), Listen: FreeAddresses(n.t, 1)[0], Core: n.Configs[0].Cluster.Core, TLS: tls, Worker: true,
+		ID: n.ca.Cluster(), Listen: FreeAddresses(1)[0], Core: n.Configs[0].Cluster.Core, TLS: tls, Worker: true,
 	}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		n.t.Fatal(err)
