@@ -240,6 +240,7 @@ func TestASnapshotThatCannotBeDeletedIsTheReasonOfTheEnd(t *testing.T) {
 		b.tell(ref, 1)
 		reasons := make(chan error, 1)
 		watchFrom(t, b.system, ref, reasons)
+		synctest.Wait() // who watches a virtual actor after its end waits for its next
 		stopActor(t, ref)
 		if err := <-reasons; !errors.Is(err, errDisk) {
 			t.Errorf("reason %v", err)
