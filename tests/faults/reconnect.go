@@ -151,13 +151,17 @@ func wholeFleet(ctx context.Context, t *trial) error {
 	return t.fleetArrived(ctx, all.Tail())
 }
 
+// startEach is what a gateway of a fleet takes to open its store and to connect,
+// on a busy machine.
+const startEach = 200 * time.Millisecond
+
 // connected waits until the cloud serves so many gateways.
 func (t *trial) connected(ctx context.Context, n int) error {
 	c, err := client.New(t.line.Cloud.URL())
 	if err != nil {
 		return err
 	}
-	return until(ctx, fmt.Sprintf("%d gateways", n), func() (bool, error) {
+	return within(ctx, patience+time.Duration(n)*startEach, fmt.Sprintf("%d gateways", n), func() (bool, error) {
 		st, err := c.Status(ctx)
 		if err == nil && st.Gateways < n {
 			err = fmt.Errorf("%d are connected", st.Gateways)

@@ -235,7 +235,12 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // until waits for a state; an error that stays is why it never came.
 func until(ctx context.Context, what string, ok func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	return within(ctx, patience, what, ok)
+}
+
+// within is until for what takes longer.
+func within(ctx context.Context, limit time.Duration, what string, ok func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
