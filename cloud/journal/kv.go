@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -175,8 +176,8 @@ func (k *KV) watch(ctx context.Context, each func(jetstream.KeyValueEntry), read
 			}
 		case e, ok := <-w.Updates():
 			switch {
-			case !ok:
-				return ErrClosed
+			case !ok: // that ctx ended closes it, too
+				return cmp.Or(ctx.Err(), ErrClosed)
 			case e == nil:
 				shown = true
 			default:

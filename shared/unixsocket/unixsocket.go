@@ -9,9 +9,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
 // maxPath is sun_path of Linux without its terminator (unix(7)).
@@ -29,20 +31,25 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 		return nil, fmt.Errorf("socket %s: %w", path, err)
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false) // by then at is another file's
-	return &listener{l, path}, nil
+	return &listener{Listener: l, path: path}, nil
 }
 
 type listener struct {
 	net.Listener
-	path string
+	path   string
+	remove sync.Once
 }
 
-// Close implements net.Listener.
+// Close implements net.Listener. The file goes first, and before any Close
+// returns: what comes after it may be another listener's.
 func (l *listener) Close() error {
-	if err := l.Listener.Close(); err != nil {
-		return err // closed before
-	}
-	return os.Remove(l.path)
+	var err error
+	l.remove.Do(func() {
+		if err = os.Remove(l.path); errors.Is(err, fs.ErrNotExist) {
+			err = nil // somebody has tidied up
+		}
+	})
+	return errors.Join(err, l.Listener.Close())
 }
 
 // Dial connects to a socket.
