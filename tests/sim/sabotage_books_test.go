@@ -17,9 +17,14 @@ func lasting(length time.Duration, events ...sim.Event) sim.Plan {
 	return plan
 }
 
-// deaf is a gateway that hears nothing for a while and sends again.
+// deaf is a gateway that hears nothing for a while, several times: now and then
+// its connection recovers before another one sends again what has no ack.
 func deaf() sim.Plan {
-	return lasting(15*time.Second, sim.Event{At: 3 * time.Second, Kind: sim.LostAcks, For: 2 * time.Second})
+	var events []sim.Event
+	for i := range 6 {
+		events = append(events, sim.Event{At: time.Duration(2+4*i) * time.Second, Kind: sim.LostAcks, For: time.Duration(1500+300*i) * time.Millisecond})
+	}
+	return lasting(28*time.Second, events...)
 }
 
 // unseen keeps from owners what comes again.
