@@ -148,7 +148,12 @@ func replacedBoard(ctx context.Context, t *trial) error {
 	s := t.line.Sites[0]
 	boards := map[string]bool{}
 	for i := range t.rounds(20, 2) {
-		if err := errors.Join(acked(ctx, s), s.Cut(), delivered(ctx, s, 50+t.rng.IntN(100)), s.Gateway.Kill()); err != nil {
+		// Two readings of each counter at least: the checker knows from them how
+		// many a crash may take.
+		if err := errors.Join(delivered(ctx, s, 20), acked(ctx, s)); err != nil {
+			return err
+		}
+		if err := errors.Join(s.Cut(), delivered(ctx, s, 50+t.rng.IntN(100)), s.Gateway.Kill()); err != nil {
 			return err
 		}
 		// Another serial number behind the same file is another board.
