@@ -129,20 +129,27 @@ func checkSurvivor(t *testing.T, dir string, promised int64) {
 	}
 }
 
+// onBadger is a bench whose store is the real one.
+func onBadger(t *testing.T, dir string) *bench {
+	t.Helper()
+	store, err := buffer.OpenBadger(dir, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	w := &bench{t: t, cloud: newCloud()}
+	w.buf, err = buffer.Open(t.Context(), buffer.Config{Boot: id.Boot{1}, Reserve: 1, Now: func() time.Duration { return time.Since(start) + time.Hour }}, store, quiet, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
 // The whole buffer on the real store: fill, drain, and the disk is empty.
 func TestADrainedStoreGivesItsDiskBack(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		dir := t.TempDir()
-		store, err := buffer.OpenBadger(filepath.Join(dir, "buffer"), quiet)
-		if err != nil {
-			t.Fatal(err)
-		}
-		start := time.Now()
-		w := &bench{t: t, cloud: newCloud()}
-		w.buf, err = buffer.Open(t.Context(), buffer.Config{Boot: id.Boot{1}, Reserve: 1, Now: func() time.Duration { return time.Since(start) + time.Hour }}, store, quiet, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		w := onBadger(t, filepath.Join(dir, "buffer"))
 		defer w.close()
 		rng := newNoise()
 		for range 300 {

@@ -4,12 +4,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/atrium-iot/atrium/edge/buffer"
-	"github.com/atrium-iot/atrium/shared/id"
 )
 
 // valueLog returns the bytes that the files of Badger's value log take.
@@ -34,16 +32,7 @@ func valueLog(t *testing.T, dir string) (bytes int64) {
 func TestMergedSegmentsLeaveNothingDeadInTheValueLog(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		dir := t.TempDir()
-		store, err := buffer.OpenBadger(dir, quiet)
-		if err != nil {
-			t.Fatal(err)
-		}
-		start := time.Now()
-		w := &bench{t: t, cloud: newCloud()}
-		w.buf, err = buffer.Open(t.Context(), buffer.Config{Boot: id.Boot{1}, Reserve: 1, Now: func() time.Duration { return time.Since(start) + time.Hour }}, store, quiet, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		w := onBadger(t, dir)
 		defer w.close()
 		rng := newNoise()
 		for range 320 {

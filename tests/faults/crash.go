@@ -19,7 +19,7 @@ var crashes = []scenario{
 		name:     "kill",
 		protects: "an agent that is killed at any point loses at most what it sampled in one commit interval",
 		costs:    []string{"crash"},
-		run:      kill,
+		run:      on(both(), kill),
 	},
 	{
 		name:     "power-cut",
@@ -54,12 +54,8 @@ func (t *trial) each(do func(s *line.Site, rng *rand.Rand) error) error {
 const untilKill = 1500 * time.Millisecond
 
 func kill(ctx context.Context, t *trial) error {
-	gateways := both()
-	rounds := t.rounds(200, 20) / len(gateways)
-	if err := t.raise(ctx, gateways...); err != nil {
-		return err
-	}
-	err := t.each(func(s *line.Site, rng *rand.Rand) error {
+	rounds := t.rounds(200, 20) / len(t.line.Sites)
+	return t.each(func(s *line.Site, rng *rand.Rand) error {
 		for i := range rounds {
 			if err := t.toggle(s, rng); err != nil {
 				return err
@@ -81,10 +77,6 @@ func kill(ctx context.Context, t *trial) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return t.finish(ctx)
 }
 
 // toggle cuts a site's link or heals it.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/atrium-iot/atrium/edge/agent"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 )
 
@@ -103,14 +104,7 @@ func (t *trial) relaxed(ctx context.Context, s *line.Site) error {
 
 // committed waits until a gateway has committed all that it has sampled by now.
 func committed(ctx context.Context, s *line.Site) error {
-	begin, err := status(ctx, s)
-	if err != nil {
-		return err
-	}
-	return until(ctx, s.Gateway.Name()+": commits", func() (bool, error) {
-		st, err := status(ctx, s)
-		return st.Committed+st.Dropped >= begin.Sampled, err
-	})
+	return caughtUp(ctx, s, "commits", func(st agent.Status) uint64 { return st.Committed })
 }
 
 // damaged gives gateways a backlog, ends them, lets somebody damage their stores

@@ -293,13 +293,19 @@ func linked(ctx context.Context, s *line.Site, want bool) error {
 
 // acked waits until the cloud has taken all that a gateway holds now.
 func acked(ctx context.Context, s *line.Site) error {
+	return caughtUp(ctx, s, "acks", func(st agent.Status) uint64 { return st.Acked })
+}
+
+// caughtUp waits until a count of a gateway's, with what it dropped, has reached
+// what it has sampled by now.
+func caughtUp(ctx context.Context, s *line.Site, what string, count func(agent.Status) uint64) error {
 	begin, err := status(ctx, s)
 	if err != nil {
 		return err
 	}
-	return until(ctx, s.Gateway.Name()+": acks", func() (bool, error) {
+	return until(ctx, s.Gateway.Name()+": "+what, func() (bool, error) {
 		st, err := status(ctx, s)
-		return st.Acked+st.Dropped >= begin.Sampled, err
+		return count(st)+st.Dropped >= begin.Sampled, err
 	})
 }
 
