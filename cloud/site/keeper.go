@@ -265,11 +265,12 @@ func (k *keeper) sweep(ctx context.Context) error {
 // snapshotIfDue begins a snapshot at a message's end, if some site changed and
 // none is on its way.
 func (s *Shard) snapshotIfDue(now time.Time) error {
-	if s.storing != nil || s.sinceSnap < s.cfg.SnapshotMessages && now.Sub(s.snapAt) < s.cfg.SnapshotEvery {
+	if s.storing != nil || len(s.savers) == 0 && s.sinceSnap < s.cfg.SnapshotMessages && now.Sub(s.snapAt) < s.cfg.SnapshotEvery {
 		return nil
 	}
 	s.snapAt, s.sinceSnap = now, 0
 	if !slices.ContainsFunc(s.names(), func(n id.Site) bool { return s.sites[n].dirty }) {
+		s.saved(nil)
 		return nil
 	}
 	// The manifest must not stand above history: what lies between would never
@@ -313,6 +314,7 @@ func (s *Shard) snapshot(now time.Time) (*snapshotJob, error) {
 // purge after it failed, or its sites are to be written again.
 func (s *Shard) stored(job *snapshotJob) {
 	s.storing = nil
+	defer s.saved(job)
 	if job.err != nil {
 		s.metrics.snapshotErrors.Inc()
 		s.log.Error("snapshot failed, the next one tries again", "seq", job.manifest.Seq, "kept", job.kept, "err", job.err)

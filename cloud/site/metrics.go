@@ -1,13 +1,13 @@
 package site
 
 import (
-	"errors"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/atrium-iot/atrium/cloud/history"
 	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/shared/ops"
 )
 
 type metrics struct {
@@ -24,11 +24,11 @@ type metrics struct {
 
 // newMetrics registers with reg, or with nothing if it is nil. Each shard has
 // its own series by the label shard.
-func newMetrics(reg prometheus.Registerer, shard int) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, shard int) *metrics {
 	if reg == nil {
 		reg = prometheus.NewRegistry()
 	}
-	r := &registrar{reg: prometheus.WrapRegistererWith(prometheus.Labels{"shard": strconv.Itoa(shard)}, reg)}
+	r := registrar{prometheus.WrapRegistererWith(prometheus.Labels{"shard": strconv.Itoa(shard)}, reg)}
 	m := &metrics{
 		records:    make(map[journal.RecordKind]prometheus.Counter),
 		gaps:       make(map[history.Reason]prometheus.Counter),
@@ -76,7 +76,7 @@ func newMetrics(reg prometheus.Registerer, shard int) (*metrics, error) {
 	} {
 		m.gaps[g] = r.labelled("atrium_site_ledger_entries_total", "Ledger entries, by reason.", "reason", g.String())
 	}
-	return m, r.err
+	return m
 }
 
 func (m *metrics) record(k journal.RecordKind) {
@@ -119,34 +119,22 @@ func (m *metrics) turn(t *totals) {
 	*t = totals{gaps: t.gaps}
 }
 
-// registrar makes collectors and keeps the first error.
-type registrar struct {
-	reg prometheus.Registerer
-	err error
+// registrar makes collectors. A shard that comes back to a node goes on with
+// the series of its time there before.
+type registrar struct{ reg prometheus.Registerer }
+
+func (r registrar) counter(name, help string) prometheus.Counter {
+	return ops.Register(r.reg, prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help}))
 }
 
-func (r *registrar) register(c prometheus.Collector) { r.err = errors.Join(r.err, r.reg.Register(c)) }
-
-func (r *registrar) counter(name, help string) prometheus.Counter {
-	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-	r.register(c)
-	return c
+func (r registrar) labelled(name, help, label, value string) prometheus.Counter {
+	return ops.Register(r.reg, prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{label: value}}))
 }
 
-func (r *registrar) labelled(name, help, label, value string) prometheus.Counter {
-	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{label: value}})
-	r.register(c)
-	return c
+func (r registrar) gauge(name, help string) prometheus.Gauge {
+	return ops.Register(r.reg, prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help}))
 }
 
-func (r *registrar) gauge(name, help string) prometheus.Gauge {
-	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
-	r.register(g)
-	return g
-}
-
-func (r *registrar) histogram(name, help string) prometheus.Histogram {
-	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15)})
-	r.register(h)
-	return h
+func (r registrar) histogram(name, help string) prometheus.Histogram {
+	return ops.Register(r.reg, prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15)}))
 }

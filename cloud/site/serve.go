@@ -66,6 +66,11 @@ func (s *Shard) serve(ctx context.Context) error {
 		case q := <-s.queries:
 			q.f()
 			close(q.done)
+			if len(s.savers) > 0 {
+				if err := s.snapshotIfDue(time.Now()); err != nil {
+					return err
+				}
+			}
 		case <-changed:
 			changed = s.documents.Changed()
 			s.copyDocuments()

@@ -127,6 +127,7 @@ type Shard struct {
 	marks       marks
 	unpack      wire.Unpacker // for the frames of all sites
 	waiters     []waiter
+	savers      []chan save // who waits for a snapshot
 
 	// Of the owner, as long as it serves.
 	serving  bool
@@ -150,14 +151,10 @@ func New(cfg Config, p Parts, logger *slog.Logger, reg prometheus.Registerer) (*
 	if err != nil {
 		return nil, fmt.Errorf("site: %w", err)
 	}
-	m, err := newMetrics(reg, cfg.Shard)
-	if err != nil {
-		return nil, fmt.Errorf("site: metrics: %w", err)
-	}
 	s := &Shard{
 		cfg: cfg, journal: p.Journal, owner: p.Owner, objects: p.Objects, history: p.History,
 		documents: p.Documents, sender: p.Sender, actors: p.Actors,
-		log: logger.With("shard", cfg.Shard), metrics: m, codec: c,
+		log: logger.With("shard", cfg.Shard), metrics: newMetrics(reg, cfg.Shard), codec: c,
 		queries: make(chan query), active: make(chan struct{}), ended: make(chan struct{}),
 		sites: make(map[id.Site]*site), skips: make(map[skipKey]bool),
 		sent: make(map[id.Command]time.Time), copies: make(map[id.Site]map[docKey]copied),
