@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 )
 
 const documentVersion = 1
@@ -34,8 +35,10 @@ type Document struct {
 	Barrier uint64 `json:"barrier"`
 }
 
+const keyPrefix = "shard."
+
 // Key returns the key of a shard's document.
-func Key(shard int) string { return fmt.Sprintf("shard.%d", shard) }
+func Key(shard int) string { return keyPrefix + strconv.Itoa(shard) }
 
 // ParseDocument reads a shard's document; unknown keys are refused, as a newer
 // version wrote them.

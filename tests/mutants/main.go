@@ -86,8 +86,11 @@ func main() {
 		})
 	}
 	_ = g.Wait() // what fails is reported
-	fmt.Printf("%d passed, %d failed\n", h.caught, h.missed)
-	if h.missed > 0 || h.caught == 0 {
+	fmt.Printf("%d passed, %d failed\n", h.caught, len(h.missed))
+	if len(h.missed) > 0 { // again: a long list hides them
+		fmt.Printf("missed: %s\n", strings.Join(h.missed, " "))
+	}
+	if len(h.missed) > 0 || h.caught == 0 {
 		stop()
 		os.Exit(1)
 	}
@@ -95,15 +98,16 @@ func main() {
 
 // hunt counts and prints what became of the faults.
 type hunt struct {
-	mu             sync.Mutex
-	caught, missed int
+	mu     sync.Mutex
+	caught int
+	missed []string
 }
 
 func (h *hunt) report(f fault, took time.Duration, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err != nil {
-		h.missed++
+		h.missed = append(h.missed, f.name)
 		fmt.Printf("MISSED %-28s %v\n", f.name, err)
 		return
 	}
