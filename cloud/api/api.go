@@ -126,10 +126,10 @@ func Handler(mux *http.ServeMux) http.Handler {
 		h.ServeHTTP(probe, r)
 		if allow := probe.header.Get("Allow"); allow != "" {
 			w.Header().Set("Allow", allow)
-			writeProblem(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s %s: allowed are %s", r.Method, r.URL.Path, allow))
+			WriteProblem(w, http.StatusMethodNotAllowed, fmt.Sprintf("%s %s: allowed are %s", r.Method, r.URL.Path, allow))
 			return
 		}
-		writeProblem(w, http.StatusNotFound, fmt.Sprintf("there is nothing at %s: GET /v1/openapi.json lists what there is", r.URL.Path))
+		WriteProblem(w, http.StatusNotFound, fmt.Sprintf("there is nothing at %s: GET /v1/openapi.json lists what there is", r.URL.Path))
 	}))
 }
 

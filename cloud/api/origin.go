@@ -15,12 +15,12 @@ import (
 func guard(next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, http.StatusForbidden, fmt.Sprintf("%s %s: asked for by a page of another origin (%q)", r.Method, r.URL.Path, r.Header.Get("Origin")))
+		WriteProblem(w, http.StatusForbidden, fmt.Sprintf("%s %s: asked for by a page of another origin (%q)", r.Method, r.URL.Path, r.Header.Get("Origin")))
 	}))
 	inner := origin.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !loopback(r.Host) {
-			writeProblem(w, http.StatusMisdirectedRequest, fmt.Sprintf("this node is not %q: use 127.0.0.1 or localhost", r.Host))
+			WriteProblem(w, http.StatusMisdirectedRequest, fmt.Sprintf("this node is not %q: use 127.0.0.1 or localhost", r.Host))
 			return
 		}
 		inner.ServeHTTP(w, r)

@@ -29,8 +29,8 @@ func answered(err error, what, list string) error {
 	return huma.Error500InternalServerError(fmt.Sprintf("%s: %v", what, err))
 }
 
-// writeProblem is for answers outside huma.
-func writeProblem(w http.ResponseWriter, status int, detail string) {
+// WriteProblem writes an answer outside huma.
+func WriteProblem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	//nolint:errcheck // the client is gone: there is nobody to tell

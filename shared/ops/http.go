@@ -91,7 +91,12 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 
 // ServeOn is Serve on a listener, which it closes.
 func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader}
+	return ServeWith(ctx, l, &http.Server{Handler: h, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader})
+}
+
+// ServeWith is ServeOn with a server that is set up otherwise.
+func ServeWith(ctx context.Context, l net.Listener, srv *http.Server) error {
+	srv.ReadHeaderTimeout = headerTimeout
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	select {
