@@ -1,0 +1,120 @@
+// Package peer is HTTP among the nodes of a cluster. A request about a site that
+// another node owns goes there and its answer comes back, so that whoever asks
+// may ask any node. It does not decide who owns what: it is told (Config), and a
+// node that is wrongly asked says so. It keeps nothing but open connections.
+//
+//	people --HTTP--> Handler -> this node's API
+//	                    | other owner
+//	                    '--mTLS, HTTP/2--> the owner's Serve -> its API
+//
+// A request is forwarded once: a node that another has asked answers or refuses.
+package peer
+
+import (
+	"context"
+	"crypto/tls"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/shared/ops"
+)
+
+const (
+	// dialTimeout bounds the way to a node's port: nodes are near each other, and
+	// a node that is gone without a word must not hold up a page.
+	dialTimeout = 2 * time.Second
+	// handshakeTimeout bounds TLS: two round trips and a signature.
+	handshakeTimeout = 3 * time.Second
+	// answerTimeout bounds the wait for an answer's header: longer than an
+	// intent may take to be durable, or a long history to be looked through.
+	answerTimeout = 30 * time.Second
+	// pingAfter and pingTimeout find a connection whose other end is gone
+	// without a word: a stream that is silent for good is looked for elsewhere
+	// in about the time in which the cluster takes the node for dead.
+	pingAfter   = 2 * time.Second
+	pingTimeout = 2 * time.Second
+	// idleTimeout is how long a connection is kept between requests.
+	idleTimeout = 2 * time.Minute
+	// maxHeader bounds a header, in bytes: a browser's cookies come along.
+	maxHeader = 64 << 10
+)
+
+// Owner is a node that owns a shard.
+type Owner struct {
+	Node    string
+	Address string // HOST:PORT of its Serve
+}
+
+// Config is what a node knows of the others.
+type Config struct {
+	Node string // this one's name
+	// TLS is this node's side of the connections among nodes, dialling and
+	// accepting: identity.CA.RouteTLS.
+	TLS *tls.Config
+	// Owner says who owns a site's shard: by what this node has heard, or with
+	// fresh by what a majority knows. An error that is api.ErrNotFound: there is
+	// no such site; any other: nobody owns it, or nobody can be asked.
+	Owner func(ctx context.Context, site id.Site, fresh bool) (Owner, error)
+}
+
+// Peer is a node's connection to the others. Its methods may be called from any
+// goroutine.
+type Peer struct {
+	cfg       Config
+	metrics   *metrics
+	transport *http.Transport
+	// complaints are what the HTTP library would say to nobody: of a handshake
+	// that failed, of an answer that broke off.
+	complaints *log.Logger
+}
+
+// New makes a Peer; it connects when it is first needed. reg may be nil.
+func New(cfg Config, logger *slog.Logger, reg prometheus.Registerer) *Peer {
+	p := &Peer{cfg: cfg, metrics: newMetrics(reg), complaints: slog.NewLogLogger(logger.Handler(), slog.LevelDebug)}
+	p.transport = &http.Transport{
+		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSClientConfig:        cfg.TLS.Clone(),
+		TLSHandshakeTimeout:    handshakeTimeout,
+		ResponseHeaderTimeout:  answerTimeout,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxHeader,
+		DisableCompression:     true, // answers pass as they are
+		Protocols:              onlyHTTP2(),
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+	}
+	return p
+}
+
+// Close lets go of the connections on which nothing is under way.
+func (p *Peer) Close() { p.transport.CloseIdleConnections() }
+
+// Serve answers other nodes on l, which it closes, until ctx ends, and then lets
+// requests in flight finish. local is this node's API.
+func (p *Peer) Serve(ctx context.Context, l net.Listener, local http.Handler) error {
+	return ops.ServeWith(ctx, tls.NewListener(l, p.serverTLS()), &http.Server{
+		Handler:        p.answer(local),
+		IdleTimeout:    idleTimeout,
+		MaxHeaderBytes: maxHeader,
+		Protocols:      onlyHTTP2(),
+		HTTP2:          &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		ErrorLog:       p.complaints,
+	})
+}
+
+func (p *Peer) serverTLS() *tls.Config {
+	cfg := p.cfg.TLS.Clone()
+	cfg.NextProtos = []string{"h2"}
+	return cfg
+}
+
+func onlyHTTP2() *http.Protocols {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP2(true)
+	return protocols
+}

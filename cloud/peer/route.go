@@ -1,0 +1,55 @@
+package peer
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/atrium-iot/atrium/shared/id"
+)
+
+// place is where a request can be answered.
+type place uint8
+
+const (
+	// anywhere: from the catalog, which every node has; or it is about the node
+	// that is asked.
+	anywhere place = iota
+	// atOwner: from the state or the history of a site, which its owner has.
+	atOwner
+	// ratherAtOwner: by every node, and better by the owner of a site: a
+	// pipeline's document is compared with the site's devices where they are
+	// known, and applied without that where they are not.
+	ratherAtOwner
+)
+
+// placeOf says where a request can be answered, and of which site it is, from
+// its method and its path as it was sent. What makes no sense is for this node
+// to refuse.
+func placeOf(method, path string) (place, id.Site) {
+	if rest, ok := strings.CutPrefix(path, "/v1/sites/"); ok {
+		name, _, more := strings.Cut(rest, "/")
+		if site, ok := siteOf(name); ok && more {
+			return atOwner, site
+		}
+		return anywhere, ""
+	}
+	if name, ok := strings.CutPrefix(path, "/v1/documents/pipeline/"); ok && method == http.MethodPut {
+		if name, err := url.PathUnescape(name); err == nil {
+			name, _, _ := strings.Cut(name, "/")
+			if site, ok := siteOf(name); ok {
+				return ratherAtOwner, site
+			}
+		}
+	}
+	return anywhere, ""
+}
+
+func siteOf(escaped string) (id.Site, bool) {
+	name, err := url.PathUnescape(escaped)
+	if err != nil {
+		return "", false
+	}
+	site, err := id.ParseSite(name)
+	return site, err == nil
+}
