@@ -14,6 +14,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -30,6 +31,13 @@ import (
 // testTimeout ends a mutant that hangs its test; a hang is a failure that the
 // test found.
 const testTimeout = "120s"
+
+// tries is how often a test may look for a fault: those that draw their
+// interleavings at random find some faults in most runs, not in all.
+const tries = 3
+
+// errSurvived says that the test passed with the fault in it.
+var errSurvived = errors.New("passed with the fault in it")
 
 // fault is one deliberate mistake.
 type fault struct {
@@ -80,6 +88,10 @@ func main() {
 			for _, f := range faults[pkg] {
 				begin := time.Now()
 				err := f.hunt(ctx)
+				for try := 2; try <= tries && errors.Is(err, errSurvived); try++ {
+					fmt.Printf("again  %-28s %s passed with it, try %d of %d\n", f.name, f.test, try, tries)
+					err = f.hunt(ctx)
+				}
 				h.report(f, time.Since(begin), err)
 			}
 			return nil
@@ -156,7 +168,7 @@ func (f fault) hunt(ctx context.Context) error {
 	defer f.forget()()
 	out, err := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-count=1", "-timeout", testTimeout, "-run", "^"+f.test+"$", f.pkg).CombinedOutput()
 	if err == nil {
-		return fmt.Errorf("%s %s passed with the fault in it\n%s", f.pkg, f.test, out)
+		return fmt.Errorf("%s %s %w\n%s", f.pkg, f.test, errSurvived, out)
 	}
 	if bytes.Contains(out, []byte("[build failed]")) || bytes.Contains(out, []byte("[setup failed]")) {
 		return fmt.Errorf("does not compile: %w\n%s", err, out)
