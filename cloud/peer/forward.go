@@ -48,7 +48,7 @@ func (p *Peer) Handler(local http.Handler) http.Handler {
 			local.ServeHTTP(w, r)
 			return
 		}
-		owner, err := p.cfg.Owner(r.Context(), site, false)
+		owner, err := p.ownerOf(r.Context(), site, false)
 		switch {
 		case errors.Is(err, api.ErrNotFound), err == nil && p.isHere(owner), err != nil && at == ratherAtOwner:
 			local.ServeHTTP(w, r)
@@ -66,7 +66,7 @@ func (p *Peer) Handler(local http.Handler) http.Handler {
 func (p *Peer) answer(local http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if at, site := placeOf(r.Method, r.URL.EscapedPath()); at == atOwner {
-			owner, err := p.cfg.Owner(r.Context(), site, false)
+			owner, err := p.ownerOf(r.Context(), site, false)
 			switch {
 			case errors.Is(err, api.ErrNotFound): // local says so
 			case err != nil:
@@ -80,6 +80,14 @@ func (p *Peer) answer(local http.Handler) http.Handler {
 		}
 		local.ServeHTTP(w, r)
 	})
+}
+
+func (p *Peer) ownerOf(ctx context.Context, site id.Site, fresh bool) (Owner, error) {
+	shard, err := p.cfg.Shard(ctx, site)
+	if err != nil {
+		return Owner{}, err
+	}
+	return p.cfg.Owner(ctx, shard, fresh)
 }
 
 func (p *Peer) isHere(o Owner) bool { return o.Node == p.cfg.Node }
@@ -170,7 +178,7 @@ func (t *trip) RoundTrip(r *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	again.Inc()
-	owner, lookErr := t.peer.cfg.Owner(r.Context(), t.site, true)
+	owner, lookErr := t.peer.ownerOf(r.Context(), t.site, true)
 	switch {
 	case lookErr != nil:
 		return nil, fmt.Errorf("%w; site %s: %w", err, t.site, lookErr)

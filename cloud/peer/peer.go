@@ -57,10 +57,12 @@ type Config struct {
 	// TLS is this node's side of the connections among nodes, dialling and
 	// accepting: identity.CA.RouteTLS.
 	TLS *tls.Config
-	// Owner says who owns a site's shard: by what this node has heard, or with
-	// fresh by what a majority knows. An error that is api.ErrNotFound: there is
-	// no such site; any other: nobody owns it, or nobody can be asked.
-	Owner func(ctx context.Context, site id.Site, fresh bool) (Owner, error)
+	// Shard returns the shard of a site; an error that is api.ErrNotFound: there
+	// is no such site.
+	Shard func(ctx context.Context, site id.Site) (int, error)
+	// Owner says who owns a shard: by what this node has heard, or with fresh by
+	// what is stored. An error: nobody owns it, or nobody can be asked.
+	Owner func(ctx context.Context, shard int, fresh bool) (Owner, error)
 }
 
 // Peer is a node's connection to the others. Its methods may be called from any

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,16 @@ type town struct {
 	t     *testing.T
 	ca    *identity.CA
 	nodes map[string]*house
+}
+
+// shards are the sites that there are, by shard.
+var shards = []id.Site{"hq", "far"}
+
+func (*town) shard(_ context.Context, site id.Site) (int, error) {
+	if i := slices.Index(shards, site); i >= 0 {
+		return i, nil
+	}
+	return 0, fmt.Errorf("site %s: %w", site, api.ErrNotFound)
 }
 
 // house is a node.
@@ -76,7 +87,7 @@ func (w *town) add(name string) *house {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s %s %q", h.name, r.Method, r.URL.RequestURI(), body)
 	}
-	h.Peer = peer.New(peer.Config{Node: name, TLS: cfg, Owner: h.owner}, quiet, h.reg)
+	h.Peer = peer.New(peer.Config{Node: name, TLS: cfg, Shard: w.shard, Owner: h.owner}, quiet, h.reg)
 	local := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.local(w, r) })
 	h.people = h.Handler(local)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -101,20 +112,18 @@ func (w *town) add(name string) *house {
 	return h
 }
 
-func (h *house) owner(_ context.Context, site id.Site, fresh bool) (peer.Owner, error) {
+func (h *house) owner(_ context.Context, shard int, fresh bool) (peer.Owner, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	name, known := h.heard[site]
+	site := shards[shard]
+	name := h.heard[site]
 	if fresh {
 		h.looks++
 		if now, differs := h.fresh[site]; differs {
-			name, known = now, true
+			name = now
 		}
 	}
-	switch {
-	case !known:
-		return peer.Owner{}, fmt.Errorf("site %s: %w", site, api.ErrNotFound)
-	case name == "":
+	if name == "" {
 		return peer.Owner{}, api.ErrUnavailable
 	}
 	o := peer.Owner{Node: name, Address: "127.0.0.1:1"}
