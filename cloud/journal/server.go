@@ -51,6 +51,7 @@ type Server struct {
 	fatal chan string // why the server could not start
 	nc    *nats.Conn
 	js    jetstream.JetStream
+	bus   *Bus
 	store int64 // bytes; 0 of a worker
 }
 
@@ -172,6 +173,9 @@ func (s *Server) connect() (err error) {
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
+	if s.bus, err = newBus(s.ns, s.log); err != nil {
+		return err
+	}
 	s.js, err = jetstream.New(s.nc)
 	return err
 }
@@ -225,6 +229,9 @@ func (s *Server) Healthy(context.Context) error {
 
 // Close disconnects, stops the server and returns when its files are closed.
 func (s *Server) Close() {
+	if s.bus != nil {
+		s.bus.nc.Close()
+	}
 	if s.nc != nil {
 		s.nc.Close()
 	}

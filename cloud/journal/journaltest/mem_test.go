@@ -32,6 +32,17 @@ func TestTheDoubleKeepsTheContractOfTheLog(t *testing.T) {
 	}
 }
 
+func TestTheDoubleKeepsTheContractOfTheBus(t *testing.T) {
+	for _, c := range journaltest.BusCases() {
+		t.Run(c.Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := journaltest.NewBus()
+				c.Run(t, journaltest.BusHarness{Here: b.Node("a"), There: b.Node("b")})
+			})
+		})
+	}
+}
+
 // I2: the contract would notice a store that acks before it syncs.
 func TestALazySyncFailsTheContract(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
