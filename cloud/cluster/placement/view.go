@@ -86,7 +86,7 @@ func (v View) check() error {
 	}
 	nodes := make(map[string]bool, len(v.Nodes))
 	for _, n := range v.Nodes {
-		if err := n.check(); err != nil {
+		if err := n.Check(); err != nil {
 			return fmt.Errorf("%w: node %q: %w", ErrView, n.Name, err)
 		}
 		if nodes[n.Name] {
@@ -107,7 +107,9 @@ func (v View) check() error {
 	return nil
 }
 
-func (n Node) check() error {
+// Check returns an error that names the first thing wrong with a node: a view
+// that has it is refused.
+func (n Node) Check() error {
 	l := n.Load
 	switch {
 	case n.Name == "":
