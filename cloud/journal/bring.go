@@ -30,14 +30,28 @@ func (s *Server) bring(ctx context.Context, dir string) error {
 		return err
 	}
 	defer old.Close()
+	var all []*jetstream.StreamInfo
+	logs := 0
 	streams := old.js.ListStreams(ctx)
 	for info := range streams.Info() {
+		if all = append(all, info); isLog(info.Config.Name) {
+			logs++
+		}
+	}
+	if err := streams.Err(); err != nil {
+		return err
+	}
+	for _, info := range all {
+		// A log reserves less than it did: the rest is for the shards' history.
+		if share := s.LogBytes(max(1, logs)); isLog(info.Config.Name) && int64(info.State.Bytes) < share/2 {
+			info.Config.MaxBytes = min(info.Config.MaxBytes, share)
+		}
 		if err := s.bringStream(ctx, old, info); err != nil {
 			return fmt.Errorf("stream %s: %w", info.Config.Name, err)
 		}
 		s.log.Info("journal: stream brought into the cluster", "stream", info.Config.Name, "messages", info.State.Msgs, "bytes", info.State.Bytes)
 	}
-	return streams.Err()
+	return nil
 }
 
 func (s *Server) bringStream(ctx context.Context, old *Server, from *jetstream.StreamInfo) error {

@@ -166,12 +166,36 @@ func TestANodeAloneBecomesTheFirstOfThree(t *testing.T) {
 	for i := range nodes.Servers {
 		check(t, open3(t, nodes.Servers[i], 0), want)
 	}
+	fillsUp(t, nodes.Servers[1])
 	if left, err := filepath.Glob(filepath.Join(founder.Dir, "*")); err != nil || len(left) != 3 { // jetstream, limit, lock
 		t.Fatalf("the founder's folder holds %v, %v", left, err)
 	}
 	nodes.Stop(0)
 	if err := nodes.Start(0).Form(ctx); err != nil {
 		t.Fatalf("the founder starts again: %v", err)
+	}
+}
+
+// fillsUp opens a shard's bucket of history and fills it: what it answers then
+// makes the owner remove what is oldest (I5).
+func fillsUp(t *testing.T, s *journal.Server) {
+	t.Helper()
+	o, err := journal.OpenHistory(t.Context(), s, 0, 2<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for ; err == nil && n < 8; n++ {
+		err = o.Put(t.Context(), fmt.Sprint(n), make([]byte, 600<<10))
+	}
+	if n != 4 || !errors.Is(err, journal.ErrFull) {
+		t.Fatalf("put %d: %v", n, err)
+	}
+	if err := o.Delete(t.Context(), "0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Put(t.Context(), "last", make([]byte, 600<<10)); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -32,8 +33,9 @@ var (
 	// Its fence is gone, so a claimant must refuse it.
 	ErrBarrierLost = errors.New("the log has held messages but holds no barrier: its fence is lost")
 	// ErrFull says that a log has no room for data until its owner purges; what
-	// is left is the owner's, which must publish in order to purge.
-	ErrFull = errors.New("the log is full until its owner purges")
+	// is left is the owner's, which must publish in order to purge. Of a bucket it
+	// says that there is no room for an object until others are deleted.
+	ErrFull = errors.New("full until its owner removes something")
 	// ErrGap is matched by every *GapError.
 	ErrGap = errors.New("the log is not dense here")
 	// ErrBusy says that a queue is at its limit: stop reading and try again.
@@ -73,6 +75,12 @@ func (e *ParseError) Error() string {
 // wrongLastSequence: the server has decided that a condition does not hold.
 func wrongLastSequence(e *jetstream.APIError) bool {
 	return e.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+}
+
+// full: the stream has reached its MaxBytes. The server says so in words only.
+func full(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && strings.Contains(api.Description, "maximum bytes exceeded")
 }
 
 // inFlight: a replicated stream has not yet decided another publish on which

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -106,7 +107,11 @@ func streamConfig(shard int, maxBytes int64) jetstream.StreamConfig {
 	}
 }
 
-func streamName(shard int) string { return fmt.Sprintf("INGEST_%d", shard) }
+const logPrefix = "INGEST_"
+
+func streamName(shard int) string { return fmt.Sprintf("%s%d", logPrefix, shard) }
+
+func isLog(stream string) bool { return strings.HasPrefix(stream, logPrefix) }
 
 // checkStream reads back what the server made of the configuration.
 func checkStream(c jetstream.StreamConfig, replicas int) error {

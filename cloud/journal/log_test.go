@@ -156,6 +156,14 @@ func TestAStoreLimitIsMeasuredFromTheDisk(t *testing.T) {
 	}
 }
 
+func TestAFullBucketSaysSoAndTakesMoreWhenSomethingIsDeleted(t *testing.T) {
+	s := startAt(t, t.TempDir())
+	if n := s.HistoryBytes(1); n != 0 {
+		t.Fatalf("a node alone sets %d bytes aside for shards that move", n)
+	}
+	fillsUp(t, s)
+}
+
 // A deleted consumer is what a server restart or a long pause looks like.
 func TestAReaderGoesOnWhereItsConsumerWasLost(t *testing.T) {
 	s := startAt(t, t.TempDir())

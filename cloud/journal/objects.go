@@ -26,7 +26,8 @@ type Object struct {
 	Time time.Time
 }
 
-// Objects is the bucket snap_<shard>: a shard's snapshots and manifests.
+// Objects is a bucket of a shard: snap_<shard> of its snapshots and manifests,
+// or hist_<shard> of what its history is made of.
 type Objects struct {
 	store  jetstream.ObjectStore
 	stream jetstream.Stream // beneath the store, to remove without a trace
@@ -37,24 +38,43 @@ type Objects struct {
 	dirty bool          // under turn: a Put failed, here or elsewhere, its chunks may be left
 }
 
-// OpenObjects makes or opens the bucket of a shard, of at most maxBytes.
+// OpenObjects makes or opens the bucket of a shard's snapshots, of at most
+// maxBytes; see Server.ObjectBytes.
 func OpenObjects(ctx context.Context, s *Server, shard int, maxBytes int64) (*Objects, error) {
+	o, err := openBucket(ctx, s, "snap", shard, maxBytes)
+	if err != nil {
+		return nil, fmt.Errorf("journal: open objects: shard %d: %w", shard, err)
+	}
+	return o, nil
+}
+
+// OpenHistory makes or opens the bucket of a shard's history, of at most
+// maxBytes; see Server.HistoryBytes.
+func OpenHistory(ctx context.Context, s *Server, shard int, maxBytes int64) (*Objects, error) {
+	o, err := openBucket(ctx, s, "hist", shard, maxBytes)
+	if err != nil {
+		return nil, fmt.Errorf("journal: open history: shard %d: %w", shard, err)
+	}
+	return o, nil
+}
+
+func openBucket(ctx context.Context, s *Server, kind string, shard int, maxBytes int64) (*Objects, error) {
 	if maxBytes <= 0 && !s.worker() {
-		return nil, fmt.Errorf("journal: open objects: shard %d: maxBytes must be set: an unbounded bucket fills the disk", shard)
+		return nil, errors.New("maxBytes must be set: an unbounded bucket fills the disk")
 	}
 	// Of what others left the first Put knows nothing. Opening removes nothing:
 	// the owner, on another node, may be in the middle of a Put.
-	o := &Objects{shard: shard, bucket: fmt.Sprintf("snap_%d", shard), turn: make(chan struct{}, 1), dirty: true}
+	o := &Objects{shard: shard, bucket: fmt.Sprintf("%s_%d", kind, shard), turn: make(chan struct{}, 1), dirty: true}
 	var err error
 	// The stream of an object store (NATS ADR-20).
 	if o.stream, err = s.openStream(ctx, jetstream.StreamConfig{
 		Name: "OBJ_" + o.bucket, Subjects: []string{o.chunks(">"), o.descriptions()},
 		MaxBytes: maxBytes, Discard: jetstream.DiscardNew, AllowRollup: true,
 	}); err != nil {
-		return nil, fmt.Errorf("journal: open objects: shard %d: %w", shard, err)
+		return nil, err
 	}
 	if o.store, err = s.js.ObjectStore(ctx, o.bucket); err != nil {
-		return nil, fmt.Errorf("journal: open objects: shard %d: %w", shard, err)
+		return nil, err
 	}
 	return o, nil
 }
@@ -146,8 +166,9 @@ func (o *Objects) infos(ctx context.Context) ([]*jetstream.ObjectInfo, error) {
 }
 
 // Put stores data under name, whole or not at all; it is durable when Put
-// returns nil. An object of that name is replaced. One Put runs at a time; the
-// one after a failed one first removes what that left.
+// returns nil. An object of that name is replaced. ErrFull: something must be
+// deleted first. One Put runs at a time; the one after a failed one first
+// removes what that left.
 func (o *Objects) Put(ctx context.Context, name string, data []byte) error {
 	if len(data) > MaxObject {
 		return fmt.Errorf("journal: put %s: %d bytes, at most %d are allowed", name, len(data), MaxObject)
@@ -168,6 +189,9 @@ func (o *Objects) Put(ctx context.Context, name string, data []byte) error {
 	}
 	if _, err := o.store.PutBytes(ctx, name, data); err != nil {
 		o.dirty = true
+		if full(err) {
+			err = fmt.Errorf("%w: %w", ErrFull, err)
+		}
 		return fmt.Errorf("journal: put %s: shard %d: %w", name, o.shard, err)
 	}
 	return nil

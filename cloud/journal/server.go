@@ -209,9 +209,21 @@ func (s *Server) Replicas() int {
 }
 
 // LogBytes is each log's share of this node's store in bytes, of so many
-// shards: three quarters of the store are the logs'. Each replica takes it. A
-// worker has no store, so that it makes no log, and opens what core nodes made.
-func (s *Server) LogBytes(shards int) int64 { return s.store / 4 * 3 / int64(shards) }
+// shards: three quarters of the store are the logs', in a cluster one half.
+// Each replica takes it. A worker has no store, so that it makes no log, and
+// opens what core nodes made.
+func (s *Server) LogBytes(shards int) int64 {
+	return s.store/4*3/int64(shards) - s.HistoryBytes(shards)
+}
+
+// HistoryBytes is each shard's share for what its history is made of: in a
+// cluster a quarter of the store. Alone there is none, as no shard ever moves.
+func (s *Server) HistoryBytes(shards int) int64 {
+	if s.cfg.Cluster == nil {
+		return 0
+	}
+	return s.store / 4 / int64(shards)
+}
 
 // ObjectBytes is each shard's share for snapshots: an eighth of the store. The
 // last eighth is for the key-value buckets and what purging has not freed yet.
