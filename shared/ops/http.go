@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -97,6 +98,8 @@ func ServeOn(ctx context.Context, l net.Listener, h http.Handler) error {
 // ServeWith is ServeOn with a server that is set up otherwise.
 func ServeWith(ctx context.Context, l net.Listener, srv *http.Server) error {
 	srv.ReadHeaderTimeout = headerTimeout
+	silent := &silent{conns: make(map[net.Conn]bool)}
+	srv.ConnState = silent.note
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	select {
@@ -104,6 +107,7 @@ func ServeWith(ctx context.Context, l net.Listener, srv *http.Server) error {
 		return fmt.Errorf("http: %w", err)
 	case <-ctx.Done():
 	}
+	silent.close()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := srv.Shutdown(stop); err != nil {
@@ -113,4 +117,35 @@ func ServeWith(ctx context.Context, l net.Listener, srv *http.Server) error {
 	}
 	<-done
 	return nil
+}
+
+// silent are the connections that have asked nothing yet, as browsers keep one
+// ready: at its end http.Server would wait for them as for requests.
+type silent struct {
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	ended bool
+}
+
+func (s *silent) note(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case state != http.StateNew:
+		delete(s.conns, c)
+	case s.ended:
+		c.Close()
+	default:
+		s.conns[c] = true
+	}
+}
+
+// close closes them, and those that come.
+func (s *silent) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	for c := range s.conns {
+		c.Close()
+	}
 }

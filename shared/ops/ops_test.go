@@ -61,6 +61,31 @@ func TestServeStopsWithItsContextAndNamesAPortInUse(t *testing.T) {
 	}
 }
 
+func TestAConnectionThatAsksNothingHoldsUpNoStop(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	l, err := ops.Listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- ops.ServeOn(ctx, l, http.NotFoundHandler()) }()
+	silent, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	resp, err := http.Get("http://" + l.Addr().String()) // accepted after the silent one
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("the stop waited: %v", err)
+	}
+}
+
 func TestAnErrorIsOneLineAndStatusOne(t *testing.T) {
 	var out bytes.Buffer
 	cmd := &cobra.Command{Use: "atrium-x", RunE: func(*cobra.Command, []string) error { return errors.New("state: no such directory") }}
