@@ -201,6 +201,9 @@ func (t *trip) ask(r *http.Request) (*http.Response, counter, error) {
 	if r.Body != nil {
 		out.Body = t.body()
 	}
+	if r.Body != nil && t.whole { // for the transport, of what a node that stops did not look at
+		out.GetBody = func() (io.ReadCloser, error) { return t.body(), nil }
+	}
 	resp, err := t.peer.transport.RoundTrip(out)
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch {

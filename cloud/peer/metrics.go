@@ -11,6 +11,8 @@ type metrics struct {
 	again       reasons
 	misdirected counter
 	seconds     prometheus.Histogram
+	watches     prometheus.Gauge
+	reopened    counter
 }
 
 // outcomes are how the requests that were to be forwarded ended.
@@ -19,7 +21,9 @@ type outcomes struct{ answered, here, unavailable, perhaps, abandoned counter }
 // reasons are why a request was sent again.
 type reasons struct{ moved, unreachable counter }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+// newMetrics registers with reg, or with nothing if it is nil. shown is how many
+// streams other nodes have here.
+func newMetrics(reg prometheus.Registerer, shown func() float64) *metrics {
 	if reg == nil {
 		reg = prometheus.NewRegistry()
 	}
@@ -48,7 +52,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "atrium_peer_forward_seconds", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 			Help: "From a request to the end of its answer by another node.",
 		}),
+		watches: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "atrium_peer_watches", Help: "Live streams of this node's clients, over all shards that they watch.",
+		}),
+		reopened: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "atrium_peer_watches_broken_total",
+			Help: "Shards' streams that ended or could not be opened, and are looked for again.",
+		}),
 	}
-	reg.MustRegister(forwarded, again, m.misdirected, m.seconds)
+	reg.MustRegister(forwarded, again, m.misdirected, m.seconds, m.watches, m.reopened)
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "atrium_peer_shown_shards", Help: "Shards' streams that other nodes follow here.",
+	}, shown))
 	return m
 }

@@ -17,10 +17,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/atrium-iot/atrium/cloud/api"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/ops"
 )
@@ -41,6 +43,9 @@ const (
 	pingTimeout = 2 * time.Second
 	// idleTimeout is how long a connection is kept between requests.
 	idleTimeout = 2 * time.Minute
+	// streamBytes bounds what is held of an answer that is taken slowly, as of a
+	// live stream: enough for 100 MB/s between nodes a millisecond apart.
+	streamBytes = 128 << 10
 	// maxHeader bounds a header, in bytes: a browser's cookies come along.
 	maxHeader = 64 << 10
 )
@@ -57,12 +62,17 @@ type Config struct {
 	// TLS is this node's side of the connections among nodes, dialling and
 	// accepting: identity.CA.RouteTLS.
 	TLS *tls.Config
+	// Shards is how many the cluster has.
+	Shards int
 	// Shard returns the shard of a site; an error that is api.ErrNotFound: there
 	// is no such site.
 	Shard func(ctx context.Context, site id.Site) (int, error)
 	// Owner says who owns a shard: by what this node has heard, or with fresh by
 	// what is stored. An error: nobody owns it, or nobody can be asked.
 	Owner func(ctx context.Context, shard int, fresh bool) (Owner, error)
+	// Watch begins to watch some sites of a shard that this node owns, or all of
+	// its sites if none is named.
+	Watch func(ctx context.Context, shard int, sites []id.Site) (api.Events, error)
 }
 
 // Peer is a node's connection to the others. Its methods may be called from any
@@ -71,6 +81,7 @@ type Peer struct {
 	cfg       Config
 	metrics   *metrics
 	transport *http.Transport
+	shown     atomic.Int64 // shards' streams that other nodes follow here
 	// complaints are what the HTTP library would say to nobody: of a handshake
 	// that failed, of an answer that broke off.
 	complaints *log.Logger
@@ -78,7 +89,8 @@ type Peer struct {
 
 // New makes a Peer; it connects when it is first needed. reg may be nil.
 func New(cfg Config, logger *slog.Logger, reg prometheus.Registerer) *Peer {
-	p := &Peer{cfg: cfg, metrics: newMetrics(reg), complaints: slog.NewLogLogger(logger.Handler(), slog.LevelDebug)}
+	p := &Peer{cfg: cfg, complaints: slog.NewLogLogger(logger.Handler(), slog.LevelDebug)}
+	p.metrics = newMetrics(reg, func() float64 { return float64(p.shown.Load()) })
 	p.transport = &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSClientConfig:        cfg.TLS.Clone(),
@@ -88,7 +100,7 @@ func New(cfg Config, logger *slog.Logger, reg prometheus.Registerer) *Peer {
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true, // answers pass as they are
 		Protocols:              onlyHTTP2(),
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout, MaxReceiveBufferPerStream: streamBytes},
 	}
 	return p
 }
@@ -99,8 +111,11 @@ func (p *Peer) Close() { p.transport.CloseIdleConnections() }
 // Serve answers other nodes on l, which it closes, until ctx ends, and then lets
 // requests in flight finish. local is this node's API.
 func (p *Peer) Serve(ctx context.Context, l net.Listener, local http.Handler) error {
+	mux := http.NewServeMux()
+	mux.Handle("/", p.answer(local))
+	mux.Handle("GET "+watchPath, p.serveWatch(ctx))
 	return ops.ServeWith(ctx, tls.NewListener(l, p.serverTLS()), &http.Server{
-		Handler:        p.answer(local),
+		Handler:        mux,
 		IdleTimeout:    idleTimeout,
 		MaxHeaderBytes: maxHeader,
 		Protocols:      onlyHTTP2(),

@@ -30,9 +30,10 @@ var quiet = slog.New(slog.DiscardHandler)
 // town is some nodes of one cluster, on loopback, each with its own picture of
 // who owns what.
 type town struct {
-	t     *testing.T
-	ca    *identity.CA
-	nodes map[string]*house
+	t      *testing.T
+	ca     *identity.CA
+	nodes  map[string]*house
+	stores []*store // the state of the shards, whoever shows it
 }
 
 // shards are the sites that there are, by shard.
@@ -68,10 +69,18 @@ func newTown(t *testing.T, names ...string) *town {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &town{t: t, ca: ca, nodes: make(map[string]*house)}
+	w := &town{t: t, ca: ca, nodes: make(map[string]*house), stores: []*store{newStore(), newStore()}}
 	for _, name := range names {
 		w.add(name)
 	}
+	t.Cleanup(func() {
+		var stopping sync.WaitGroup
+		for _, h := range w.nodes {
+			h.Close()
+			stopping.Go(h.stop)
+		}
+		stopping.Wait()
+	})
 	return w
 }
 
@@ -87,7 +96,7 @@ func (w *town) add(name string) *house {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s %s %q", h.name, r.Method, r.URL.RequestURI(), body)
 	}
-	h.Peer = peer.New(peer.Config{Node: name, TLS: cfg, Shard: w.shard, Owner: h.owner}, quiet, h.reg)
+	h.Peer = peer.New(peer.Config{Node: name, TLS: cfg, Shards: len(shards), Shard: w.shard, Owner: h.owner, Watch: h.watch}, quiet, h.reg)
 	local := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.local(w, r) })
 	h.people = h.Handler(local)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -105,10 +114,6 @@ func (w *town) add(name string) *house {
 		}
 	})
 	w.nodes[name] = h
-	w.t.Cleanup(func() {
-		h.Close()
-		h.stop()
-	})
 	return h
 }
 
@@ -133,11 +138,44 @@ func (h *house) owner(_ context.Context, shard int, fresh bool) (peer.Owner, err
 	return o, nil
 }
 
+// watch is of a shard that the node owns.
+func (h *house) watch(_ context.Context, shard int, _ []id.Site) (api.Events, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.heard[shards[shard]] != h.name {
+		return nil, api.ErrUnavailable
+	}
+	return h.town.stores[shard].watch()
+}
+
 // all tells every node of an owner.
 func (w *town) all(site id.Site, owner string) {
 	for _, n := range w.nodes {
+		n.mu.Lock()
 		n.heard[site] = owner
+		n.mu.Unlock()
 	}
+}
+
+// askPeer asks another node as nodes do.
+func (h *house) askPeer(of *house, target string) (int, string) {
+	h.town.t.Helper()
+	cfg, err := h.town.ca.RouteTLS(h.name)
+	if err != nil {
+		h.town.t.Fatal(err)
+	}
+	c := http.Client{Transport: &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true}}
+	defer c.CloseIdleConnections()
+	resp, err := c.Get("https://" + of.address + target)
+	if err != nil {
+		h.town.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		h.town.t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
 }
 
 // ask asks a node as people do.
