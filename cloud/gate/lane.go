@@ -229,6 +229,9 @@ func (s *session) run(name id.Run) (*run, error) {
 func (s *session) name(info wire.RunInfo) error {
 	r := s.runs[info.Run]
 	if r == nil {
+		if info.State != wire.RunOpen && info.First > info.Last {
+			return nil // it has ended, and nothing of it is left to come
+		}
 		if len(s.runs) == maxRuns {
 			return closef(wire.CloseProtocol, "more than %d runs on a connection", maxRuns)
 		}

@@ -31,6 +31,9 @@ func newCloud() *cloud {
 	return &cloud{next: map[id.Run]uint64{}, schemas: map[string]wire.Schema{}, clocks: map[string]wire.Clock{}, rows: map[row]int{}}
 }
 
+// applied returns the highest sequence of a run that it has, 0 for none.
+func (c *cloud) applied(run id.Run) uint64 { return max(c.next[run], 1) - 1 }
+
 // take applies an item and returns an error if it breaks the protocol.
 func (c *cloud) take(run id.Run, it buffer.Item) error {
 	for _, msg := range it.Before {

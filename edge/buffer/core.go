@@ -15,6 +15,7 @@ import (
 type core struct {
 	cfg     Config
 	runs    []*run // oldest first
+	gone    []*run // that left the store, at most maxGone, the first to go first
 	in      [len(classes)]intake
 	online  bool
 	starved bool
@@ -70,8 +71,8 @@ func (c *core) run(name id.Run) *run {
 // begin opens a run, which takes the rows of its class from now on.
 func (c *core) begin(class wire.Class, name id.Run) *run {
 	ordinal := uint64(1)
-	if n := len(c.runs); n > 0 {
-		ordinal = c.runs[n-1].ordinal + 1
+	for _, r := range slices.Concat(c.runs, c.gone) {
+		ordinal = max(ordinal, r.ordinal+1)
 	}
 	r := &run{id: name, ordinal: ordinal, class: class, boot: c.cfg.Boot, state: wire.RunOpen, next: 1, sids: map[*Series]uint32{}}
 	c.runs = append(c.runs, r)
@@ -267,9 +268,16 @@ func (c *core) swapped(r *run, s segment) {
 	r.replace(i, j, s)
 }
 
-// removed notes that a run has left the store.
+// removed notes that a run has left the store, once.
 func (c *core) removed(r *run) {
-	c.runs = slices.DeleteFunc(c.runs, func(x *run) bool { return x == r })
+	i := slices.Index(c.runs, r)
+	if i < 0 {
+		return
+	}
+	c.runs = slices.Delete(c.runs, i, i+1)
+	rec := r.record()
+	c.gone = append(c.gone, ghost(r.id, &rec))
+	c.gone = c.gone[max(len(c.gone)-maxGone, 0):]
 }
 
 // add takes a finished item into memory, and sheds what is too much.

@@ -20,3 +20,6 @@ func PressureOf(limit, memory, reserve int, starved, spent bool, before Pressure
 	l := load{limit, memory, reserve, starved, spent}
 	return l.pressure(before)
 }
+
+// MaxGone is maxGone.
+const MaxGone = maxGone

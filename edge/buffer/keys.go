@@ -21,6 +21,7 @@ const (
 	keyQuarantine = 'q'
 	keyLedger     = 'x'
 	keyBudget     = 'b'
+	keyGone       = 'g'
 )
 
 // formatVersion is the layout of keys and values in the store.
@@ -59,6 +60,8 @@ func unseal(key, value []byte) ([]byte, error) {
 func metaKey() []byte { return []byte{keyMeta} }
 
 func budgetKey() []byte { return []byte{keyBudget} }
+
+func goneKey(run id.Run) []byte { return append([]byte{keyGone}, run[:]...) }
 
 func runKey(run id.Run) []byte { return append([]byte{keyRun}, run[:]...) }
 

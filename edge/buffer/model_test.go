@@ -317,8 +317,8 @@ func (m *model) reconnect(welcome bool) {
 	m.books.Lock()
 	defer m.books.Unlock()
 	for _, r := range s.Hello.Runs {
-		if r.Last > m.reached[r.Run] {
-			m.fail("hello names %d as the last of %s, the store never had more than %d", r.Last, r.Run, m.reached[r.Run])
+		if most := max(m.reached[r.Run], m.cloud.applied(r.Run)); r.Last > most {
+			m.fail("hello names %d as the last of %s, neither the store nor the cloud ever had more than %d", r.Last, r.Run, most)
 		}
 		if _, err := wire.ParseHello(helloBytes(s.Hello)); err != nil {
 			m.fail("hello: %v", err)

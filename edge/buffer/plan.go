@@ -181,12 +181,18 @@ func (p *planner) segment(r *run, items []item, size int) segment {
 	return s
 }
 
-// close plans the close marker, in one batch with what was planned last.
+// close plans the close marker, in one batch with what was planned last. What
+// was acked in time was never committed; it counts from here on, or nobody would
+// know later that it was there.
 func (p *planner) close(d *draft) {
 	d.rec.state = wire.RunClosed
+	if acked := d.r.acked; acked > d.rec.last {
+		d.rec.first, d.rec.last = acked+1, acked
+	}
+	last := d.rec.last
 	p.touch(d.r.id, d.rec)
 	p.then(func() {
-		d.r.state = wire.RunClosed
+		d.r.state, d.r.committed = wire.RunClosed, last
 		d.r.sids, d.r.schemas, d.r.clocks, d.r.unsure = nil, nil, nil, 0 // in the store, if a frame needs them
 	})
 }
@@ -200,6 +206,7 @@ func (p *planner) remove(c *core, r *run, keys [][]byte) {
 		p.room(1, len(key)+indexEntry, 0)
 		p.cur.Delete(key)
 	}
+	p.remember(c, r)
 	p.then(func() { c.removed(r) })
 }
 

@@ -30,6 +30,9 @@ func (b *Buffer) recover() error {
 	if err := b.recoverSegments(runs); err != nil {
 		return err
 	}
+	if err := b.recoverGone(p, runs); err != nil {
+		return err
+	}
 	if err := b.recoverQuarantine(); err != nil {
 		return err
 	}

@@ -175,17 +175,7 @@ func (c *core) connect(nowMS int64) Session {
 		Board: c.cfg.Board, Interval: uint64(c.cfg.CommitInterval.Milliseconds()), Now: uint64(max(nowMS, 0)),
 	}}
 	boots := map[id.Boot]int{}
-	// Hello has room for MaxRuns: the oldest come first, and the rest follow
-	// once they have drained.
-	runs := c.runs
-	if len(runs) > wire.MaxRuns {
-		n := wire.MaxRuns - len(classes)
-		runs = slices.DeleteFunc(slices.Clone(runs[:n]), func(r *run) bool { return c.of(r).run == r })
-		for i := range c.in {
-			runs = append(runs, c.in[i].run)
-		}
-	}
-	for _, r := range runs {
+	for _, r := range c.named() {
 		n, ok := boots[r.boot]
 		if !ok {
 			n = len(s.Hello.Boots)

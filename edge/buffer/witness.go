@@ -115,6 +115,21 @@ func (s *badgerStore) attend() error {
 	if err := s.witness.before(&have); err != nil {
 		return err
 	}
+	var gone Batch // while the witness was to be told, the process ended
+	err = s.Scan([]byte{keyGone}, func(key []byte, _ int64) error {
+		of := append([]byte{keyRun}, key[1:]...)
+		if lost[string(of)] != nil {
+			delete(lost, string(of))
+			gone.Delete(of)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.witness.after(&gone); err != nil {
+		return err
+	}
 	for key, value := range lost {
 		s.log.Error("buffer: the store has lost a run; what it held is missing", "run", fmt.Sprintf("%x", key[1:]))
 		if err := s.db.Update(func(txn *badger.Txn) error { return txn.Set([]byte(key), value) }); err != nil {

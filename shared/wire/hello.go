@@ -13,13 +13,14 @@ type Hello struct {
 	Runs     []RunInfo
 }
 
-// RunInfo is what a gateway holds of a run.
+// RunInfo is what a gateway holds of a run; nothing if First is above Last and
+// the run is not open.
 type RunInfo struct {
 	Run   id.Run
 	Class Class
 	Boot  int    // index in Hello.Boots
 	First uint64 // lowest sequence without an ack: nothing below is held any more
-	Last  uint64 // highest committed sequence; 0 when none is
+	Last  uint64 // highest committed sequence, of a closed run its end; 0 when there is none
 	State RunState
 }
 
