@@ -26,6 +26,9 @@ const (
 	// retryAfter is when to ask again for what is on its way from one owner to
 	// the next, in seconds.
 	retryAfter = "1"
+	// notOwner is the header by which a node that was wrongly asked tells its
+	// refusal from an answer of its API; it names the owner that it knows.
+	notOwner = "Atrium-Owner"
 )
 
 var (
@@ -73,8 +76,7 @@ func (p *Peer) answer(local http.Handler) http.Handler {
 				unavailable(w, fmt.Errorf("site %s: %w", site, err))
 				return
 			case !p.isHere(owner):
-				p.metrics.misdirected.Inc()
-				api.WriteProblem(w, http.StatusMisdirectedRequest, fmt.Sprintf("node %s does not own site %s: by what it knows, %s does", p.cfg.Node, site, owner.Node))
+				p.misdirected(w, "site "+string(site), owner)
 				return
 			}
 		}
@@ -129,6 +131,13 @@ func (p *Peer) unanswered(w http.ResponseWriter, r *http.Request, local http.Han
 		p.metrics.forwarded.unavailable.Inc()
 		unavailable(w, err)
 	}
+}
+
+// misdirected answers another node that what it asked for is not here.
+func (p *Peer) misdirected(w http.ResponseWriter, what string, owner Owner) {
+	p.metrics.misdirected.Inc()
+	w.Header().Set(notOwner, owner.Node)
+	api.WriteProblem(w, http.StatusMisdirectedRequest, fmt.Sprintf("node %s does not own %s: by what it knows, %s does", p.cfg.Node, what, owner.Node))
 }
 
 // unavailable answers that nobody can answer now: nothing was done.
@@ -207,7 +216,7 @@ func (t *trip) ask(r *http.Request) (*http.Response, counter, error) {
 	resp, err := t.peer.transport.RoundTrip(out)
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch {
-	case err == nil && resp.StatusCode == http.StatusMisdirectedRequest:
+	case err == nil && resp.StatusCode == http.StatusMisdirectedRequest && resp.Header.Get(notOwner) != "":
 		resp.Body.Close()
 		return nil, t.peer.metrics.again.moved, fmt.Errorf("site %s %w (not %s)", t.site, errMoved, t.owner.Node)
 	case err == nil:

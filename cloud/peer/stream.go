@@ -58,8 +58,7 @@ func (p *Peer) serveWatch(stop context.Context) http.HandlerFunc {
 		}
 		owner, err := p.cfg.Owner(r.Context(), shard, false)
 		if err == nil && !p.isHere(owner) {
-			p.metrics.misdirected.Inc()
-			api.WriteProblem(w, http.StatusMisdirectedRequest, fmt.Sprintf("node %s does not own shard %d: by what it knows, %s does", p.cfg.Node, shard, owner.Node))
+			p.misdirected(w, fmt.Sprintf("shard %d", shard), owner)
 			return
 		}
 		if p.shown.Add(1) > maxShown {
