@@ -37,8 +37,7 @@ type Config struct {
 	Retention time.Duration
 }
 
-// Store is one node's history. Its methods may be called from any goroutine;
-// the writes of one shard come from one at a time.
+// Store is one node's history. Its methods may be called from any goroutine.
 type Store struct {
 	db      *badger.DB
 	cfg     Config
@@ -53,10 +52,27 @@ type Store struct {
 	spans  map[seriesID]int64  // longest block of a series, microseconds
 }
 
-// shardState is what is known about a shard's part, guarded by Store.mu.
+// shardState is what is known about a shard's part, guarded by Store.mu, and
+// the turn of who writes it: the owner, or who fills its hole.
 type shardState struct {
+	writing sync.Mutex
+
 	position uint64
+	hole     Hole
 	dead     int
+}
+
+// shard returns a shard's state, which is made when it is first asked for.
+func (s *Store) shard(n int) (*shardState, error) {
+	if n < 0 || n > maxShard {
+		return nil, fmt.Errorf("shard %d, want 0 to %d", n, maxShard)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shards[n] == nil {
+		s.shards[n] = new(shardState)
+	}
+	return s.shards[n], nil
 }
 
 // Open opens the store in cfg.Dir, creating it. A directory in use by another
@@ -121,6 +137,9 @@ func (s *Store) load() error {
 	}
 	return s.db.View(func(txn *badger.Txn) error {
 		if err := s.loadPositions(txn); err != nil {
+			return err
+		}
+		if err := s.loadHoles(txn); err != nil {
 			return err
 		}
 		if err := s.loadSeries(txn); err != nil {

@@ -12,6 +12,7 @@ import (
 const (
 	keyFormat   = 'f'
 	keyPosition = 'p'
+	keyHole     = 'h'
 	keySeries   = 's'
 	keySpan     = 'w'
 	keyRow      = 'r'
@@ -80,6 +81,10 @@ func spanKey(s seriesID) []byte { return append([]byte{keySpan}, s[:]...) }
 
 func positionKey(shard int) []byte {
 	return binary.BigEndian.AppendUint16([]byte{keyPosition}, uint16(shard))
+}
+
+func holeKey(shard int) []byte {
+	return binary.BigEndian.AppendUint16([]byte{keyHole}, uint16(shard))
 }
 
 // ledgerKey sorts a site's entries by shard and journal position.

@@ -101,3 +101,9 @@ type DeadLetter struct {
 	Size   int    // of the whole body
 	Time   int64  // Unix microseconds of journal time
 }
+
+// cut makes the letter what is kept of it. Of a part it is that already.
+func (d *DeadLetter) cut() {
+	d.Size = max(d.Size, len(d.Body))
+	d.Body = d.Body[:min(len(d.Body), MaxDeadBody)]
+}

@@ -19,6 +19,7 @@ const (
 // Projections are what the records of some journal messages leave in history.
 // The zero value is empty. Write keeps nothing of it.
 type Projections struct {
+	_      struct{} `cbor:",toarray"`
 	Series []Series
 	Rows   []Row
 	Ledger []Entry
@@ -36,7 +37,26 @@ func (p *Projections) Reset() {
 	clear(p.Dead)
 	clear(p.Windows)
 	clear(p.Alarms)
-	*p = Projections{p.Series[:0], p.Rows[:0], p.Ledger[:0], p.Dead[:0], p.Windows[:0], p.Alarms[:0]}
+	*p = Projections{
+		Series: p.Series[:0], Rows: p.Rows[:0], Ledger: p.Ledger[:0], Dead: p.Dead[:0],
+		Windows: p.Windows[:0], Alarms: p.Alarms[:0],
+	}
+}
+
+// Extent is how much of each kind a Projections held at some time.
+type Extent struct{ series, rows, ledger, dead, windows, alarms int }
+
+// Extent returns how much p holds.
+func (p *Projections) Extent() Extent {
+	return Extent{len(p.Series), len(p.Rows), len(p.Ledger), len(p.Dead), len(p.Windows), len(p.Alarms)}
+}
+
+// Since returns what was added since p had an extent. It shares p's memory.
+func (p *Projections) Since(e Extent) Projections {
+	return Projections{
+		Series: p.Series[e.series:], Rows: p.Rows[e.rows:], Ledger: p.Ledger[e.ledger:], Dead: p.Dead[e.dead:],
+		Windows: p.Windows[e.windows:], Alarms: p.Alarms[e.alarms:],
+	}
 }
 
 // Size estimates the bytes that p takes in a batch.
@@ -58,6 +78,7 @@ func (p *Projections) Size() int {
 // Series introduces the columns of (Device, Schema), before the first row.
 // Introducing a known one again changes nothing.
 type Series struct {
+	_      struct{} `cbor:",toarray"`
 	Device id.Device
 	Schema id.Schema
 	Body   []byte // wire.Body's encoding
@@ -66,6 +87,7 @@ type Series struct {
 // Row is one block of a frame: N readings of each of its series' points, as
 // the wire's columns.
 type Row struct {
+	_           struct{} `cbor:",toarray"`
 	Device      id.Device
 	Schema      id.Schema
 	Run         id.Run

@@ -20,6 +20,7 @@ import (
 // when it closed; each frame that came after that leaves a part of its own, so
 // that nobody has to read what is there before he writes.
 type Window struct {
+	_          struct{} `cbor:",toarray"`
 	Site       id.Site
 	Pipeline   string // within the site, as Device
 	Revision   uint64 // of the pipeline's document: results of two are never mixed
@@ -88,7 +89,7 @@ func (w *writer) window(win *Window) error {
 	if late := win.Run != (id.Run{}); late && keep != forever {
 		// Alone it would be read as the whole: it goes no later than the main
 		// part, which was written at the window's end or after it.
-		if keep -= max(0, time.Since(time.UnixMicro(win.End))); keep <= 0 {
+		if keep = min(keep, w.store.cfg.Retention-max(0, time.Since(time.UnixMicro(win.End)))); keep <= 0 {
 			return nil
 		}
 	}

@@ -28,28 +28,64 @@ func (s *Store) Position(shard int) uint64 {
 // than one of Badger's batches, the projections go before the position, so
 // that a crash between repeats them to the same keys.
 func (s *Store) Write(shard int, seq uint64, p *Projections) error {
-	if shard < 0 || shard > maxShard {
-		return fmt.Errorf("history: write: shard %d, want 0 to %d", shard, maxShard)
+	sh, err := s.shard(shard)
+	if err != nil {
+		return fmt.Errorf("history: write: %w", err)
 	}
-	s.mu.Lock()
-	sh := s.shards[shard]
-	if sh == nil {
-		sh = new(shardState)
-		s.shards[shard] = sh
-	}
-	position := sh.position
-	s.mu.Unlock()
-	if seq <= position {
+	sh.writing.Lock()
+	defer sh.writing.Unlock()
+	if seq <= s.Position(shard) {
 		s.metrics.skipped.Inc()
 		return nil
 	}
 	begin := time.Now()
-	w := &writer{store: s, shard: shard}
-	if err := w.all(seq, p); err != nil {
+	w := s.writer(shard)
+	defer w.discard()
+	err = w.all(p)
+	if err == nil {
+		err = w.setPosition(seq)
+	}
+	if err == nil {
+		err = w.commit(func() { sh.position = seq })
+	}
+	if err != nil {
 		return fmt.Errorf("history: write shard %d to %d: %w", shard, seq, err)
 	}
+	s.metrics.write.Observe(time.Since(begin).Seconds())
+	return nil
+}
+
+// writer is one write of a shard. What it learns becomes the store's only after
+// the last commit.
+type writer struct {
+	store  *Store
+	shard  int
+	age    time.Duration // of what it writes
+	txn    *badger.Txn
+	dead   int
+	series map[string]struct{}
+	spans  map[seriesID]int64
+
+	rows, windows int
+}
+
+// writer begins a write; discard ends it.
+func (s *Store) writer(shard int) *writer {
+	return &writer{store: s, shard: shard, txn: s.db.NewTransaction(true)}
+}
+
+func (w *writer) discard() { w.txn.Discard() }
+
+// commit ends the last transaction, and makes what was learned the store's,
+// and what learn says.
+func (w *writer) commit(learn func()) error {
+	if err := w.txn.Commit(); err != nil {
+		return err
+	}
+	s := w.store
 	s.mu.Lock()
-	sh.position = seq
+	sh := s.shards[w.shard]
+	learn()
 	sh.dead += w.dead
 	for key := range w.series {
 		s.known[key] = struct{}{}
@@ -59,29 +95,18 @@ func (s *Store) Write(shard int, seq uint64, p *Projections) error {
 	}
 	over := sh.dead > MaxDeadLetters
 	s.mu.Unlock()
-	s.metrics.rows.Add(float64(len(p.Rows)))
-	s.metrics.windows.Add(float64(len(p.Windows)))
-	s.metrics.write.Observe(time.Since(begin).Seconds())
+	s.metrics.rows.Add(float64(w.rows))
+	s.metrics.windows.Add(float64(w.windows))
 	if over {
-		return s.giveUp(shard)
+		return s.giveUp(w.shard)
 	}
 	return nil
 }
 
-// writer is one Write. What it learns becomes the store's only after the last
-// commit.
-type writer struct {
-	store  *Store
-	shard  int
-	txn    *badger.Txn
-	dead   int
-	series map[string]struct{}
-	spans  map[seriesID]int64
-}
-
-func (w *writer) all(seq uint64, p *Projections) error {
-	w.txn = w.store.db.NewTransaction(true)
-	defer func() { w.txn.Discard() }()
+// all adds projections to the write.
+func (w *writer) all(p *Projections) error {
+	w.rows += len(p.Rows)
+	w.windows += len(p.Windows)
 	for i := range p.Series {
 		if err := w.introduce(&p.Series[i]); err != nil {
 			return err
@@ -111,23 +136,29 @@ func (w *writer) all(seq uint64, p *Projections) error {
 	}
 	for i := range p.Dead {
 		d := p.Dead[i]
-		d.Size = len(d.Body)
-		d.Body = d.Body[:min(len(d.Body), MaxDeadBody)]
+		d.cut()
 		if err := w.letter(deadKey(w.shard, d.At), &d); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+func (w *writer) setPosition(seq uint64) error {
 	key := positionKey(w.shard)
-	if err := w.set(key, seal(binary.BigEndian.AppendUint64(nil, seq), 0, key), forever); err != nil {
-		return err
-	}
-	return w.txn.Commit()
+	return w.set(key, seal(binary.BigEndian.AppendUint64(nil, seq), 0, key), forever)
 }
 
 // forever is how long positions and series are kept.
 const forever = time.Duration(0)
 
-func (w *writer) retention() time.Duration { return w.store.cfg.Retention }
+// retention is how long the rest is kept from now on.
+func (w *writer) retention() time.Duration {
+	if w.store.cfg.Retention == forever {
+		return forever
+	}
+	return w.store.cfg.Retention - w.age
+}
 
 // set adds to the transaction, and begins a new one when it is full.
 func (w *writer) set(key, value []byte, keep time.Duration) error {
@@ -135,7 +166,15 @@ func (w *writer) set(key, value []byte, keep time.Duration) error {
 	if keep != forever {
 		e = e.WithTTL(keep)
 	}
-	err := w.txn.SetEntry(e)
+	return w.added(func() error { return w.txn.SetEntry(e) })
+}
+
+func (w *writer) remove(key []byte) error {
+	return w.added(func() error { return w.txn.Delete(key) })
+}
+
+func (w *writer) added(add func() error) error {
+	err := add()
 	if !errors.Is(err, badger.ErrTxnTooBig) {
 		return err
 	}
@@ -143,7 +182,7 @@ func (w *writer) set(key, value []byte, keep time.Duration) error {
 		return err
 	}
 	w.txn = w.store.db.NewTransaction(true)
-	return w.txn.SetEntry(e)
+	return add()
 }
 
 // introduce stores a series' columns unless they are there already.

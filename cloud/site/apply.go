@@ -19,6 +19,7 @@ func (s *Shard) apply(ctx context.Context, m journal.Message) error {
 		return fmt.Errorf("apply: message %d after %d: %w", m.Seq, s.applied, journal.ErrGap)
 	}
 	s.now = max(s.now, m.Time.UnixMicro())
+	before := s.pending.Extent()
 	for i := range m.Records {
 		pos := journal.Position{Seq: m.Seq, Index: i}
 		if err := s.applyRecord(ctx, pos, &m.Records[i]); err != nil {
@@ -30,6 +31,9 @@ func (s *Shard) apply(ctx context.Context, m journal.Message) error {
 	s.sinceSnap++
 	s.metrics.applied.Set(float64(m.Seq))
 	s.release()
+	if err := s.shelf.collect(ctx, s.pending.Since(before)); err != nil {
+		return err
+	}
 	if m.Seq <= s.history.Position(s.cfg.Shard) {
 		s.pending.Reset() // replay of what history holds
 	}

@@ -137,6 +137,13 @@ func (h *memHistory) Write(_ int, seq uint64, p *history.Projections) error {
 	if seq <= h.position {
 		return nil
 	}
+	h.put(p)
+	h.position = seq
+	return nil
+}
+
+// put stores projections under the real one's keys.
+func (h *memHistory) put(p *history.Projections) {
 	for _, r := range p.Rows {
 		key := fmt.Sprintf("%s %s %d %s %d %d", r.Device, r.Schema, r.From, r.Run, r.Seq, r.SID)
 		value := fmt.Sprintf("%d %d %d %d %x %d", r.N, r.First, r.Bind, r.Boot, r.Data, r.Received)
@@ -169,8 +176,6 @@ func (h *memHistory) Write(_ int, seq uint64, p *history.Projections) error {
 	for _, d := range p.Dead {
 		h.dead[fmt.Sprintf("%d %d %d", d.At.Seq, d.At.Index, d.At.N)] = d
 	}
-	h.position = seq
-	return nil
 }
 
 func (h *memHistory) reasons() []string {

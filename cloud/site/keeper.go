@@ -181,10 +181,14 @@ func (k *keeper) lag(ctx context.Context, applied uint64) {
 }
 
 // keep makes a snapshot durable, names it in the log, and purges what it makes
-// superfluous. The order is the rule: objects, manifest, barrier, snapshot
-// record, purge.
+// superfluous. The order is the rule: parts, objects, manifest, barrier,
+// snapshot record, purge.
 func (k *keeper) keep(ctx context.Context, job *snapshotJob) error {
 	s := k.s
+	// Who takes the manifest on another node gets what is below it from parts.
+	if err := s.shelf.reach(ctx, job.manifest.Seq); err != nil {
+		return err
+	}
 	for _, o := range job.objects {
 		if err := s.objects.Put(ctx, o.entry.Object, o.data); err != nil {
 			return err
@@ -221,7 +225,7 @@ func (k *keeper) purge(ctx context.Context, token uint64) error {
 	if len(k.manifests) < 2 {
 		return nil
 	}
-	below := purgeBelow(k.manifests[0].Seq, k.s.history.Position(k.s.cfg.Shard), token)
+	below := purgeBelow(k.manifests[0].Seq, k.s.history.Position(k.s.cfg.Shard), k.s.shelf.durable(), token)
 	if err := k.s.journal.Purge(ctx, below); err != nil {
 		return err
 	}
@@ -230,9 +234,10 @@ func (k *keeper) purge(ctx context.Context, token uint64) error {
 }
 
 // purgeBelow is the purge rule: a replay from the previous snapshot needs what
-// follows it, history what follows its position, and the fence its barrier.
-func purgeBelow(previous, history, barrier uint64) uint64 {
-	return min(previous+1, history+1, barrier)
+// follows it, history what follows its position, other nodes' history what
+// follows the last part, and the fence its barrier.
+func purgeBelow(previous, history, parts, barrier uint64) uint64 {
+	return min(previous+1, history+1, parts+1, barrier)
 }
 
 // sweep deletes the objects that the two manifests do not name. What lies
@@ -264,7 +269,7 @@ func (k *keeper) sweep(ctx context.Context) error {
 
 // snapshotIfDue begins a snapshot at a message's end, if some site changed and
 // none is on its way.
-func (s *Shard) snapshotIfDue(now time.Time) error {
+func (s *Shard) snapshotIfDue(ctx context.Context, now time.Time) error {
 	if s.storing != nil || len(s.savers) == 0 && s.sinceSnap < s.cfg.SnapshotMessages && now.Sub(s.snapAt) < s.cfg.SnapshotEvery {
 		return nil
 	}
@@ -276,6 +281,9 @@ func (s *Shard) snapshotIfDue(now time.Time) error {
 	// The manifest must not stand above history: what lies between would never
 	// be replayed into it.
 	if err := s.flush(); err != nil {
+		return err
+	}
+	if err := s.shelf.cut(ctx); err != nil {
 		return err
 	}
 	job, err := s.snapshot(now)

@@ -19,6 +19,8 @@ type metrics struct {
 	documents, rows, tooLate, unread, windows, raised            prometheus.Counter
 	sent, unsent, ended                                          prometheus.Counter
 	applied, lag, purged, snapshotBytes, watchers                prometheus.Gauge
+	parts, partErrors, partsGiven, badParts, partsJoined         prometheus.Counter
+	hole                                                         prometheus.Gauge
 	historyWrite, snapshotSeconds                                prometheus.Histogram
 }
 
@@ -41,7 +43,7 @@ func newMetrics(reg prometheus.Registerer, shard int) *metrics {
 		dead:       r.counter("atrium_site_dead_letters_total", "Records that could not be applied."),
 		failures:   r.counter("atrium_site_failures_total", "Turns that panicked or ran over their limit."),
 		ticks:      r.counter("atrium_site_ticks_total", "Tick messages published."),
-		lost:       r.counter("atrium_site_lost_messages_total", "Messages that neither the log nor a snapshot holds."),
+		lost:       r.counter("atrium_site_lost_messages_total", "Messages that neither the log nor a snapshot holds, or whose rows history lacks and no part holds."),
 
 		documents: r.counter("atrium_site_documents_total", "Rooms and pipelines that were taken or removed."),
 		rows:      r.counter("atrium_site_pipeline_rows_total", "Rows that pipelines read."),
@@ -53,6 +55,13 @@ func newMetrics(reg prometheus.Registerer, shard int) *metrics {
 		unsent:    r.counter("atrium_site_commands_unsent_total", "Commands that the gate did not take; they are tried again until they expire."),
 		ended:     r.counter("atrium_site_commands_ended_total", "Commands that were done, failed, refused, expired or unanswered."),
 		watchers:  r.gauge("atrium_site_watchers", "Live streams that hear of this shard's changes."),
+
+		parts:       r.counter("atrium_site_parts_total", "Parts of history put for the shard's next owner."),
+		partErrors:  r.counter("atrium_site_part_errors_total", "Tries to put a part of history that failed."),
+		partsGiven:  r.counter("atrium_site_parts_given_up_total", "Parts of history that gave way because their bucket was full."),
+		partsJoined: r.counter("atrium_site_parts_joined_total", "Small parts of history that were joined to larger ones."),
+		badParts:    r.counter("atrium_site_bad_parts_total", "Parts of history that are damaged."),
+		hole:        r.gauge("atrium_site_history_hole_messages", "Messages whose rows this node's history still lacks after it took over."),
 
 		badSnapshots:    r.counter("atrium_site_bad_snapshots_total", "Manifests that could not be restored."),
 		snapshotErrors:  r.counter("atrium_site_snapshot_errors_total", "Snapshots that could not be kept."),

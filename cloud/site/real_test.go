@@ -19,6 +19,7 @@ var (
 	_ Objects   = (*journal.Objects)(nil)
 	_ Ownership = (*cluster.Ownership)(nil)
 	_ History   = (*history.Store)(nil)
+	_ Holes     = (*history.Store)(nil)
 )
 
 // I1, I7: the same over the embedded server and store: snapshots are kept, the
@@ -39,11 +40,39 @@ func TestOverTheRealJournalAndHistoryARestartGoesOnFromItsSnapshot(t *testing.T)
 		}
 	}()
 	for round := range uint64(2) {
-		realRound(t, srv, h, round)
+		realRound(t, srv, h, nil, round)
 	}
 }
 
-func realRound(t *testing.T, srv *journal.Server, h *history.Store, round uint64) {
+// I1, I7: between two nodes a shard is moved to and fro: what one applied is in
+// the other's history too, although the log has been purged of it.
+func TestOverTheRealJournalAndHistoryAShardMovesWithItsRows(t *testing.T) {
+	srv, err := journal.StartServer(journal.ServerConfig{Dir: t.TempDir(), Name: "a", MaxStore: 256 << 20}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	parts, err := journal.OpenHistory(t.Context(), srv, 0, 8<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var nodes [2]*history.Store
+	for i := range nodes {
+		if nodes[i], err = history.Open(history.Config{Dir: t.TempDir()}, quiet(), nil); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := nodes[i].Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	for round := range uint64(4) {
+		realRound(t, srv, nodes[round%2], parts, round)
+	}
+}
+
+func realRound(t *testing.T, srv *journal.Server, h *history.Store, parts Objects, round uint64) {
 	ctx := t.Context()
 	log, err := journal.OpenLog(ctx, srv, 0, journal.LogConfig{MaxBytes: srv.LogBytes(1)}, quiet(), nil)
 	if err != nil {
@@ -64,7 +93,7 @@ func realRound(t *testing.T, srv *journal.Server, h *history.Store, round uint64
 	system := actor.NewActorSystem(actor.Config{Address: "a", Port: 1, ClusterName: "test"}, quiet())
 	defer func() { _ = system.Stop(context.Background()) }()
 	s, err := New(Config{Node: "a", SnapshotMessages: 5}, Parts{
-		Journal: log, Owner: owner, Objects: objects, History: h, Documents: newFakeDocuments(), Sender: &fakeSender{}, Actors: system,
+		Journal: log, Owner: owner, Objects: objects, History: h, Parts: parts, Documents: newFakeDocuments(), Sender: &fakeSender{}, Actors: system,
 	}, quiet(), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
@@ -95,6 +124,11 @@ func realRound(t *testing.T, srv *journal.Server, h *history.Store, round uint64
 			if p, err = s.Progress(ctx); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+	for h.Hole(0).Open() { // it is filled meanwhile
+		if err := pause(ctx, time.Millisecond); err != nil {
+			t.Fatal(err)
 		}
 	}
 	n := 0

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,7 @@ func (s *Shard) recover(ctx context.Context) error {
 		return fmt.Errorf("recover: %w", err)
 	}
 	s.origin = s.applied
+	s.shelf.begin()
 	err := s.each(ctx, token, func(m journal.Message) error { return s.collectSkips(&m) })
 	if err != nil {
 		return fmt.Errorf("recover: look for skips: %w", err)
@@ -65,8 +67,8 @@ func (s *Shard) recover(ctx context.Context) error {
 }
 
 // load restores the newest manifest that is whole. One above what history
-// holds is used only if there is none below: history would lack what lies
-// between. Where none can be used, one could not be read and the log was
+// holds is used if parts have what lies between, or if there is no other:
+// history would lack it. Where none can be used, one could not be read and the log was
 // purged, that is an error: a store that does not answer in time, or a newer
 // program's snapshot, is no reason to begin from nothing.
 func (s *Shard) load(ctx context.Context, token uint64) error {
@@ -80,28 +82,32 @@ func (s *Shard) load(ctx context.Context, token uint64) error {
 			seqs = append(seqs, seq)
 		}
 	}
+	first, _, err := s.journal.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	parts, err := s.shelf.list(ctx, token)
+	if err != nil {
+		return err
+	}
 	position := s.history.Position(s.cfg.Shard)
-	slices.SortFunc(seqs, func(a, b uint64) int { // usable ones first, newest first
-		if (a <= position) != (b <= position) {
-			if a <= position {
+	lossless := func(seq uint64) bool {
+		return seq <= position && first <= seq+1 || parts.cover(position, seq)
+	}
+	slices.SortFunc(seqs, func(a, b uint64) int { // lossless ones first, newest first
+		if l := lossless(a); l != lossless(b) {
+			if l {
 				return -1
 			}
 			return 1
 		}
-		if a > b {
-			return -1
-		}
-		return 1
+		return cmp.Compare(b, a)
 	})
 	var unread error
 	for _, seq := range seqs {
 		err := s.loadManifest(ctx, seq)
 		if err == nil {
-			if seq > position {
-				s.metrics.lost.Add(float64(seq - position))
-				s.log.Error("history of this node lacks what the log no longer has", "from", position+1, "to", seq)
-			}
-			return nil
+			return s.passOver(position, seq)
 		}
 		if ctx.Err() != nil {
 			return err
@@ -116,11 +122,25 @@ func (s *Shard) load(ctx context.Context, token uint64) error {
 	if unread == nil {
 		return nil
 	}
-	first, _, err := s.journal.Bounds(ctx)
-	if err == nil && first <= 1 {
+	if first <= 1 {
 		return nil // the log itself holds everything
 	}
-	return errors.Join(unread, err)
+	return unread
+}
+
+// passOver goes on behind messages that this node's history lacks and the log
+// is not asked for. Where parts are kept they are filled in while the shard
+// serves, and what is lost is known then.
+func (s *Shard) passOver(position, seq uint64) error {
+	if seq <= position {
+		return nil
+	}
+	if s.shelf != nil {
+		return s.shelf.history.OpenHole(s.cfg.Shard, seq)
+	}
+	s.metrics.lost.Add(float64(seq - position))
+	s.log.Error("history of this node lacks what the log no longer has", "from", position+1, "to", seq)
+	return nil
 }
 
 // get reads an object. An error other than its absence says nothing about what

@@ -39,13 +39,18 @@ func (s *Shard) serve(ctx context.Context) error {
 	changed := s.documents.Changed()
 	s.begin()
 	for {
+		taken := arrivals
+		if s.shelf.crowded() {
+			taken = nil // the lag grows, and with it what gateways keep back
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-s.shelf.room():
 		case err := <-kept:
 			kept <- err // for the deferred wait
 			return err
-		case a := <-arrivals:
+		case a := <-taken:
 			if errors.Is(a.err, journal.ErrGap) {
 				stop()
 				s.log.Warn("the log is not dense, recovering again", "err", a.err)
@@ -67,7 +72,7 @@ func (s *Shard) serve(ctx context.Context) error {
 			q.f()
 			close(q.done)
 			if len(s.savers) > 0 {
-				if err := s.snapshotIfDue(time.Now()); err != nil {
+				if err := s.snapshotIfDue(ctx, time.Now()); err != nil {
 					return err
 				}
 			}
@@ -82,7 +87,7 @@ func (s *Shard) serve(ctx context.Context) error {
 			if s.uncopied {
 				s.copyDocuments()
 			}
-			if err := s.snapshotIfDue(now); err != nil {
+			if err := s.snapshotIfDue(ctx, now); err != nil {
 				return err
 			}
 		}
@@ -103,7 +108,7 @@ func (s *Shard) arrived(ctx context.Context, a arrival, idle bool) error {
 			return err
 		}
 	}
-	return s.snapshotIfDue(time.Now())
+	return s.snapshotIfDue(ctx, time.Now())
 }
 
 // read begins to read ahead from the message after the last applied one. stop

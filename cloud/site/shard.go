@@ -50,12 +50,23 @@ type History interface {
 	Write(shard int, seq uint64, p *history.Projections) error
 }
 
+// Holes is a History to which rows can be added that another node projected.
+type Holes interface {
+	Hole(shard int) history.Hole
+	OpenHole(shard int, to uint64) error
+	Fill(p *history.Part) error
+}
+
 // Parts are what a shard's work needs. All of them stay the caller's to close.
 type Parts struct {
-	Journal   Log
-	Owner     Ownership
-	Objects   Objects
-	History   History
+	Journal Log
+	Owner   Ownership
+	Objects Objects
+	History History
+	// Parts is where the rows go from which the shard's next owner, on another
+	// node, fills its history. Nil where the shard never moves; otherwise History
+	// has Holes.
+	Parts     Objects
 	Documents Documents
 	Sender    Sender
 	Actors    *actor.ActorSystem
@@ -68,6 +79,10 @@ type Config struct {
 
 	SnapshotEvery    time.Duration // zero means 30 s
 	SnapshotMessages int           // or after so many messages; zero means 10,000
+
+	// Retention is how long parts are kept, as history.Config says of rows. Zero
+	// keeps them until their bucket is full.
+	Retention time.Duration
 }
 
 const (
@@ -97,6 +112,7 @@ type Shard struct {
 	owner     Ownership
 	objects   Objects
 	history   History
+	shelf     *shelf // nil where no parts are kept
 	documents Documents
 	sender    Sender
 	actors    *actor.ActorSystem
@@ -160,6 +176,15 @@ func New(cfg Config, p Parts, logger *slog.Logger, reg prometheus.Registerer) (*
 		sent: make(map[id.Command]time.Time), copies: make(map[id.Site]map[docKey]copied),
 	}
 	s.keeper = newKeeper(s)
+	if p.Parts != nil {
+		holes, ok := p.History.(Holes)
+		if !ok {
+			return nil, errors.New("site: parts are kept, but what they fill in history is not")
+		}
+		if s.shelf, err = newShelf(s, p.Parts, holes); err != nil {
+			return nil, fmt.Errorf("site: %w", err)
+		}
+	}
 	return s, nil
 }
 
@@ -196,6 +221,7 @@ func (s *Shard) Run(ctx context.Context) error {
 
 func (s *Shard) run(ctx context.Context) error {
 	begin := time.Now()
+	defer s.shelf.start(ctx)()
 	if err := s.recoverAgain(ctx); err != nil {
 		return err
 	}
@@ -204,6 +230,7 @@ func (s *Shard) run(ctx context.Context) error {
 	}
 	s.log.Info("shard active", "applied", s.applied, "sites", len(s.sites), "took", time.Since(begin))
 	close(s.active)
+	defer s.shelf.fill(ctx)()
 	return s.serve(ctx)
 }
 

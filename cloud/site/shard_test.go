@@ -194,12 +194,17 @@ func TestPurgeNeverRemovesWhatHistoryHasNotMadeDurable(t *testing.T) {
 	})
 }
 
-func TestThePurgeRuleIsTheLeastOfThree(t *testing.T) {
-	for _, f := range []struct{ previous, history, barrier, want uint64 }{
-		{10, 20, 30, 11}, {20, 10, 30, 11}, {20, 30, 10, 10}, {0, 0, 5, 1},
+func TestThePurgeRuleIsTheLeastOfFour(t *testing.T) {
+	for _, f := range []struct{ previous, history, parts, barrier, want uint64 }{
+		{10, 20, 20, 30, 11},
+		{20, 10, 20, 30, 11},
+		{20, 20, 10, 30, 11},
+		{20, 30, 30, 10, 10},
+		{0, 0, 0, 5, 1},
+		{10, 20, (*shelf)(nil).durable(), 30, 11}, // where no parts are kept
 	} {
-		if got := purgeBelow(f.previous, f.history, f.barrier); got != f.want {
-			t.Errorf("purgeBelow(%d, %d, %d) = %d, want %d", f.previous, f.history, f.barrier, got, f.want)
+		if got := purgeBelow(f.previous, f.history, f.parts, f.barrier); got != f.want {
+			t.Errorf("purgeBelow(%d, %d, %d, %d) = %d, want %d", f.previous, f.history, f.parts, f.barrier, got, f.want)
 		}
 	}
 }
