@@ -20,9 +20,10 @@ const (
 	// maxResend bounds what is kept of a request's body so that it can be sent
 	// again, in bytes: twice the longest document.
 	maxResend = 128 << 10
-	// againWithin is how old a request may be that is sent again: whoever asked
-	// waits, and what took longer would take longer again.
-	againWithin = 5 * time.Second
+	// againWithin is how old a request may be that is sent again: twice what it
+	// takes to find a connection dead; what an owner that lives did not answer in
+	// that time, another would hardly.
+	againWithin = 10 * time.Second
 	// retryAfter is when to ask again for what is on its way from one owner to
 	// the next, in seconds.
 	retryAfter = "1"
@@ -46,7 +47,7 @@ var (
 // local's guard judges where the answer is made.
 func (p *Peer) Handler(local http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		at, site := placeOf(r.Method, r.URL.EscapedPath())
+		at, site := placeOf(r.URL.EscapedPath())
 		if at == anywhere {
 			local.ServeHTTP(w, r)
 			return
@@ -68,7 +69,7 @@ func (p *Peer) Handler(local http.Handler) http.Handler {
 // node is not.
 func (p *Peer) answer(local http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if at, site := placeOf(r.Method, r.URL.EscapedPath()); at == atOwner {
+		if at, site := placeOf(r.URL.EscapedPath()); at == atOwner {
 			owner, err := p.ownerOf(r.Context(), site, false)
 			switch {
 			case errors.Is(err, api.ErrNotFound): // local says so

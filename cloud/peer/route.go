@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"net/http"
 	"net/url"
 	"strings"
 
@@ -19,14 +18,14 @@ const (
 	atOwner
 	// ratherAtOwner: by every node, and better by the owner of a site: a
 	// pipeline's document is compared with the site's devices where they are
-	// known, and applied without that where they are not.
+	// known, and applied without that where they are not; who has put it reads
+	// it back from the same node.
 	ratherAtOwner
 )
 
 // placeOf says where a request can be answered, and of which site it is, from
-// its method and its path as it was sent. What makes no sense is for this node
-// to refuse.
-func placeOf(method, path string) (place, id.Site) {
+// its path as it was sent. What makes no sense is for this node to refuse.
+func placeOf(path string) (place, id.Site) {
 	if rest, ok := strings.CutPrefix(path, "/v1/sites/"); ok {
 		name, _, more := strings.Cut(rest, "/")
 		if site, ok := siteOf(name); ok && more {
@@ -34,7 +33,7 @@ func placeOf(method, path string) (place, id.Site) {
 		}
 		return anywhere, ""
 	}
-	if name, ok := strings.CutPrefix(path, "/v1/documents/pipeline/"); ok && method == http.MethodPut {
+	if name, ok := strings.CutPrefix(path, "/v1/documents/pipeline/"); ok {
 		if name, err := url.PathUnescape(name); err == nil {
 			name, _, _ := strings.Cut(name, "/")
 			if site, ok := siteOf(name); ok {

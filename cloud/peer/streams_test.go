@@ -150,7 +150,7 @@ func see(events api.Events) *seen { return &seen{events: events, rooms: make(map
 // until takes events until the picture is as wanted.
 func (s *seen) until(ctx context.Context, holds func() bool) error {
 	for !holds() {
-		some, _, err := s.events.Next(ctx, time.Second)
+		some, _, err := s.events.Next(ctx, 50*time.Millisecond)
 		if err != nil {
 			return err
 		}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -200,4 +202,107 @@ func TestAWatchEndsWhenNobodyShowsAShard(t *testing.T) {
 			t.Errorf("after %v: %v", waited, err)
 		}
 	})
+}
+
+// A client that takes nothing must not fill a node's memory, nor hold up what
+// others read over the same connection.
+func TestAStreamThatIsNotReadHoldsUpNoOther(t *testing.T) {
+	w := newTown(t, "n1", "n2")
+	w.all("hq", "n2")
+	hq := w.stores[0]
+	for i := range 100 {
+		hq.put(fmt.Sprintf("hq/%d/%s", i, strings.Repeat("x", 20<<10)), 1) // 2 MB in all
+	}
+	w.nodes["n1"].watching(t.Context(), "hq") // and never looks
+	for i := range 3 {
+		s := w.nodes["n1"].watching(t.Context(), "hq")
+		if err := s.shows(t.Context(), hq); err != nil {
+			t.Fatal(err)
+		}
+		if code, _, _ := w.nodes["n1"].ask("GET", "/v1/sites/hq/devices", ""); code != http.StatusOK {
+			t.Fatalf("round %d: %d", i, code)
+		}
+	}
+}
+
+// cable is the way to a node, which can be cut: what is sent then arrives
+// nowhere, and nobody is told.
+type cable struct {
+	address string
+	cut     atomic.Bool
+}
+
+func (w *town) lay(to string) *cable {
+	w.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c := &cable{address: l.Addr().String()}
+	var ends sync.WaitGroup
+	carry := func(dst, src net.Conn) {
+		defer dst.Close()
+		buf := make([]byte, 32<<10)
+		for {
+			n, err := src.Read(buf)
+			if err != nil {
+				return
+			}
+			if !c.cut.Load() {
+				dst.Write(buf[:n])
+			}
+		}
+	}
+	ends.Go(func() {
+		for {
+			a, err := l.Accept()
+			if err != nil {
+				return
+			}
+			b, err := net.Dial("tcp", to)
+			if err != nil {
+				a.Close()
+				continue
+			}
+			ends.Go(func() { carry(a, b) })
+			ends.Go(func() { carry(b, a) })
+		}
+	})
+	w.t.Cleanup(func() {
+		l.Close()
+		for _, n := range w.nodes {
+			n.Close()
+			n.stop()
+		}
+		ends.Wait()
+	})
+	return c
+}
+
+// A machine that loses its power says nothing.
+func TestAnOwnerThatFallsSilentIsLeft(t *testing.T) {
+	w := newTown(t, "n1", "n2", "n3")
+	w.all("hq", "n2")
+	hq, n1 := w.stores[0], w.nodes["n1"]
+	way := w.lay(w.nodes["n2"].address)
+	w.nodes["n2"].address = way.address
+	hq.put("hq/r", 1)
+	s := n1.watching(t.Context(), "hq")
+	if err := s.shows(t.Context(), hq); err != nil {
+		t.Fatal(err)
+	}
+	way.cut.Store(true)
+	hq.put("hq/r", 2)
+	n1.mu.Lock()
+	n1.fresh["hq"] = "n3"
+	n1.mu.Unlock()
+	w.nodes["n3"].heard["hq"] = "n3"
+	// As nothing changes, it may be asked again of whoever owns the site now.
+	if code, got, _ := n1.ask("GET", "/v1/sites/hq/devices", ""); code != http.StatusOK || !strings.HasPrefix(got, "n3 GET") {
+		t.Errorf("%d %s", code, got)
+	}
+	w.all("hq", "n3")
+	if err := s.shows(t.Context(), hq); err != nil {
+		t.Fatal(err)
+	}
 }
