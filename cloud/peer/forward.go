@@ -102,10 +102,12 @@ func (p *Peer) forward(w http.ResponseWriter, r *http.Request, local http.Handle
 		return
 	}
 	proxy := httputil.ReverseProxy{
-		Transport: t, FlushInterval: -1, ErrorLog: p.complaints,
+		Transport: t, FlushInterval: -1, ErrorLog: p.complaints(),
 		Rewrite: func(out *httputil.ProxyRequest) {
 			out.Out.URL.Scheme = "https"
 			out.Out.URL.RawQuery = out.In.URL.RawQuery // what is wrong in it, the owner says
+			out.Out.Header.Del("Upgrade")              // an offer, as of curl --http2, that need not be taken
+			out.Out.Header.Del("Connection")
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			p.unanswered(w, r, local, t, err)

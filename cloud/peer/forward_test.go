@@ -164,6 +164,8 @@ func TestAnAnswerPassesAsItIs(t *testing.T) {
 	r := httptest.NewRequest("GET", "http://localhost:8080/v1/sites/hq/devices", nil)
 	r.Header.Set("Origin", "https://evil.example")
 	r.Header.Set("If-Match", `"7"`)
+	r.Header.Set("Connection", "Upgrade, HTTP2-Settings") // as curl --http2 offers
+	r.Header.Set("Upgrade", "h2c")
 	rec := httptest.NewRecorder()
 	w.nodes["n1"].people.ServeHTTP(rec, r)
 	if rec.Code != http.StatusMisdirectedRequest || rec.Body.String() != "{}" || rec.Header().Get("ETag") != `"8"` || rec.Header().Get("Content-Type") != "application/problem+json" {
@@ -209,5 +211,21 @@ func TestANodeThatIsWronglyAskedNamesTheOwner(t *testing.T) {
 	}
 	if code, body = w.nodes["n2"].askPeer(w.nodes["n1"], "/v1/sites/nowhere/devices"); code != http.StatusOK || !strings.HasPrefix(body, "n1 GET") {
 		t.Errorf("of a site that is not: %d %s", code, body)
+	}
+}
+
+// What the way to the owner costs, next to a request that stays.
+func BenchmarkARequest(b *testing.B) {
+	w := newTown(b, "n1", "n2")
+	w.all("hq", "n2")
+	w.all("far", "n1")
+	for name, site := range map[string]string{"forwarded": "hq", "here": "far"} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if code, _, _ := w.nodes["n1"].ask("GET", "/v1/sites/"+site+"/devices", ""); code != http.StatusOK {
+					b.Fatal(code)
+				}
+			}
+		})
 	}
 }

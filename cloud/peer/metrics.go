@@ -10,6 +10,7 @@ type metrics struct {
 	forwarded   outcomes
 	again       reasons
 	misdirected counter
+	handshakes  counter
 	seconds     prometheus.Histogram
 	watches     prometheus.Gauge
 	reopened    counter
@@ -48,6 +49,10 @@ func newMetrics(reg prometheus.Registerer, shown func() float64) *metrics {
 			Name: "atrium_peer_misdirected_total",
 			Help: "Requests of other nodes about sites that this node does not own, refused.",
 		}),
+		handshakes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "atrium_peer_handshake_failures_total",
+			Help: "Connections whose TLS handshake failed: no node of this cluster.",
+		}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "atrium_peer_forward_seconds", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 			Help: "From a request to the end of its answer by another node.",
@@ -60,7 +65,7 @@ func newMetrics(reg prometheus.Registerer, shown func() float64) *metrics {
 			Help: "Shards' streams that ended or could not be opened, and are looked for again.",
 		}),
 	}
-	reg.MustRegister(forwarded, again, m.misdirected, m.seconds, m.watches, m.reopened)
+	reg.MustRegister(forwarded, again, m.misdirected, m.handshakes, m.seconds, m.watches, m.reopened)
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "atrium_peer_shown_shards", Help: "Shards' streams that other nodes follow here.",
 	}, shown))

@@ -11,6 +11,7 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"log"
@@ -79,17 +80,15 @@ type Config struct {
 // goroutine.
 type Peer struct {
 	cfg       Config
+	log       *slog.Logger
 	metrics   *metrics
 	transport *http.Transport
 	shown     atomic.Int64 // shards' streams that other nodes follow here
-	// complaints are what the HTTP library would say to nobody: of a handshake
-	// that failed, of an answer that broke off.
-	complaints *log.Logger
 }
 
 // New makes a Peer; it connects when it is first needed. reg may be nil.
-func New(cfg Config, logger *slog.Logger, reg prometheus.Registerer) *Peer {
-	p := &Peer{cfg: cfg, complaints: slog.NewLogLogger(logger.Handler(), slog.LevelDebug)}
+func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) *Peer {
+	p := &Peer{cfg: cfg, log: log}
 	p.metrics = newMetrics(reg, func() float64 { return float64(p.shown.Load()) })
 	p.transport = &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
@@ -120,7 +119,7 @@ func (p *Peer) Serve(ctx context.Context, l net.Listener, local http.Handler) er
 		MaxHeaderBytes: maxHeader,
 		Protocols:      onlyHTTP2(),
 		HTTP2:          &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
-		ErrorLog:       p.complaints,
+		ErrorLog:       p.complaints(),
 	})
 }
 
@@ -134,4 +133,19 @@ func onlyHTTP2() *http.Protocols {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP2(true)
 	return protocols
+}
+
+// complaints takes what the HTTP library would say to nobody: of handshakes that
+// failed, of answers that broke off. Anybody who reaches the port can cause
+// them, so that they are counted, and logged where somebody looks for them.
+func (p *Peer) complaints() *log.Logger { return log.New(complaints{p}, "", 0) }
+
+type complaints struct{ *Peer }
+
+func (c complaints) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("TLS handshake error")) {
+		c.metrics.handshakes.Inc()
+	}
+	c.log.Debug("peer: " + string(bytes.TrimSpace(line)))
+	return len(line), nil
 }

@@ -27,10 +27,26 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
+// overheard is a log that says when something was said.
+type overheard struct {
+	slog.Handler
+	said chan<- string
+}
+
+func (h overheard) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h overheard) Handle(_ context.Context, r slog.Record) error {
+	select {
+	case h.said <- r.Message:
+	default:
+	}
+	return nil
+}
+
 // town is some nodes of one cluster, on loopback, each with its own picture of
 // who owns what.
 type town struct {
-	t      *testing.T
+	t      testing.TB
 	ca     *identity.CA
 	nodes  map[string]*house
 	stores []*store // the state of the shards, whoever shows it
@@ -55,6 +71,7 @@ type house struct {
 	people  http.Handler
 	local   http.HandlerFunc
 	reg     *prometheus.Registry
+	said    chan string // what the node logs
 	stop    func()
 
 	mu    sync.Mutex
@@ -63,7 +80,7 @@ type house struct {
 	looks int                // fresh ones
 }
 
-func newTown(t *testing.T, names ...string) *town {
+func newTown(t testing.TB, names ...string) *town {
 	t.Helper()
 	ca, err := identity.OpenCA(t.TempDir())
 	if err != nil {
@@ -91,12 +108,13 @@ func (w *town) add(name string) *house {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	h := &house{town: w, name: name, reg: prometheus.NewRegistry(), heard: make(map[id.Site]string), fresh: make(map[id.Site]string)}
+	h := &house{town: w, name: name, reg: prometheus.NewRegistry(), said: make(chan string, 16), heard: make(map[id.Site]string), fresh: make(map[id.Site]string)}
 	h.local = func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s %s %q", h.name, r.Method, r.URL.RequestURI(), body)
 	}
-	h.Peer = peer.New(peer.Config{Node: name, TLS: cfg, Shards: len(shards), Shard: w.shard, Owner: h.owner, Watch: h.watch}, quiet, h.reg)
+	log := slog.New(overheard{slog.DiscardHandler, h.said})
+	h.Peer = peer.New(peer.Config{Node: name, TLS: cfg, Shards: len(shards), Shard: w.shard, Owner: h.owner, Watch: h.watch}, log, h.reg)
 	local := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.local(w, r) })
 	h.people = h.Handler(local)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -265,5 +283,13 @@ func TestAGatewayIsRefusedAsAPeer(t *testing.T) {
 	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return new(tls.Certificate), nil }
 	if err := get(); err == nil {
 		t.Error("somebody without a certificate was answered")
+	}
+	for range 2 {
+		if said := <-w.nodes["n1"].said; !strings.Contains(said, "TLS handshake error") {
+			t.Errorf("the node says %q", said)
+		}
+	}
+	if n := w.nodes["n1"].count("atrium_peer_handshake_failures_total", ""); n != 2 {
+		t.Errorf("%v handshakes failed, want 2", n)
 	}
 }

@@ -30,8 +30,9 @@ const (
 	rest = 100 * time.Millisecond
 	// idle is how long a look may find nothing; then it is another.
 	idle = time.Minute
-	// frameBytes is about how much of the events is one frame.
-	frameBytes = 256 << 10
+	// frameBytes is about how much of the events is one frame: who follows keeps
+	// room for one a stream.
+	frameBytes = 32 << 10
 	// maxFrame bounds a frame, in bytes: frameBytes, and one more event of the
 	// most that an event has.
 	maxFrame = frameBytes + 4<<20
