@@ -98,18 +98,20 @@ func (g *gateway) forgotten(info *wire.RunInfo, r *runState, out *gatewayOutput)
 	r.Next = info.First
 }
 
-// vanished retires the runs that this board had and no longer names: it lets
-// go of a run when its last frame is acked. What it should still have held is
-// missing; and it never lets go of one that it has not called closed or
-// unclean, so that the board has lost its state, and with it nobody knows what.
+// vanished retires the runs that this board had and holds no more: it lets go of
+// a run when its last frame is acked, and may name it a while longer. What it
+// should still have held is missing; and it never lets go of one that it has not
+// called closed or unclean, so that the board has lost its state, and with it
+// nobody knows what.
 func (g *gateway) vanished(m *wire.Hello, out *gatewayOutput) {
-	named := make(map[id.Run]bool, len(m.Runs))
+	held := make(map[id.Run]bool, len(m.Runs))
 	for i := range m.Runs {
-		named[m.Runs[i].Run] = true
+		info := &m.Runs[i]
+		held[info.Run] = info.State == wire.RunOpen || info.First <= info.Last
 	}
 	for _, run := range g.sortedRuns() {
 		r := g.state.Runs[run]
-		if named[run] || r.Board != m.Board {
+		if held[run] || r.Board != m.Board {
 			continue
 		}
 		if r.Next <= r.Last {
