@@ -48,6 +48,9 @@ func accountOf(logs [][]journal.Message) *account {
 }
 
 func (a *account) record(rec *journal.Record) {
+	if rec.Kind == journal.KindHello {
+		a.hello(rec)
+	}
 	if rec.Kind != journal.KindFrame && rec.Kind != journal.KindGap {
 		return
 	}
@@ -84,6 +87,17 @@ func (a *account) record(rec *journal.Record) {
 	}
 }
 
+// hello moves runs to what their gateway still holds.
+func (a *account) hello(rec *journal.Record) {
+	m, err := wire.ParseHello(rec.Body)
+	if err != nil {
+		return
+	}
+	for _, r := range m.Runs {
+		a.next[r.Run] = max(a.next[r.Run], r.First)
+	}
+}
+
 // checkAccount compares what the logs give with history, block for block, with
 // what the owners counted, and with the gateways' books.
 func (s *Sim) checkAccount(ctx context.Context, tally *Tally) {
@@ -110,7 +124,8 @@ func (s *Sim) checkAccount(ctx context.Context, tally *Tally) {
 	for run, spans := range ranges {
 		s.checkDense(run, spans)
 	}
-	s.compareBooks(a, ranges)
+	s.checkRemainders(ledger)
+	s.compareBooks(a, ranges, ledger)
 }
 
 func (s *Sim) compareRows(a *account, rows []history.Row) {
@@ -200,8 +215,8 @@ func (s *Sim) checkDense(run id.Run, spans []span) {
 
 // compareBooks demands of each frame that was committed that it is in the log
 // as its gateway made it, or in a range that may take it: a crash takes what
-// was not committed.
-func (s *Sim) compareBooks(a *account, ranges map[id.Run][]span) {
+// was not committed, and a disaster what was not acked.
+func (s *Sim) compareBooks(a *account, ranges map[id.Run][]span, ledger []history.Entry) {
 	for at, committed := range s.books.committed() {
 		body, came := a.frames[at]
 		switch {
@@ -209,8 +224,8 @@ func (s *Sim) compareBooks(a *account, ranges map[id.Run][]span) {
 			s.trace.complain("I1", "run %s seq %d: the log has other bytes than its gateway made", at.run, at.seq)
 		case came || !committed:
 		case !slices.ContainsFunc(ranges[at.run], func(x span) bool {
-			return x.a <= at.seq && (at.seq <= x.b || x.b == 0) && x.reason != history.Crash && x.reason != history.Missing
-		}):
+			return x.a <= at.seq && (at.seq <= x.b || x.b == 0) && (x.reason != history.Crash && x.reason != history.Missing || s.struck(at))
+		}) && !(len(ranges[at.run]) == 0 && s.struck(at) && !s.tap.named(at.run) && s.told(s.books.began(at.run).gw, ledger)):
 			s.trace.complain("I1", "run %s seq %d was committed, and is in neither the log nor a range of the ledger", at.run, at.seq)
 		}
 	}

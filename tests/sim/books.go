@@ -137,6 +137,13 @@ func (b *books) suppressed(p *process) (sum uint64) {
 	return sum
 }
 
+// began returns the process that began a run, nil if none is known.
+func (b *books) began(run id.Run) *process {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.runs[run]
+}
+
 // committed says of each frame whether it was committed.
 func (b *books) committed() map[frameKey]bool {
 	b.mu.Lock()

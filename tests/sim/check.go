@@ -77,7 +77,11 @@ func (s *Sim) evidence(ctx context.Context, tally *Tally) (verify.Input, error) 
 	}
 	for _, e := range ledger {
 		if e.Reason != history.Late && e.Reason != history.IdentityTwice {
-			in.Ledger = append(in.Ledger, entryOf(e))
+			entry := entryOf(e)
+			if s.lossOf(e.Run) != nil && (e.Reason == history.Missing || e.Reason == history.Crash) {
+				entry.Cause = verify.Remainder // what was committed is gone, too
+			}
+			in.Ledger = append(in.Ledger, entry)
 		}
 	}
 	for _, name := range s.names() {

@@ -30,6 +30,9 @@
 // crash or a gap took, is counted by the sampler alone. A row's time may be
 // wrong by what the cloud says it may be, unless the gateway vouched for it.
 //
+// Some plans have a disaster (disaster.go), which takes more than a crash may:
+// loss.go says how much that is, and the ledger must say so, no less and no more.
+//
 // Beside telemetry a plan has people who want devices to do something (order.go)
 // and who write rooms and pipelines (document.go), through whichever node is
 // there. Commands bring numbers to devices that remember them (lines.go), so

@@ -80,6 +80,7 @@ type process struct {
 	gw       *gateway
 	bootID   id.Boot
 	boot     time.Time
+	began    time.Time
 	endpoint *endpoint
 	quic     *quic.Transport
 	buf      *buffer.Buffer
@@ -145,7 +146,7 @@ func (g *gateway) run(ctx context.Context) {
 func (g *gateway) start() (*process, error) {
 	g.mu.Lock()
 	g.began = append(g.began, time.Now())
-	p := &process{gw: g, bootID: g.boot, boot: g.boots[g.boot], uplinked: make(chan error, 1), crashed: make(chan struct{}), metrics: prometheus.NewRegistry()}
+	p := &process{gw: g, bootID: g.boot, boot: g.boots[g.boot], began: time.Now(), uplinked: make(chan error, 1), crashed: make(chan struct{}), metrics: prometheus.NewRegistry()}
 	boot, offset, set, flips, seed := g.boot, g.offset, g.set, g.flips, g.rng.Uint64()
 	addr := &net.UDPAddr{IP: g.host(), Port: 1000 + len(g.began)}
 	g.mu.Unlock()

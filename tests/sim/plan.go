@@ -97,6 +97,9 @@ const (
 
 	Order // somebody wants a gateway's device N to do Number within For; After: and asks again
 	Write // the document N of a gateway's site is written, in version Number; After: deleted
+
+	Wiped        // a gateway gets an empty card
+	RestoredCard // a gateway's card is copied, and after For put back to that
 	eventKinds
 )
 
@@ -104,7 +107,7 @@ func (k EventKind) String() string {
 	return [eventKinds]string{
 		"weather", "blackout", "gateway crash", "gateway crash at step", "gateway restart", "clock step", "disk full", "bit flips",
 		"cloud crash", "journal crash at step", "history crash", "journal faults", "takeover", "rubbish",
-		"command crash", "lost acks", "unplug", "flood", "rebind", "udp blocked", "two gates", "redirect", "", "order", "write",
+		"command crash", "lost acks", "unplug", "flood", "rebind", "udp blocked", "two gates", "redirect", "", "order", "write", "wiped", "restored card",
 	}[k]
 }
 
@@ -115,6 +118,26 @@ func (e Event) String() string {
 // Draw makes the plan of a seed.
 func Draw(seed uint64) Plan {
 	r := rand.New(rand.NewPCG(seed, 0x706c616e))
+	p := drawLine(seed, r)
+	all := make([]EventKind, troubles)
+	for k := range all {
+		all[k] = EventKind(k)
+	}
+	for range 4 + r.IntN(12) {
+		p.Events = append(p.Events, p.event(r, all))
+	}
+	p.orders(r)
+	p.documents(r)
+	p.sort()
+	return p
+}
+
+func (p *Plan) sort() {
+	slices.SortStableFunc(p.Events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
+}
+
+// drawLine draws what there is, and for how long.
+func drawLine(seed uint64, r *rand.Rand) Plan {
 	p := Plan{Seed: seed, Length: between(r, 15*time.Second, 40*time.Second)}
 	p.Cloud = CloudPlan{
 		Shards: 1 + r.IntN(2), SnapshotEvery: between(r, time.Second, 8*time.Second), SnapshotMessages: 20 + r.IntN(300),
@@ -130,18 +153,13 @@ func Draw(seed uint64) Plan {
 	for i := range p.Gateways {
 		p.Gateways[i].RTC = wrong[r.IntN(len(wrong))]
 	}
-	for range 4 + r.IntN(12) {
-		p.Events = append(p.Events, p.event(r))
-	}
-	p.orders(r)
-	p.documents(r)
-	slices.SortStableFunc(p.Events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	return p
 }
 
-func (p *Plan) event(r *rand.Rand) Event {
+// event draws one of the kinds.
+func (p *Plan) event(r *rand.Rand, kinds []EventKind) Event {
 	e := Event{
-		At: between(r, time.Second, p.Length), Kind: EventKind(r.IntN(int(troubles))), Gateway: r.IntN(len(p.Gateways)),
+		At: between(r, time.Second, p.Length), Kind: kinds[r.IntN(len(kinds))], Gateway: r.IntN(len(p.Gateways)),
 		For: between(r, 200*time.Millisecond, 8*time.Second), After: r.IntN(2) == 0,
 	}
 	switch e.Kind {

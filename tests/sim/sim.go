@@ -23,6 +23,9 @@ import (
 const (
 	// calmTime is how long the healed line runs on with live readings.
 	calmTime = 3 * time.Second
+	// emptyTime is how long a backlog has to be acked while the line goes on: a
+	// connection may have to be given up before.
+	emptyTime = 10 * time.Second
 	// drainTime is the longest wait for backlogs after healing: connections
 	// that are given up late, and the backoff after them.
 	drainTime = 3 * time.Minute
@@ -62,6 +65,8 @@ type Sim struct {
 	gateways []*gateway
 	stranger *stranger
 	office   office
+	lossMu   sync.Mutex
+	losses   []loss // in order
 	sabotage Sabotage
 	pending  sync.WaitGroup // events that end again
 	healed   chan struct{}
@@ -294,6 +299,11 @@ func (s *Sim) do(ctx context.Context, e Event) {
 		s.pending.Go(func() { s.order(ctx, e) })
 	case Write:
 		s.pending.Go(func() { s.write(ctx, e) })
+	case Wiped:
+		s.wipe(g)
+	case RestoredCard:
+		var image []byte
+		s.during(e.For, func() { image = g.disk.Copy() }, func() { s.restoreCard(g, image) })
 	}
 }
 
@@ -309,6 +319,10 @@ func (s *Sim) heal() {
 		g.spareCommands()
 	}
 	s.pending.Wait()
+	if len(s.losses) > 0 { // that a gateway holds nothing more of a run it says when it connects again
+		time.Sleep(emptyTime)
+		s.cloud.powerCut()
+	}
 }
 
 // drain ends sampling as a clean stop does, waits until the cloud has acked

@@ -186,6 +186,9 @@ func (t *tap) sharedRuns() int { t.mu.Lock(); defer t.mu.Unlock(); return len(t.
 // distrust says that nothing but rubbish comes from a gateway.
 func (t *tap) distrust(gw id.Gateway) { t.mu.Lock(); t.strange[gw] = true; t.mu.Unlock() }
 
+// named reports whether a hello in the log named a run.
+func (t *tap) named(run id.Run) bool { t.mu.Lock(); defer t.mu.Unlock(); return t.runs[run] }
+
 // known returns the runs in the order of the hellos, and the logs.
 func (t *tap) known() ([]knownRun, [][]journal.Message) {
 	t.mu.Lock()

@@ -130,6 +130,9 @@ func (s *Sim) excused(g *gateway, t *toldEvent, ledger []history.Entry, left map
 			return true
 		}
 	}
+	if l := s.lossBy(t.process); l != nil && t.at.Before(l.at) && s.told(g, ledger) {
+		return true
+	}
 	died := t.process.died()
 	return !died.IsZero() && died.Sub(t.at) <= g.cfg.Interval
 }

@@ -92,6 +92,21 @@ func (d *Disk) crashLocked() {
 	d.open, d.crashIn, d.fails = nil, 0, nil
 }
 
+// Copy returns what a crash now would surely keep.
+func (d *Disk) Copy() []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.log[:d.synced])
+}
+
+// Put crashes the disk and leaves on it what Copy had returned, nothing for nil.
+func (d *Disk) Put(image []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.crashLocked()
+	d.log, d.synced = slices.Clone(image), len(image)
+}
+
 // CrashAt crashes the disk at its nth durable step from now, from 1. Every
 // commit has three: before it is written, before it is synced, and after, when
 // it is durable but the caller does not know.

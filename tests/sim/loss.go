@@ -1,0 +1,95 @@
+package sim
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/history"
+	"github.com/atrium-iot/atrium/shared/id"
+)
+
+// loss is what the line may lose by a disaster: of the runs that a gateway had
+// begun until then, what was not acked.
+type loss struct {
+	gateway *gateway
+	at      time.Time
+	acked   map[id.Run]uint64
+}
+
+// wipe gives a gateway an empty card: its state directory is gone, and it starts
+// anew.
+func (s *Sim) wipe(g *gateway) { s.replaceCard(g, nil) }
+
+// restoreCard puts a gateway's card back to what it held earlier.
+func (s *Sim) restoreCard(g *gateway, image []byte) { s.replaceCard(g, image) }
+
+// replaceCard cuts a gateway's power and changes its disk for another.
+func (s *Sim) replaceCard(g *gateway, image []byte) {
+	if p := g.current(); p != nil {
+		p.powerCut()
+	}
+	g.disk.Put(image)
+	g.reboot()
+	s.lost(g)
+}
+
+// lost notes that what a gateway had and nobody acked may be gone.
+func (s *Sim) lost(g *gateway) {
+	s.books.mu.Lock()
+	acked := maps.Clone(s.books.acked)
+	s.books.mu.Unlock()
+	s.lossMu.Lock()
+	defer s.lossMu.Unlock()
+	s.losses = append(s.losses, loss{g, time.Now(), acked})
+}
+
+// lossOf returns the disaster that struck a run, nil for none.
+func (s *Sim) lossOf(run id.Run) *loss {
+	if p := s.books.began(run); p != nil {
+		return s.lossBy(p)
+	}
+	return nil
+}
+
+// lossBy returns the first disaster behind the begin of a process.
+func (s *Sim) lossBy(p *process) *loss {
+	s.lossMu.Lock()
+	defer s.lossMu.Unlock()
+	for i := range s.losses {
+		if l := &s.losses[i]; l.gateway == p.gw && p.began.Before(l.at) {
+			return l
+		}
+	}
+	return nil
+}
+
+// struck says whether a disaster may have taken a frame.
+func (s *Sim) struck(at frameKey) bool {
+	l := s.lossOf(at.run)
+	return l != nil && at.seq > l.acked[at.run]
+}
+
+// checkRemainders demands that what the ledger gives up without a word of the
+// gateway's is what a disaster took: nothing else may be missing or unknown, and
+// nothing that was acked (I1).
+func (s *Sim) checkRemainders(ledger []history.Entry) {
+	for i := range ledger {
+		e := &ledger[i]
+		if e.Reason != history.Missing && e.Reason != history.UnknownRemainder {
+			continue
+		}
+		if !s.struck(frameKey{e.Run, e.A}) {
+			s.trace.complain("I1", "the ledger has %s of run %s, %d..%d, and nothing took that", e.Reason, e.Run, e.A, e.B)
+		}
+	}
+}
+
+// told says whether the ledger leaves the end of one of a gateway's runs open
+// that a disaster struck: of runs that no hello had named it can tell no more.
+func (s *Sim) told(g *gateway, ledger []history.Entry) bool {
+	return slices.ContainsFunc(ledger, func(e history.Entry) bool {
+		l := s.lossOf(e.Run)
+		return l != nil && l.gateway == g && e.A > 0 && e.B == 0
+	})
+}

@@ -1,0 +1,83 @@
+package sim_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/history"
+	"github.com/atrium-iot/atrium/tests/sim"
+)
+
+// silent keeps entries of the ledger from history.
+func silent(which func(*history.Entry) bool) sim.Sabotage {
+	return sim.Sabotage{History: func(p *history.Projections) {
+		p.Ledger = slices.DeleteFunc(p.Ledger, func(e history.Entry) bool { return which(&e) })
+	}}
+}
+
+// greedy lets remainders begin where what was acked lies.
+func greedy() sim.Sabotage {
+	return sim.Sabotage{History: func(p *history.Projections) {
+		for i := range p.Ledger {
+			if p.Ledger[i].Reason == history.UnknownRemainder {
+				p.Ledger[i].A = 1
+			}
+		}
+	}}
+}
+
+func isRemainder(e *history.Entry) bool { return e.Reason == history.UnknownRemainder }
+
+// wiped is a gateway that gets an empty card while its link is down.
+func wiped() sim.Plan {
+	return alone(14*time.Second,
+		sim.Event{At: 3 * time.Second, Kind: sim.Blackout, For: 4 * time.Second},
+		sim.Event{At: 5 * time.Second, Kind: sim.Wiped})
+}
+
+// alone is a line with one device, so that all that is wrong with it is said.
+func alone(length time.Duration, events ...sim.Event) sim.Plan {
+	plan := lasting(length, events...)
+	plan.Gateways[0].Devices = 1
+	return plan
+}
+
+// A wiped gateway knows nothing of its runs; what the cloud does not have of
+// them is an unknown remainder.
+func TestAWipedGatewayIsInTheLedger(t *testing.T) { // I1
+	if out := mustBeRight(t, wiped()); out.Report.Remainder == 0 {
+		t.Fatalf("nothing was lost: %+v", out.Report)
+	}
+	mustComplain(t, wiped(), silent(isRemainder), "I1", "lost")
+	mustComplain(t, wiped(), silent(isRemainder), "I1", "in neither the log nor a range")
+	mustComplain(t, wiped(), greedy(), "I1", "is behind the run's end")
+	mustComplain(t, wiped(), greedy(), "I1", "and nothing took that")
+}
+
+// restoredCard is a gateway whose card is put back to what it held earlier,
+// while its link is down. With reconnected its runs begin anew between.
+func restoredCard(reconnected bool) sim.Plan {
+	events := []sim.Event{
+		{At: 3 * time.Second, Kind: sim.RestoredCard, For: 14 * time.Second},
+		{At: 15 * time.Second, Kind: sim.Blackout, For: 4 * time.Second},
+	}
+	if reconnected {
+		events = append(events, sim.Event{At: 4 * time.Second, Kind: sim.CloudCrash})
+	}
+	return alone(25*time.Second, events...)
+}
+
+// A card that was put back knows of no run that began behind its copy, and less
+// than the cloud of those before. It uses no sequence again.
+func TestARestoredCardIsInTheLedger(t *testing.T) { // I1
+	for _, reconnected := range []bool{false, true} {
+		if out := mustBeRight(t, restoredCard(reconnected)); out.Report.Remainder == 0 {
+			t.Fatalf("nothing was lost: %+v", out.Report)
+		}
+		ends := func(e *history.Entry) bool { return e.B == 0 }
+		mustComplain(t, restoredCard(reconnected), silent(ends), "I1", "lost")
+		mustComplain(t, restoredCard(reconnected), silent(ends), "I1", "in neither the log nor a range")
+	}
+	mustComplain(t, restoredCard(true), greedy(), "I1", "and nothing took that")
+}
