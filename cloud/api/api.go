@@ -65,8 +65,8 @@ type Views interface {
 	Watch(ctx context.Context, sites []id.Site) (Events, error)
 }
 
-// Events are the changes of sites: the whole state first, then Ready, then what
-// changes.
+// Events are the changes of sites: the whole state first, then Ready, once, then
+// what changes, and perhaps some state again.
 type Events interface {
 	// Next waits for changes, but no longer than wait, and returns some of them
 	// or none; more says that others have changed before. An error ends the

@@ -44,7 +44,7 @@ func registerStream(stop context.Context, a huma.API, s *streams) {
 	huma.Register(a, huma.Operation{
 		OperationID: "stream", Method: http.MethodGet, Path: "/v1/stream", MaxBodyBytes: maxBody,
 		Summary:     "What changes in sites, as server-sent events",
-		Description: "Each event's data is an Event. First comes the whole state, one entity an event, and then one with 'ready'. What changes several times between two events is sent once. A comment comes every 15 s.",
+		Description: "Each event's data is an Event. First comes the whole state, one entity an event, and then one with 'ready'. What changes several times between two events is sent once; what has not changed may be sent again. A comment comes every 15 s.",
 		Responses: map[string]*huma.Response{"200": {
 			Description: "Events, until the client or the node ends it.",
 			Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: event}},

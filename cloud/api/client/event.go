@@ -3,7 +3,8 @@ package client
 // Event is a change in the live stream of a site: exactly one of the pointers
 // is set. The first events of a stream are the whole state, one entity each,
 // and end with Ready. An entity that changes several times between two events
-// is sent once, as it then is.
+// is sent once, as it then is; one that has not changed may be sent again, as
+// when its site gets another owner.
 type Event struct {
 	Site    *Summary  `json:"site,omitempty"`
 	Gateway *Gateway  `json:"gateway,omitempty"`
