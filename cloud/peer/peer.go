@@ -61,7 +61,7 @@ type Owner struct {
 type Config struct {
 	Node string // this one's name
 	// TLS is this node's side of the connections among nodes, dialling and
-	// accepting: identity.CA.RouteTLS.
+	// accepting: identity.CA.RouteTLS. A node alone has none, and no Serve.
 	TLS *tls.Config
 	// Shards is how many the cluster has.
 	Shards int
