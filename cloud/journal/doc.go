@@ -13,4 +13,6 @@
 // same messages, densely, with Log.Read, adds its own records with
 // PublishFenced, stores snapshots in Objects, and purges the front. KV holds
 // small documents under compare-and-set: ownership and the catalog.
+//
+// Bus stands beside that: messages between nodes that nobody stores.
 package journal

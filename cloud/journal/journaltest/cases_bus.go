@@ -48,18 +48,21 @@ func BusCases() []BusCase {
 // has room in its queue.
 func reach(t *testing.T, h BusHarness, subject string) {
 	t.Helper()
-	for {
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		_, err := h.Here.Request(ctx, subject, []byte("there?"))
-		cancel()
-		if err == nil {
-			return
-		}
+	for err := probe(t, h, subject); err != nil; err = probe(t, h, subject) {
 		if !errors.Is(err, journal.ErrNobody) && !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// probe is a request that nobody need have got, or answered.
+func probe(t *testing.T, h BusHarness, subject string) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := h.Here.Request(ctx, subject, []byte("there?"))
+	return err
 }
 
 // listen subscribes f, which is not told of the requests of reach.
@@ -160,11 +163,7 @@ func busStop(t *testing.T, h BusHarness) {
 	stop()
 	stopped = true
 	stop()
-	for { // until Here knows, too
-		_, err := h.Here.Request(t.Context(), "stop", []byte("a"))
-		if errors.Is(err, journal.ErrNobody) {
-			return
-		}
+	for !errors.Is(probe(t, h, "stop"), journal.ErrNobody) { // until Here knows, too
 		time.Sleep(time.Millisecond)
 	}
 }
