@@ -13,5 +13,6 @@
 // guess here costs a move, never a record.
 //
 // machine.go is who lives as a pure state machine; membership.go brings it what
-// is heard on the bus, store.go what is seen in the store.
+// is heard on the bus, store.go what is seen in the store. DESIGN.md has the
+// rules and why the numbers are what they are.
 package membership

@@ -158,15 +158,17 @@ func (m *machine) hear(now time.Time, e event) []outcome {
 	d, wrote := e.doc, e.kind == written
 	if d.Name == m.self {
 		if d.Boot != m.boot && !wrote { // the store may hold this node's life before
-			return some(outcome{change: twice, name: d.Name})
+			return []outcome{{change: twice, name: d.Name}}
 		}
 		return nil
 	}
 	n := m.nodes[d.Name]
-	if n == nil {
-		if len(m.nodes) >= MaxMembers-1 {
-			return some(outcome{change: refused, name: d.Name})
-		}
+	switch {
+	case n == nil && d.Leaving:
+		return nil // it came and went unheard
+	case n == nil && len(m.nodes) >= MaxMembers-1:
+		return []outcome{{change: refused, name: d.Name}}
+	case n == nil:
 		n = &node{}
 		m.nodes[d.Name] = n
 	}
@@ -195,7 +197,7 @@ func (m *machine) hear(now time.Time, e event) []outcome {
 // whether it is news that the node lives, or leaves.
 func (n *node) learn(d document) (what change, news bool) {
 	switch {
-	case d.Boot == n.former: // never 0
+	case d.Boot == n.former, d.Boot != n.doc.Boot && d.Leaving:
 		return late, false
 	case d.Boot != n.doc.Boot:
 		return came, true
@@ -261,7 +263,7 @@ func (m *machine) drain(name string, on bool) []outcome {
 	} else {
 		delete(m.drains, name)
 	}
-	return some(outcome{change: said, name: name})
+	return []outcome{{change: said, name: name}}
 }
 
 // compare finds what was removed while nobody watched the store.

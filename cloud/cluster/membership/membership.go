@@ -157,10 +157,7 @@ func (m *Membership) beat(ctx context.Context) {
 		b, err := m.speak()
 		m.blame(err, "this node's document is invalid: the one before is said again")
 		if n%beatsPerWrite == 0 {
-			select {
-			case m.due <- letter{b, began}:
-			default: // the one before still waits
-			}
+			m.hand(letter{b, began})
 		}
 		m.blame(m.bus.Publish(beats, b), "no beat was sent")
 		m.take(event{kind: tick})
@@ -170,6 +167,16 @@ func (m *Membership) beat(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// hand gives the writer a document to write, in place of one that still waits:
+// an older one would say less, of an earlier time.
+func (m *Membership) hand(l letter) {
+	select {
+	case <-m.due:
+	default:
+	}
+	m.due <- l
 }
 
 // renew keeps a node alone up to date with itself.
