@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -48,6 +49,7 @@ type KV interface {
 type Config struct {
 	ClusterID string // of the cluster's CA
 	Shards    int
+	AnyShards bool   // Shards is for the first start only: a catalog that is there may have others
 	Zone      string // home of the sites that this node assigns
 }
 
@@ -69,7 +71,8 @@ type Catalog struct {
 
 	mu        sync.Mutex
 	sites     map[id.Site]Assignment
-	loads     []int // sites a shard
+	loads     []int            // sites a shard
+	homes     []map[string]int // likewise, by their home zone
 	documents shelf
 }
 
@@ -91,7 +94,10 @@ func Open(ctx context.Context, cfg Config, kv KV, log *slog.Logger, reg promethe
 	if err := c.found(ctx); err != nil {
 		return nil, fmt.Errorf("catalog: open: %w", err)
 	}
-	c.loads = make([]int, c.cluster.Shards)
+	c.loads, c.homes = make([]int, c.cluster.Shards), make([]map[string]int, c.cluster.Shards)
+	for i := range c.homes {
+		c.homes[i] = make(map[string]int)
+	}
 	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c.cancel = cancel
 	ready := make(chan struct{})
@@ -129,7 +135,7 @@ func (c *Catalog) found(ctx context.Context) error {
 		if c.cluster.ID != c.cfg.ClusterID {
 			return fmt.Errorf("%w: its id is %s, this node's %s", ErrOtherCluster, c.cluster.ID, c.cfg.ClusterID)
 		}
-		if c.cluster.Shards != c.cfg.Shards {
+		if !c.cfg.AnyShards && c.cluster.Shards != c.cfg.Shards {
 			return fmt.Errorf("%w: it has %d shards, this node is configured for %d; the number is fixed when a cluster is created", ErrOtherCluster, c.cluster.Shards, c.cfg.Shards)
 		}
 		return nil
@@ -192,9 +198,11 @@ func (c *Catalog) learnSite(e journal.Entry) error {
 	}
 	if known {
 		c.loads[old.Shard]--
+		c.homes[old.Shard][old.Zone]--
 	}
 	c.sites[a.Site] = a
 	c.loads[a.Shard]++
+	c.homes[a.Shard][a.Zone]++
 	c.metrics.sites.Set(float64(len(c.sites)))
 	return nil
 }
@@ -279,7 +287,7 @@ func (c *Catalog) assign(ctx context.Context, site id.Site, zone string) (Assign
 		if !errors.Is(err, journal.ErrNotFound) {
 			return a, err
 		}
-		shard, err := c.leastLoaded()
+		shard, err := c.bestShard(zone)
 		if err != nil {
 			return Assignment{}, err
 		}
@@ -296,14 +304,40 @@ func (c *Catalog) assign(ctx context.Context, site id.Site, zone string) (Assign
 	}
 }
 
-// leastLoaded returns the shard with the fewest sites, of equals the lowest.
-func (c *Catalog) leastLoaded() (int, error) {
+// mostLoad is how many times the average a shard may have before sites of its
+// zone go elsewhere: their readings are near, and one goroutine applies them.
+const mostLoad = 2
+
+// bestShard returns the shard for a new site: the one with the fewest sites of
+// those whose sites are mostly of its home zone, or that have none, and
+// otherwise of all. Of equals it is the lowest.
+func (c *Catalog) bestShard(zone string) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.sites) >= MaxSites {
 		return 0, fmt.Errorf("%w: there are %d sites", ErrFull, len(c.sites))
 	}
-	return slices.Index(c.loads, slices.Min(c.loads)), nil
+	best, bestStrange := 0, true
+	for i, load := range c.loads {
+		strange := load > 0 && 2*c.homes[i][zone] <= load || load*len(c.loads) > mostLoad*len(c.sites)+len(c.loads)
+		if i == 0 || bestStrange && !strange || bestStrange == strange && load < c.loads[best] {
+			best, bestStrange = i, strange
+		}
+	}
+	return best, nil
+}
+
+// Homes counts the sites of a shard by their home zones.
+func (c *Catalog) Homes(shard int) map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.homes[shard])
+}
+
+// Known returns a site's shard, if this node has heard of it.
+func (c *Catalog) Known(site id.Site) (shard int, ok bool) {
+	a, ok := c.cached(site)
+	return a.Shard, ok
 }
 
 // Sites returns every assignment, by the site's name.

@@ -87,6 +87,51 @@ func TestSitesSpreadOverShardsAndStayThere(t *testing.T) {
 	})
 }
 
+// Nodes of two zones assign sites: those of a zone share shards, so that a shard
+// has a home, and no shard has most of the sites.
+func TestSitesOfAZoneShareShards(t *testing.T) {
+	eachBucket(t, func(t *testing.T, kv bucket) {
+		north, south := four, four
+		north.Zone, south.Zone = "north", "south"
+		a, b := open(t, north, kv), open(t, south, kv)
+		defer a.Close()
+		defer b.Close()
+		for i := range 40 {
+			c := a
+			if i%2 == 1 {
+				c = b
+			}
+			if _, err := c.Assign(t.Context(), site(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, all := range a.Sites()[len(a.Sites())-1:] { // both have seen the last
+			if _, err := b.Assign(t.Context(), all.Site); err != nil {
+				t.Fatal(err)
+			}
+		}
+		loads, mixed := make([]int, 4), 0
+		for shard := range 4 {
+			homes := a.Homes(shard)
+			for _, n := range homes {
+				loads[shard] += n
+			}
+			if homes["north"] > 2 && homes["south"] > 2 {
+				mixed++
+			}
+		}
+		if mixed > 0 || slices.Max(loads) > 21 {
+			t.Fatalf("loads %v, %d shards of both zones", loads, mixed)
+		}
+		if shard, ok := a.Known(site(0)); !ok || a.Homes(shard)["north"] == 0 {
+			t.Fatalf("site 0 is in shard %d, %t", shard, ok)
+		}
+		if _, ok := a.Known("nowhere"); ok {
+			t.Fatal("a site that nobody assigned is known")
+		}
+	})
+}
+
 // Two nodes assign the same sites at once: each site has one shard, which both
 // nodes are told.
 func TestTwoNodesAgreeOnASitesShard(t *testing.T) {

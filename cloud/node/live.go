@@ -9,10 +9,10 @@ import (
 	"github.com/atrium-iot/atrium/cloud/api"
 	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/cloud/cluster"
+	"github.com/atrium-iot/atrium/cloud/cluster/membership"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/site"
 	"github.com/atrium-iot/atrium/shared/id"
-	"github.com/atrium-iot/atrium/shared/ops"
 	"github.com/atrium-iot/atrium/shared/pipeline"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -26,7 +26,7 @@ func ofSite[T, C any](ctx context.Context, v views, name id.Site, ask func(*site
 	}
 	list, err := ask(s, ctx, name)
 	if err != nil && !errors.Is(err, site.ErrUnknown) {
-		return nil, err
+		return nil, found(err)
 	}
 	var out []C
 	for _, item := range list {
@@ -84,23 +84,36 @@ func (v views) Intend(ctx context.Context, name id.Site, in journal.Intent) (cli
 		return s.Intend(ctx, name, in)
 	}
 	c, err := one(ctx, v, name, in, ask, commandOf)
-	if errors.Is(err, site.ErrInactive) || errors.Is(err, site.ErrEnded) || errors.Is(err, cluster.ErrLost) {
+	if errors.Is(err, site.ErrInactive) || errors.Is(err, cluster.ErrLost) {
 		return c, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
 	}
 	return c, err
 }
 
-// Nodes returns this node: it is the only one.
+// Nodes returns the cluster's nodes, as this one knows them.
 func (v views) Nodes(context.Context) ([]client.Node, error) {
-	n := v.n
-	self := client.Node{
-		Node: n.cfg.Name, Version: ops.Version(), StartedAt: n.start.UTC(), Zone: n.cfg.Zone,
-		Gateways: n.gate.Connections(),
+	var all []client.Node
+	for _, m := range v.n.members.Members() {
+		one := client.Node{
+			Node: m.Name, Version: m.Version, StartedAt: m.StartedAt, Zone: m.Zone, Shards: m.Shards, Gateways: m.Gateways,
+			State: stateOf(m), Core: m.Core, Capacity: m.Capacity, CPU: m.Load.CPU, SeenAt: m.SeenAt.UTC(),
+		}
+		if one.Shards == nil {
+			one.Shards = []int{} // [], not null
+		}
+		all = append(all, one)
 	}
-	for i := range n.shards {
-		self.Shards = append(self.Shards, i)
+	return all, nil
+}
+
+func stateOf(m membership.Member) string {
+	switch {
+	case m.Dead:
+		return "dead"
+	case m.Draining:
+		return "draining"
 	}
-	return []client.Node{self}, nil
+	return "live"
 }
 
 func roomOf(r site.Room) client.Room {

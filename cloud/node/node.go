@@ -1,15 +1,21 @@
-// Package node composes a cloud node: it opens the stores, claims the shards,
-// and connects the gate, the journal, the sites, history and the API. It
-// decides nothing about readings; the parts do.
+// Package node composes a cloud node: it opens the stores, takes its seats at
+// the shards, and connects the gate, the journal, the sites, history and the
+// API. It decides nothing about readings; the parts do.
 //
 //	gateways ==QUIC==> gate -> coalescer -> journal -> shard owners -> history
 //	                    ^ acks <- done <-'                  |            |
-//	people   --HTTP--> api <- views <-----------------------+------------'
+//	people   --HTTP--> peer -> api <- views <---------------+------------'
+//	                    '--HTTP/2--> the owner's node
 //
-// Goroutines: the gate's, two flushers a shard, one owner a shard and those it
-// reads ahead with, the catalog's watch, HTTP's, the embedded NATS server's,
-// and Run's, which waits for the end. The first part that fails ends the node:
-// its supervisor starts it again and it recovers from the journal.
+// Alone it has every seat. In a cluster membership says who lives, placement who
+// is to have which shard, and a gateway's frames go into the log of its shard by
+// whatever node it is connected to.
+//
+// Goroutines: the gate's, two flushers a shard, one owner a shard that is held
+// and those it reads ahead with, the seats', membership's, the watches of
+// catalog and owners, HTTP's, the embedded NATS server's, and Run's, which waits
+// for the end. A shard's work that fails is taken up again; any other part ends
+// the node: its supervisor starts it again and it recovers from the journal.
 package node
 
 import (
@@ -23,6 +29,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,11 +37,15 @@ import (
 
 	"github.com/atrium-iot/atrium/cloud/api"
 	"github.com/atrium-iot/atrium/cloud/catalog"
+	"github.com/atrium-iot/atrium/cloud/cluster"
+	"github.com/atrium-iot/atrium/cloud/cluster/membership"
+	"github.com/atrium-iot/atrium/cloud/cluster/seat"
 	"github.com/atrium-iot/atrium/cloud/console"
 	"github.com/atrium-iot/atrium/cloud/gate"
 	"github.com/atrium-iot/atrium/cloud/history"
 	"github.com/atrium-iot/atrium/cloud/identity"
 	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/cloud/peer"
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/ops"
 )
@@ -45,6 +56,9 @@ const (
 	// DefaultShards is enough for one node's cores and a first few nodes: a
 	// shard's owner is one goroutine.
 	DefaultShards = 4
+	// DefaultClusterShards are several for each of a first few nodes, so that
+	// they can be shared evenly.
+	DefaultClusterShards = 16
 	// openTimeout bounds the start: the embedded server is ready in
 	// milliseconds on an empty store, a large store takes longer to read.
 	openTimeout = 2 * time.Minute
@@ -60,7 +74,9 @@ type Config struct {
 	Name   string   // of this node
 	Zone   string   // its location label
 	Hosts  []string // names under which gateways reach it, for its certificate
-	Shards int      // fixed at the first start
+	Shards int      // fixed at the first start; 0 means the default, or what is there
+	// Cluster makes it one of several. Nil: it is alone.
+	Cluster *ClusterConfig
 }
 
 // DefaultName is the host's name as far as the grammar of names allows.
@@ -93,22 +109,31 @@ type node struct {
 	tls       *tls.Config
 	history   *history.Store
 	server    *journal.Server
+	bus       *journal.Bus
 	catalog   *catalog.Catalog
 	actors    *actor.ActorSystem
-	shards    []*shard
+	logs      []*journal.Log // by shard
+	objects   []*journal.Objects
+	parts     []*journal.Objects // of history; none alone
+	documents *journal.KV        // of the shards: shard.<s>
+	owners    *cluster.Owners
+	members   *membership.Membership
+	seats     *seat.Seats
+	load      meter
+	leaving   atomic.Bool // it gives its shards away to stop
 	coalescer *journal.Coalescer
 	gate      *gate.Gate
+	peer      *peer.Peer
 	socket    net.PacketConn
 	tcp       net.Listener // on the socket's port
 	http      net.Listener
+	others    net.Listener // of the other nodes; nil alone
 }
 
 // Run is a node from its start to its clean end: it returns nil when ctx ended.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	n := &node{cfg: cfg, log: log, reg: ops.NewRegistry(), start: time.Now()}
-	opening, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	err := n.open(opening)
+	err := n.open(ctx)
 	switch {
 	case err == nil:
 		err = n.serve(ctx)
@@ -149,7 +174,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.history, err = history.Open(history.Config{Dir: filepath.Join(n.cfg.Data, "history")}, n.log.With("part", "history"), n.reg); err != nil {
 		return err
 	}
-	if n.ca, err = identity.OpenCA(filepath.Join(n.cfg.Data, CAFolder)); err != nil {
+	if n.ca, err = n.openCA(); err != nil {
 		return err
 	}
 	// It checks the node's name, under which the journal then writes.
@@ -162,14 +187,36 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.http, err = ops.Listen(ctx, n.cfg.HTTP); err != nil {
 		return err
 	}
-	if n.server, err = journal.StartServer(journal.ServerConfig{Dir: filepath.Join(n.cfg.Data, "journal"), Name: n.cfg.Name}, n.log.With("part", "journal")); err != nil {
+	if err := n.startServer(ctx); err != nil {
 		return err
 	}
-	if err := n.openCatalog(ctx); err != nil {
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if err := n.openCatalog(opening); err != nil {
 		return err
 	}
 	n.actors = actor.NewActorSystem(actor.Config{Address: n.cfg.Name, ClusterName: n.ca.Cluster()}, n.log.With("part", "actors"), actor.WithMetrics(n.reg))
-	return n.openShards(ctx)
+	if err := n.openShards(opening); err != nil {
+		return err
+	}
+	return n.joinCluster(opening)
+}
+
+// startServer starts the embedded server and returns when the cluster's store is
+// there: alone at once.
+func (n *node) startServer(ctx context.Context) error {
+	cfg, err := n.serverConfig()
+	if err != nil {
+		return err
+	}
+	if n.server, err = journal.StartServer(cfg, n.log.With("part", "journal")); err != nil {
+		return err
+	}
+	n.bus = n.server.Bus(n.reg)
+	if n.cfg.Cluster == nil {
+		return nil
+	}
+	return n.form(ctx)
 }
 
 func (n *node) openCatalog(ctx context.Context) error {
@@ -177,53 +224,48 @@ func (n *node) openCatalog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.catalog, err = catalog.Open(ctx, catalog.Config{ClusterID: n.ca.Cluster(), Shards: n.cfg.Shards, Zone: n.cfg.Zone}, kv, n.log.With("part", "catalog"), n.reg)
+	n.catalog, err = catalog.Open(ctx, catalog.Config{ClusterID: n.ca.Cluster(), Shards: n.shards(), AnyShards: n.cfg.Shards == 0, Zone: n.cfg.Zone}, kv, n.log.With("part", "catalog"), n.reg)
 	return err
 }
 
-func (n *node) openShards(ctx context.Context) error {
-	owners, err := journal.OpenKV(ctx, n.server, ownersBucket)
-	if err != nil {
-		return err
+// shards is how many a new cluster is to have.
+func (n *node) shards() int {
+	switch {
+	case n.cfg.Shards != 0:
+		return n.cfg.Shards
+	case n.cfg.Cluster != nil:
+		return DefaultClusterShards
 	}
-	var logs []journal.Publisher
-	for i := range n.catalog.Cluster().Shards {
-		s, err := n.claim(ctx, owners, i)
-		if err != nil {
-			return err
-		}
-		n.shards = append(n.shards, s)
-		logs = append(logs, s.log)
-	}
-	n.coalescer = journal.NewCoalescer(logs, journal.CoalescerConfig{}, n.log.With("part", "coalescer"), n.reg)
-	n.gate = gate.New(gate.Config{Cluster: n.ca.Cluster(), Node: n.cfg.Name, TLS: n.tls, Identify: n.ca.GatewayOf}, n.catalog, n.coalescer, n.log.With("part", "gate"), n.reg)
-	return nil
+	return DefaultShards
 }
 
 // serve runs the parts until ctx ends or one of them fails. They end against
-// the direction of the data: the gate takes nothing more, what it took becomes
-// durable, and only then do the owners stop.
+// the direction of the data: in a cluster the shards go to others first, then
+// the gate takes nothing more, what it took becomes durable, and only then do
+// the owners stop.
 func (n *node) serve(ctx context.Context) error {
 	keys, err := n.keys()
 	if err != nil {
 		return err
 	}
+	ctx, end := n.departure(ctx)
+	defer end()
 	g, failing := errgroup.WithContext(ctx)
-	owners, stopOwners := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopOwners()
-	for _, s := range n.shards {
-		g.Go(func() error { return s.owner.Run(owners) })
-	}
+	behind, stopBehind := context.WithCancel(context.WithoutCancel(ctx)) // what ends after the gate
+	defer stopBehind()
+	g.Go(func() error { return n.seats.Run(behind) })
+	g.Go(func() error { return n.members.Run(behind) })
+	g.Go(func() error { n.measure(behind); return nil })
 	g.Go(func() error { return n.serveHTTP(failing) })
 	g.Go(func() error {
 		err := n.serveGateways(failing, keys)
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
 		err = errors.Join(err, n.coalescer.Close(stop))
-		stopOwners()
+		stopBehind()
 		return err
 	})
-	n.log.Info("running", "cluster", n.ca.Cluster(), "node", n.cfg.Name, "shards", len(n.shards), "gateways", n.socket.LocalAddr().String(), "version", ops.Version())
+	n.log.Info("running", "cluster", n.ca.Cluster(), "node", n.cfg.Name, "shards", n.catalog.Cluster().Shards, "gateways", n.socket.LocalAddr().String(), "version", ops.Version())
 	return g.Wait()
 }
 
@@ -239,36 +281,37 @@ func (n *node) keys() (keys gate.Keys, err error) {
 // serveGateways serves QUIC, and TLS over TCP on the same port, until ctx ends
 // or one of them fails.
 func (n *node) serveGateways(ctx context.Context, keys gate.Keys) error {
+	switch err := n.fenced(ctx); {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.gate.Serve(ctx, gate.Transport(n.socket, keys)) })
 	g.Go(func() error { return n.gate.ServeTCP(ctx, n.tcp) })
 	return g.Wait()
 }
 
+// serveHTTP serves people, and in a cluster the other nodes.
 func (n *node) serveHTTP(ctx context.Context) error {
 	mux := http.NewServeMux()
 	ops.Handle(mux, n.reg, ops.Checks{
 		Health: map[string]ops.Check{"journal": func() error { return n.server.Healthy(ctx) }},
-		Ready:  map[string]ops.Check{"shards": n.allActive},
+		Ready:  map[string]ops.Check{"shards": n.seats.Ready, "majority": n.majority},
 	})
 	if err := console.Register(mux); err != nil {
 		return err
 	}
 	api.Register(ctx, mux, ops.Version(), views{n}, n.history, n.catalog)
+	local := api.Handler(mux)
 	n.log.Info("serving the API", "http", n.http.Addr().String())
-	return ops.ServeOn(ctx, n.http, api.Handler(mux))
-}
-
-// allActive reports a shard that still recovers.
-func (n *node) allActive() error {
-	for _, s := range n.shards {
-		select {
-		case <-s.owner.Active():
-		default:
-			return fmt.Errorf("shard %d recovers", s.claim.Shard())
-		}
+	g, ctx := errgroup.WithContext(ctx)
+	if n.others != nil {
+		g.Go(func() error { return n.peer.Serve(ctx, n.others, local) })
 	}
-	return nil
+	g.Go(func() error { return ops.ServeOn(ctx, n.http, n.peer.Handler(local)) })
+	return g.Wait()
 }
 
 // release closes what open made, whatever of it there is.
@@ -282,8 +325,14 @@ func (n *node) release() error {
 	if n.actors != nil {
 		err = errors.Join(err, n.actors.Stop(stop))
 	}
+	if n.owners != nil {
+		n.owners.Close()
+	}
 	if n.catalog != nil {
 		n.catalog.Close()
+	}
+	if n.peer != nil {
+		n.peer.Close()
 	}
 	if n.server != nil {
 		n.server.Close()
@@ -296,6 +345,9 @@ func (n *node) release() error {
 	}
 	if n.http != nil {
 		n.http.Close() // serveHTTP has closed it, unless it never came to that
+	}
+	if n.others != nil {
+		n.others.Close() // likewise
 	}
 	if n.history != nil {
 		err = errors.Join(err, n.history.Close())

@@ -239,23 +239,19 @@ func TestANodeIsNotReadyUntilItsShardsAreActive(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- l.node.serveHTTP(ctx) }() // the shards' owners do not run yet
-	if status, body := l.get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "shards: shard 0 recovers") {
+	if status, body := l.get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "shards: shard 0 has no owner yet") {
 		t.Errorf("/readyz is %d %q before any shard is active", status, body)
 	}
 	if status, body := l.get("/healthz"); status != http.StatusOK {
 		t.Errorf("/healthz is %d %q: a node that recovers is not to be restarted", status, body)
 	}
 	owners, stop := context.WithCancel(t.Context())
-	ended := make(chan error, len(l.node.shards))
-	for _, s := range l.node.shards {
-		go func() { ended <- s.owner.Run(owners) }()
-	}
+	ended := make(chan error, 1)
+	go func() { ended <- l.node.seats.Run(owners) }()
 	until(t, "the node is ready", func() bool { status, _ := l.get("/readyz"); return status == http.StatusOK })
 	stop()
-	for range l.node.shards {
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 	http.DefaultClient.CloseIdleConnections()
 	cancel()
@@ -283,13 +279,6 @@ func TestTheFirstPartThatFailsEndsTheNode(t *testing.T) {
 		fail func(n *node) error
 		want string
 	}{
-		"a shard is lost": {func(n *node) error {
-			kv, err := journal.OpenKV(t.Context(), n.server, ownersBucket)
-			if err == nil {
-				_, err = cluster.Claim(t.Context(), cluster.Config{Node: "n2", Shard: 1, Incarnation: 1}, kv, n.shards[1].log, n.log, nil)
-			}
-			return err
-		}, "site: shard 1: the shard belongs to another owner: n2"},
 		"HTTP": {func(n *node) error { return n.http.Close() }, "http: "},
 		"UDP":  {func(n *node) error { return n.socket.Close() }, "gate: "},
 		"TCP":  {func(n *node) error { return n.tcp.Close() }, "gate: "},
@@ -315,6 +304,34 @@ func TestTheFirstPartThatFailsEndsTheNode(t *testing.T) {
 				t.Errorf("release: %v", err)
 			}
 		})
+	}
+}
+
+// I3: who claims a shard has it; the only node that lives takes it back, and
+// nothing is lost or applied twice.
+func TestAShardThatWasTakenAwayComesBackToTheOnlyNodeThatLives(t *testing.T) {
+	l := start(t, filepath.Join(t.TempDir(), "data"))
+	defer l.stop()
+	l.journal(append(opening(), frame(1))...)
+	l.reports(1)
+	shard, known := l.node.catalog.Known(gateway.Site)
+	seat, held := l.node.seats.Of(shard)
+	if !known || !held {
+		t.Fatalf("shard %d, known %t, held %t", shard, known, held)
+	}
+	other, err := cluster.Claim(t.Context(), cluster.Config{Node: "n2", Shard: shard, Incarnation: 1}, l.node.documents, l.node.logs[shard], l.node.log, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-seat.Claim.Lost()
+	until(t, "the node has it again", func() bool {
+		again, held := l.node.seats.Of(shard)
+		return held && again.Claim.Epoch() > other.Epoch()
+	})
+	l.journal(frame(2))
+	l.reports(2)
+	if got := l.numbers(); len(got) != 2 {
+		t.Errorf("history holds %v, want 1, 2", got)
 	}
 }
 

@@ -2,49 +2,118 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"time"
 
 	"github.com/atrium-iot/atrium/cloud/catalog"
 	"github.com/atrium-iot/atrium/cloud/cluster"
+	"github.com/atrium-iot/atrium/cloud/cluster/placement"
+	"github.com/atrium-iot/atrium/cloud/cluster/seat"
+	"github.com/atrium-iot/atrium/cloud/gate"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/site"
 	"github.com/atrium-iot/atrium/shared/id"
-	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // ownersBucket holds the documents shard.<s>.
 const ownersBucket = "owners"
 
-// shard is a shard that this node owns.
-type shard struct {
-	log   *journal.Log
-	claim *cluster.Ownership
-	owner *site.Shard
+// openShards opens every shard's log and objects, as any node appends what its
+// gateways send, and makes the gate. Seats are taken later.
+func (n *node) openShards(ctx context.Context) (err error) {
+	if n.documents, err = journal.OpenKV(ctx, n.server, ownersBucket); err != nil {
+		return err
+	}
+	shards := n.catalog.Cluster().Shards
+	var publishers []journal.Publisher
+	for i := range shards {
+		l, err := journal.OpenLog(ctx, n.server, i, journal.LogConfig{MaxBytes: n.server.LogBytes(shards)}, n.log.With("part", "journal", "shard", i), n.reg)
+		if err != nil {
+			return err
+		}
+		objects, err := journal.OpenObjects(ctx, n.server, i, n.server.ObjectBytes(shards))
+		if err != nil {
+			return err
+		}
+		if n.cfg.Cluster != nil {
+			parts, err := journal.OpenHistory(ctx, n.server, i, n.server.HistoryBytes(shards))
+			if err != nil {
+				return err
+			}
+			n.parts = append(n.parts, parts)
+		}
+		n.logs, n.objects, publishers = append(n.logs, l), append(n.objects, objects), append(publishers, l)
+	}
+	if n.owners, err = cluster.WatchOwners(ctx, n.documents, shards, n.log.With("part", "cluster"), n.reg); err != nil {
+		return err
+	}
+	n.coalescer = journal.NewCoalescer(publishers, journal.CoalescerConfig{}, n.log.With("part", "coalescer"), n.reg)
+	n.gate = gate.New(gate.Config{
+		Cluster: n.ca.Cluster(), Node: n.cfg.Name, TLS: n.tls, Identify: n.ca.GatewayOf, Nodes: n.gates, Owner: n.gateOf,
+	}, n.catalog, n.coalescer, n.log.With("part", "gate"), n.reg)
+	return nil
 }
 
-// claim opens a shard's log, makes this node its owner and hands the claim to
-// the owner's work, which has still to run.
-func (n *node) claim(ctx context.Context, owners *journal.KV, i int) (*shard, error) {
-	shards := n.catalog.Cluster().Shards
-	l, err := journal.OpenLog(ctx, n.server, i, journal.LogConfig{MaxBytes: n.server.LogBytes(shards)}, n.log.With("part", "journal", "shard", i), n.reg)
-	if err != nil {
-		return nil, err
+// newSeats makes the seats, which Run takes.
+func (n *node) newSeats() *seat.Seats {
+	cfg := seat.Config{Node: n.cfg.Name, Shards: len(n.logs)}
+	if n.cfg.Cluster != nil {
+		cfg.Settle = settle
 	}
-	objects, err := journal.OpenObjects(ctx, n.server, i, n.server.ObjectBytes(shards))
-	if err != nil {
-		return nil, err
-	}
-	claim, err := cluster.Claim(ctx, cluster.Config{Node: n.cfg.Name, Shard: i, Incarnation: n.catalog.Cluster().Incarnation}, owners, l, n.log.With("part", "cluster"), n.reg)
-	if err != nil {
-		return nil, err
-	}
-	owner, err := site.New(site.Config{Shard: i, Node: n.cfg.Name}, site.Parts{
-		Journal: l, Owner: claim, Objects: objects, History: n.history,
+	return seat.New(cfg, seat.Parts{
+		Owners: n.owners, Peers: peers{n}, Zones: n.zones, Claim: n.claim, Open: n.work,
+	}, n.log.With("part", "seat"), n.reg)
+}
+
+func (n *node) claim(ctx context.Context, shard int) (*cluster.Ownership, error) {
+	return cluster.Claim(ctx, cluster.Config{Node: n.cfg.Name, Shard: shard, Incarnation: n.catalog.Cluster().Incarnation}, n.documents, n.logs[shard], n.log.With("part", "cluster"), n.reg)
+}
+
+func (n *node) work(shard int, claim *cluster.Ownership) (*site.Shard, error) {
+	parts := site.Parts{
+		Journal: n.logs[shard], Owner: claim, Objects: n.objects[shard], History: n.history,
 		Documents: documents{n.catalog}, Sender: sender{n}, Actors: n.actors,
-	}, n.log.With("part", "site"), n.reg)
-	if err != nil {
-		return nil, err
 	}
-	return &shard{log: l, claim: claim, owner: owner}, nil
+	if n.parts != nil {
+		parts.Parts = n.parts[shard]
+	}
+	return site.New(site.Config{Shard: shard, Node: n.cfg.Name}, parts, n.log.With("part", "site"), n.reg)
+}
+
+// zones counts where the sites of a shard are at home.
+func (n *node) zones(shard int) (all []placement.ZoneLoad) {
+	for zone, sites := range n.catalog.Homes(shard) {
+		all = append(all, placement.ZoneLoad{Zone: zone, Rate: float64(sites)})
+	}
+	return all
+}
+
+// fencedAgain is how often a log that could not be read is looked at again.
+const fencedAgain = time.Second
+
+// fenced returns once every log has a barrier: before, nothing may be appended,
+// as a log's first message is one.
+func (n *node) fenced(ctx context.Context) error {
+	for i, l := range n.logs {
+		for {
+			changed := n.owners.Changed()
+			_, _, err := l.LastBarrier(ctx)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, journal.ErrNoBarrier) && !errors.Is(err, journal.ErrUnavailable) {
+				return fmt.Errorf("shard %d: %w", i, err)
+			}
+			select {
+			case <-changed:
+			case <-time.After(fencedAgain):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
 }
 
 // documents is the catalog as the shards' owners see it.
@@ -59,9 +128,3 @@ func (d documents) Sites(shard int) (names []id.Site) {
 	}
 	return names
 }
-
-// sender hands the owners' commands to the gate, which is made after them and
-// before they run.
-type sender struct{ n *node }
-
-func (s sender) Command(gw id.Gateway, c wire.Command) error { return s.n.gate.Command(gw, c) }

@@ -22,18 +22,21 @@ func (v views) Status(ctx context.Context) (client.Status, error) {
 		Cluster: n.ca.Cluster(), Node: n.cfg.Name, Version: ops.Version(), StartedAt: n.start.UTC(),
 		Gateways: n.gate.Connections(), QueuedB: n.coalescer.Lag(),
 	}
-	for i, s := range n.shards {
-		first, last, err := s.log.Bounds(ctx)
+	for _, s := range n.seats.Held() {
+		first, last, err := n.logs[s.Shard].Bounds(ctx)
 		if err != nil {
 			return client.Status{}, err
 		}
-		p, err := s.owner.Progress(ctx)
+		p, err := s.Work.Progress(ctx)
+		if errors.Is(err, site.ErrEnded) {
+			continue // it has just gone
+		}
 		if err != nil {
 			return client.Status{}, err
 		}
 		st.Shards = append(st.Shards, client.Shard{
-			Shard: i, Incarnation: s.claim.Incarnation(), Epoch: s.claim.Epoch(),
-			First: first, Last: last, Applied: p.Applied, Durable: n.history.Position(i), Snapshot: p.Snapshot,
+			Shard: s.Shard, Incarnation: s.Claim.Incarnation(), Epoch: s.Claim.Epoch(),
+			First: first, Last: last, Applied: p.Applied, Durable: n.history.Position(s.Shard), Snapshot: p.Snapshot,
 		})
 	}
 	return st, nil
@@ -47,22 +50,27 @@ func (v views) Sites(context.Context) ([]client.Site, error) {
 	return out, nil
 }
 
-// owner returns who holds a site.
+// owner returns who holds a site, if that is this node.
 func (v views) owner(ctx context.Context, name id.Site) (*site.Shard, error) {
-	i, _, ok, err := v.n.catalog.Shard(ctx, name)
-	switch {
-	case err != nil:
+	i, err := v.n.shardOf(ctx, name)
+	if err != nil {
 		return nil, err
-	case !ok:
-		return nil, fmt.Errorf("site %s: %w", name, api.ErrNotFound)
 	}
-	return v.n.shards[i].owner, nil
+	s, here := v.n.seats.Of(i)
+	if !here {
+		return nil, fmt.Errorf("site %s: %w", name, api.ErrUnavailable)
+	}
+	return s.Work, nil
 }
 
-// found makes the API's error of the owner's.
+// found makes the API's error of the owner's: one that has just ended is on its
+// way to another.
 func found(err error) error {
-	if errors.Is(err, site.ErrUnknown) {
+	switch {
+	case errors.Is(err, site.ErrUnknown):
 		return fmt.Errorf("%w: %w", api.ErrNotFound, err)
+	case errors.Is(err, site.ErrEnded):
+		return fmt.Errorf("%w: %w", api.ErrUnavailable, err)
 	}
 	return err
 }

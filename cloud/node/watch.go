@@ -3,7 +3,7 @@ package node
 import (
 	"context"
 	"errors"
-	"slices"
+	"fmt"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/api"
@@ -14,35 +14,27 @@ import (
 
 // Watch watches sites, or all of them, at the owners of their shards.
 func (v views) Watch(ctx context.Context, names []id.Site) (api.Events, error) {
-	owners := make(map[*site.Shard]bool)
-	for _, name := range names {
-		s, err := v.owner(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		owners[s] = true
+	return v.n.peer.Watch(ctx, names)
+}
+
+// watchShard watches some sites of a shard that this node has, or all of them.
+func (n *node) watchShard(ctx context.Context, shard int, names []id.Site) (api.Events, error) {
+	s, here := n.seats.Of(shard)
+	if !here {
+		return nil, fmt.Errorf("shard %d: %w", shard, api.ErrUnavailable)
 	}
 	e := &events{wake: make(chan struct{}, 1)}
-	for _, s := range v.n.shards {
-		if len(names) > 0 && !owners[s.owner] {
-			continue
-		}
-		w, err := s.owner.Watch(ctx, names, e.wake)
-		if err != nil {
-			e.Close()
-			return nil, errors.Join(api.ErrUnavailable, err)
-		}
-		e.watches = append(e.watches, w)
+	var err error
+	if e.watch, err = s.Work.Watch(ctx, names, e.wake); err != nil {
+		return nil, errors.Join(api.ErrUnavailable, err)
 	}
-	e.begun = len(e.watches)
 	return e, nil
 }
 
-// events are the changes of several shards as one stream.
+// events are the changes of a shard.
 type events struct {
-	watches []*site.Watch
-	wake    chan struct{}
-	begun   int // watches that have not told their whole state yet
+	watch *site.Watch
+	wake  chan struct{}
 }
 
 // Next waits for changes, but no longer than wait, and returns some or none.
@@ -51,8 +43,12 @@ func (e *events) Next(ctx context.Context, wait time.Duration) (out []client.Eve
 	enough := time.NewTimer(wait)
 	defer enough.Stop()
 	for {
-		if out, err = e.take(ctx); err != nil || len(out) > 0 {
-			return out, e.behind(), err
+		changes, err := e.watch.Take(ctx)
+		for i := range changes {
+			out = append(out, eventOf(&changes[i]))
+		}
+		if err != nil || len(out) > 0 {
+			return out, e.watch.Behind(), err
 		}
 		select {
 		case <-e.wake:
@@ -64,41 +60,13 @@ func (e *events) Next(ctx context.Context, wait time.Duration) (out []client.Eve
 	}
 }
 
-// take takes from every watch, or while one is behind from those that are.
-func (e *events) take(ctx context.Context) (out []client.Event, err error) {
-	all := !e.behind()
-	for _, w := range e.watches {
-		if !all && !w.Behind() {
-			continue
-		}
-		changes, err := w.Take(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for i := range changes {
-			out = e.add(out, &changes[i])
-		}
-	}
-	return out, nil
-}
+// Close ends the watch.
+func (e *events) Close() { e.watch.Close() }
 
-func (e *events) behind() bool { return slices.ContainsFunc(e.watches, (*site.Watch).Behind) }
-
-// Close ends the watches.
-func (e *events) Close() {
-	for _, w := range e.watches {
-		w.Close()
-	}
-}
-
-// add appends the event of a change. There is one Ready, when all are.
-func (e *events) add(out []client.Event, c *site.Change) []client.Event {
-	var event client.Event
+// eventOf is a change as the API has it.
+func eventOf(c *site.Change) (event client.Event) {
 	switch {
 	case c.Ready:
-		if e.begun--; e.begun > 0 {
-			return out
-		}
 		event.Ready = new(struct{})
 	case c.Site != nil:
 		s := c.Site
@@ -121,7 +89,7 @@ func (e *events) add(out []client.Event, c *site.Change) []client.Event {
 	case c.Gone != nil:
 		event.Gone = goneOf(c.Gone)
 	}
-	return append(out, event)
+	return event
 }
 
 func goneOf(g *site.Gone) *client.Gone {

@@ -19,4 +19,9 @@ type Node struct {
 	Zone      string    `json:"zone"`
 	Shards    []int     `json:"shards" doc:"That it owns."`
 	Gateways  int       `json:"gateways" doc:"Connections."`
+	State     string    `json:"state" enum:"live,draining,dead" doc:"As the node that answers sees it."`
+	Core      bool      `json:"core" doc:"Whether it holds the cluster's store; a worker does not."`
+	Capacity  float64   `json:"capacity" doc:"Its cores."`
+	CPU       float64   `json:"cpu" doc:"The share of them that was busy of late, 0 to 1."`
+	SeenAt    time.Time `json:"seen_at" doc:"When it was last heard of."`
 }

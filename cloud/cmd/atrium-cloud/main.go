@@ -5,6 +5,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -39,19 +40,34 @@ func newRoot() *cobra.Command {
 }
 
 func newRun() *cobra.Command {
-	cfg := node.Config{}
+	cfg, of := node.Config{}, clusterFlags{}
 	var level string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the node until SIGINT or SIGTERM",
 		Long: `run serves gateways over QUIC and people over HTTP until SIGINT or SIGTERM. It
 needs no configuration: the first start makes the cluster's certificate
-authority and the log in the data folder.`,
-		Example: "  atrium-cloud run --data ./cloud-data\n  atrium-cloud run --data /var/lib/atrium-cloud --listen :7443 --host cloud.example",
-		Args:    cobra.NoArgs,
+authority and the log in the data folder.
+
+With --cluster it is one of several nodes: three core nodes, which keep the log
+and of which any one may be lost, and workers, which come and go. Before its
+first start, ca/ca.pem is copied from the first node's data folder to each of the
+others'. A node that ran alone becomes the first of a cluster, with all that it
+has, when it is named first.`,
+		Example: `  atrium-cloud run --data ./cloud-data
+  atrium-cloud run --data /var/lib/atrium-cloud --listen :7443 --host cloud.example
+  atrium-cloud run --cluster 10.0.0.1:7450,10.0.0.2:7450,10.0.0.3:7450 --route 10.0.0.2:7450 --peer 10.0.0.2:7451 --host 10.0.0.2
+  atrium-cloud run --cluster 10.0.0.1:7450,10.0.0.2:7450,10.0.0.3:7450 --route 10.0.0.9:7450 --peer 10.0.0.9:7451 --host 10.0.0.9 --role worker`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := ops.NewLogger(cmd.ErrOrStderr(), level)
 			if err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("shards") && cfg.Shards == 0 {
+				return errors.New("--shards 0: want 1 to 64, or leave it out")
+			}
+			if cfg.Cluster, err = of.config(cfg); err != nil {
 				return err
 			}
 			return node.Run(cmd.Context(), cfg, log)
@@ -64,7 +80,8 @@ authority and the log in the data folder.`,
 	f.StringVar(&cfg.Name, "name", node.DefaultName(), "this node's name")
 	f.StringVar(&cfg.Zone, "zone", "local", "this node's location label")
 	f.StringArrayVar(&cfg.Hosts, "host", nil, "name or address under which gateways reach this node, may be given again")
-	f.IntVar(&cfg.Shards, "shards", node.DefaultShards, "number of shards, fixed at the first start")
+	f.IntVar(&cfg.Shards, "shards", 0, fmt.Sprintf("number of shards, fixed at the first start: %d if it is left out, in a cluster %d", node.DefaultShards, node.DefaultClusterShards))
+	of.register(f)
 	f.StringVar(&level, "log", "info", "debug, info, warn or error")
 	return cmd
 }
@@ -117,7 +134,7 @@ The node need not run; the first call makes the authority.`,
 	if err := gateway.MarkFlagRequired("out"); err != nil {
 		panic(fmt.Sprintf("BUG: %v", err))
 	}
-	cmd.AddCommand(gateway)
+	cmd.AddCommand(gateway, newAuthority())
 	return cmd
 }
 
