@@ -42,6 +42,7 @@ func newBooks(t *trace) *books {
 const (
 	storedRun     = 'r'
 	storedSchema  = 's'
+	storedGone    = 'g'
 	storedSegment = 'f'
 	storedCRC     = 4
 )

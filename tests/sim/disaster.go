@@ -2,11 +2,12 @@ package sim
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
 // disasters are what takes more than a crash may.
-var disasters = []EventKind{Wiped, RestoredCard}
+var disasters = []EventKind{Wiped, RestoredCard, RestoredCloud}
 
 // mild is what happens beside them: nothing else that ends a gateway's process,
 // so that it is known what was lost with what, and nothing that makes frames
@@ -22,12 +23,16 @@ func DrawDisaster(seed uint64) Plan {
 	for i := range p.Gateways {
 		p.Gateways[i].Restart += time.Second // what is on its way has come
 	}
+	kind, beside := disasters[seed%uint64(len(disasters))], mild
+	if kind == RestoredCloud {
+		beside = append(slices.Clone(mild), GatewayRestart, GatewayRestart) // after which runs are gone
+	}
 	for range 2 + r.IntN(8) {
-		p.Events = append(p.Events, p.event(r, mild))
+		p.Events = append(p.Events, p.event(r, beside))
 	}
 	at := between(r, 2*time.Second, p.Length/2)
 	p.Events = append(p.Events, Event{
-		At: at, Kind: disasters[seed%uint64(len(disasters))], Gateway: r.IntN(len(p.Gateways)), For: between(r, time.Second, p.Length-at-time.Second),
+		At: at, Kind: kind, Gateway: r.IntN(len(p.Gateways)), For: between(r, time.Second, p.Length-at-time.Second),
 	})
 	p.sort()
 	return p

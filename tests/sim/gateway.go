@@ -59,6 +59,7 @@ type gateway struct {
 	forgets bool         // sabotage: its ledger keeps nothing
 
 	uncounted bool // sabotage: its rows do not say what was withheld before them
+	forgetful bool // sabotage: its store keeps nothing of the runs that it let go
 
 	mu     sync.Mutex
 	boots  map[id.Boot]time.Time // true time of each boot's zero
@@ -317,6 +318,9 @@ type mortal struct {
 
 // Commit implements buffer.Store.
 func (m *mortal) Commit(b *buffer.Batch) error {
+	if m.process.gw.forgetful {
+		b = withoutGone(b)
+	}
 	err := m.Store.Commit(b)
 	switch {
 	case err == nil:
@@ -325,6 +329,20 @@ func (m *mortal) Commit(b *buffer.Batch) error {
 		m.process.powerCut()
 	}
 	return err
+}
+
+// withoutGone takes the records of runs that are gone out of a batch.
+func withoutGone(b *buffer.Batch) *buffer.Batch {
+	var out buffer.Batch
+	for _, op := range b.Ops {
+		switch {
+		case op.Value == nil:
+			out.Delete(op.Key)
+		case op.Key[0] != storedGone:
+			out.Put(op.Key, op.Value)
+		}
+	}
+	return &out
 }
 
 // current returns the process that runs, or nil.

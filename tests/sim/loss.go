@@ -66,6 +66,9 @@ func (s *Sim) lossBy(p *process) *loss {
 
 // struck says whether a disaster may have taken a frame.
 func (s *Sim) struck(at frameKey) bool {
+	if s.tap.forgot(at) {
+		return true
+	}
 	l := s.lossOf(at.run)
 	return l != nil && at.seq > l.acked[at.run]
 }
@@ -79,10 +82,22 @@ func (s *Sim) checkRemainders(ledger []history.Entry) {
 		if e.Reason != history.Missing && e.Reason != history.UnknownRemainder {
 			continue
 		}
-		if !s.struck(frameKey{e.Run, e.A}) {
+		if !s.allStruck(e) {
 			s.trace.complain("I1", "the ledger has %s of run %s, %d..%d, and nothing took that", e.Reason, e.Run, e.A, e.B)
 		}
 	}
+}
+
+func (s *Sim) allStruck(e *history.Entry) bool {
+	if e.B == 0 && s.lossOf(e.Run) == nil {
+		return false
+	}
+	for seq := e.A; seq <= max(e.A, e.B); seq++ {
+		if !s.struck(frameKey{e.Run, seq}) {
+			return false
+		}
+	}
+	return true
 }
 
 // told says whether the ledger leaves the end of one of a gateway's runs open

@@ -81,3 +81,25 @@ func TestARestoredCardIsInTheLedger(t *testing.T) { // I1
 	}
 	mustComplain(t, restoredCard(true), greedy(), "I1", "and nothing took that")
 }
+
+// restoredCloud is a cloud that is put back to what it knew earlier. Meanwhile a
+// run began, came to its end and left its gateway, which has started again since.
+func restoredCloud() sim.Plan {
+	return alone(34*time.Second,
+		sim.Event{At: 2500 * time.Millisecond, Kind: sim.RestoredCloud, For: 25 * time.Second},
+		sim.Event{At: 4 * time.Second, Kind: sim.GatewayRestart},
+		sim.Event{At: 8 * time.Second, Kind: sim.GatewayRestart},
+		sim.Event{At: 24 * time.Second, Kind: sim.GatewayRestart})
+}
+
+// What a cloud acked and no longer has is an unknown remainder, also of a run
+// that it never heard of and that its gateway holds no more.
+func TestACloudThatWasRestoredSaysWhatItLost(t *testing.T) { // I1
+	if out := mustBeRight(t, restoredCloud()); out.Report.Remainder == 0 {
+		t.Fatalf("nothing was lost: %+v", out.Report)
+	}
+	mustComplain(t, restoredCloud(), silent(isRemainder), "I1", "lost")
+	mustComplain(t, restoredCloud(), greedy(), "I1", "covers what something else holds")
+	mustComplain(t, restoredCloud(), greedy(), "I1", "and nothing took that")
+	mustComplain(t, restoredCloud(), sim.Sabotage{Forgetful: true}, "I1", "in neither the log nor a range")
+}

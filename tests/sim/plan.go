@@ -98,8 +98,9 @@ const (
 	Order // somebody wants a gateway's device N to do Number within For; After: and asks again
 	Write // the document N of a gateway's site is written, in version Number; After: deleted
 
-	Wiped        // a gateway gets an empty card
-	RestoredCard // a gateway's card is copied, and after For put back to that
+	Wiped         // a gateway gets an empty card
+	RestoredCard  // a gateway's card is copied, and after For put back to that
+	RestoredCloud // the cloud is copied, and after For put back to that
 	eventKinds
 )
 
@@ -107,7 +108,7 @@ func (k EventKind) String() string {
 	return [eventKinds]string{
 		"weather", "blackout", "gateway crash", "gateway crash at step", "gateway restart", "clock step", "disk full", "bit flips",
 		"cloud crash", "journal crash at step", "history crash", "journal faults", "takeover", "rubbish",
-		"command crash", "lost acks", "unplug", "flood", "rebind", "udp blocked", "two gates", "redirect", "", "order", "write", "wiped", "restored card",
+		"command crash", "lost acks", "unplug", "flood", "rebind", "udp blocked", "two gates", "redirect", "", "order", "write", "wiped", "restored card", "restored cloud",
 	}[k]
 }
 

@@ -51,6 +51,7 @@ type Sabotage struct {
 	Records   func([]journal.Record) []journal.Record // changes what owners read
 	Astray    bool                                    // gates send gateways to where nobody is
 	Severed   bool                                    // a NAT or a block of UDP cuts its gateway off for good
+	Forgetful bool                                    // gateways do not keep which runs they let go
 	Uncounted bool                                    // rows do not say how many were withheld before them
 }
 
@@ -191,7 +192,7 @@ func (s *Sim) addGateway(i int, ca *identity.CA) error {
 	}
 	b.panel.numb = s.sabotage.Numb
 	g := &gateway{
-		forgets: s.sabotage.Forgets, uncounted: s.sabotage.Uncounted, books: s.books, cfg: cfg, name: name, index: i, trace: s.trace, net: s.net, tap: s.tap, creds: creds, profile: p, board: b,
+		forgets: s.sabotage.Forgets, uncounted: s.sabotage.Uncounted, forgetful: s.sabotage.Forgetful, books: s.books, cfg: cfg, name: name, index: i, trace: s.trace, net: s.net, tap: s.tap, creds: creds, profile: p, board: b,
 		disk: buffertest.NewDisk(s.plan.Seed + uint64(i)), rng: rand.New(rand.NewPCG(s.plan.Seed, uint64(i))),
 		boots: map[id.Boot]time.Time{}, restart: make(chan bool, 1),
 	}
@@ -304,6 +305,9 @@ func (s *Sim) do(ctx context.Context, e Event) {
 	case RestoredCard:
 		var image []byte
 		s.during(e.For, func() { image = g.disk.Copy() }, func() { s.restoreCard(g, image) })
+	case RestoredCloud:
+		var b backup
+		s.during(e.For, func() { b = c.backup() }, func() { s.restoreCloud(b) })
 	}
 }
 

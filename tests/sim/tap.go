@@ -21,10 +21,12 @@ type knownRun struct {
 // tap reads the logs along, at the moment when something is durable there, and
 // keeps everything: what was purged is needed to replay from the start.
 type tap struct {
-	trace *trace
-	mem   *journaltest.Mem
+	trace  *trace
+	mem    *journaltest.Mem
+	reopen sync.RWMutex // held while the logs are put back
 
 	mu       sync.Mutex
+	rolled   rolledBack
 	logs     [][]journal.Message // by shard, message i has sequence i+1
 	durable  map[id.Run]uint64   // frames up to here are in the log, without a hole
 	ahead    map[id.Run]map[uint64]uint64
@@ -44,7 +46,7 @@ func newTap(t *trace, mem *journaltest.Mem, shards int) *tap {
 	return &tap{
 		trace: t, mem: mem, logs: make([][]journal.Message, shards), barrier: make([]journal.Barrier, shards),
 		durable: map[id.Run]uint64{}, ahead: map[id.Run]map[uint64]uint64{}, runs: map[id.Run]bool{}, strange: map[id.Gateway]bool{},
-		deposed: map[reign]uint64{}, asked: map[id.Command]*asked{}, takers: map[id.Run]string{}, shared: map[id.Run]bool{},
+		deposed: map[reign]uint64{}, rolled: rolledBack{frames: map[frameKey]bool{}, durable: map[id.Run]uint64{}}, asked: map[id.Command]*asked{}, takers: map[id.Run]string{}, shared: map[id.Run]bool{},
 	}
 }
 
@@ -52,11 +54,14 @@ func newTap(t *trace, mem *journaltest.Mem, shards int) *tap {
 // on where it was.
 func (t *tap) follow(ctx context.Context, shard int) {
 	for ctx.Err() == nil {
+		t.reopen.RLock()
+		life := t.lives()
 		r, err := t.mem.Log(shard).Read(ctx, t.next(shard))
+		t.reopen.RUnlock()
 		for err == nil {
 			var m journal.Message
 			if m, err = r.Next(ctx); err == nil {
-				t.take(shard, m)
+				t.take(shard, life, m)
 			}
 		}
 		if r != nil {
@@ -75,9 +80,16 @@ func (t *tap) next(shard int) uint64 {
 	return uint64(len(t.logs[shard])) + 1
 }
 
-func (t *tap) take(shard int, m journal.Message) {
+// take notes a message of one of the store's lives.
+func (t *tap) take(shard, life int, m journal.Message) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if life == t.rolled.times {
+		t.takeLocked(shard, m)
+	}
+}
+
+func (t *tap) takeLocked(shard int, m journal.Message) {
 	t.logs[shard] = append(t.logs[shard], m)
 	if b, ok, err := m.Barrier(); ok && err == nil {
 		t.fence(shard, m.Seq, b)
@@ -133,6 +145,9 @@ func (t *tap) hello(rec *journal.Record) {
 			t.runs[r.Run] = true
 			t.order = append(t.order, knownRun{r.Run, gw, m.Boots[r.Boot]})
 		}
+		if t.rolled.times > 0 && r.First > 1 { // what was acked stays so, although the log lost it
+			t.span(r.Run, 1, r.First-1)
+		}
 	}
 }
 
@@ -161,7 +176,7 @@ func (t *tap) span(run id.Run, first, last uint64) {
 // acked checks an ack at the moment when its gateway reads it (I2).
 func (t *tap) acked(gw id.Gateway, run id.Run, seq uint64) {
 	t.mu.Lock()
-	durable := t.durable[run]
+	durable := max(t.durable[run], t.rolled.durable[run])
 	t.mu.Unlock()
 	if seq > durable {
 		t.trace.complain("I2", "%s: run %s is acked to %d, the log holds it to %d", gw, run, seq, durable)

@@ -15,7 +15,7 @@ const watchEvery = 200 * time.Millisecond
 
 // watch looks at views and bounds until ctx ends.
 func (s *Sim) watch(ctx context.Context) {
-	views := newViews(s.trace)
+	views, life := newViews(s.trace), s.tap.lives()
 	for {
 		select {
 		case <-time.After(watchEvery):
@@ -26,7 +26,10 @@ func (s *Sim) watch(ctx context.Context) {
 		for _, name := range s.names() {
 			asking, cancel := context.WithTimeout(ctx, time.Second)
 			// An owner that recovers or just ended does not answer.
-			if devices, err := s.cloud.devices(asking, name); err == nil {
+			devices, err := s.cloud.devices(asking, name)
+			if now := s.tap.lives(); now != life { // the cloud was put back
+				views, life = newViews(s.trace), now
+			} else if err == nil {
 				views.look(devices)
 			}
 			cancel()

@@ -139,3 +139,43 @@ func TestAMessageMidwayIsKeptWholeOrLostWhole(t *testing.T) {
 		t.Fatalf("%d of %d were kept: the seeds do not cover both", kept, seeds)
 	}
 }
+
+// A store that was put back has what the image holds and nothing else; handles
+// from before are dead, and the image stays as it was.
+func TestAStoreThatWasPutBackGoesOnFromItsImage(t *testing.T) {
+	m := journaltest.NewMem(journaltest.Config{})
+	ctx := t.Context()
+	if _, err := m.Log(0).PublishBarrier(ctx, 0, journal.Barrier{Incarnation: 1, Epoch: 1, Owner: "n1"}); err != nil {
+		t.Fatal(err)
+	}
+	rev, err := m.KV("b").Put(ctx, "k", []byte("old"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := m.Copy()
+	for range 2 {
+		log := m.Log(0)
+		if seq, err := log.Publish(ctx, []journal.Record{journaltest.GatewayRecord("new")}); err != nil || seq != 2 {
+			t.Fatalf("published at %d, %v", seq, err)
+		}
+		if _, err := m.KV("b").Put(ctx, "k", []byte("new"), rev); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Objects(0).Put(ctx, "o", []byte("new")); err != nil {
+			t.Fatal(err)
+		}
+		m.Put(image)
+		if _, err := log.Publish(ctx, []journal.Record{journaltest.GatewayRecord("late")}); !errors.Is(err, journal.ErrClosed) {
+			t.Fatalf("a handle from before: %v", err)
+		}
+		if _, last, err := m.Log(0).Bounds(ctx); err != nil || last != image.Last(0) || last != 1 {
+			t.Fatalf("the log ends at %d, %v", last, err)
+		}
+		if e, err := m.KV("b").Get(ctx, "k"); err != nil || string(e.Value) != "old" || e.Revision != rev {
+			t.Fatalf("the document is %+v, %v", e, err)
+		}
+		if _, err := m.Objects(0).Get(ctx, "o"); !errors.Is(err, journal.ErrNotFound) {
+			t.Fatalf("the object: %v", err)
+		}
+	}
+}
