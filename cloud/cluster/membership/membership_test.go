@@ -64,7 +64,12 @@ func (k *flakyKV) Watch(ctx context.Context, each func(journal.Entry), ready fun
 		case <-watching.Done():
 		}
 	}()
-	return k.KV.Watch(watching, each, ready)
+	shown := false
+	return k.KV.Watch(watching, func(e journal.Entry) {
+		if shown || e.Value != nil { // the markers of what was deleted are gone
+			each(e)
+		}
+	}, func() { shown = true; ready() })
 }
 
 func newRig(t *testing.T) *rig {
