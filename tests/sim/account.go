@@ -30,11 +30,14 @@ type account struct {
 	gaps       map[frameKey]wire.Gap // by their last sequence
 	counts     map[string]*site.Count
 	duplicates int
+	disowned   map[frameKey]history.Reason
 }
 
-func accountOf(logs [][]journal.Message) *account {
+// accountOf goes through logs. What is disowned came, and too late to count.
+func accountOf(logs [][]journal.Message, disowned map[frameKey]history.Reason) *account {
 	a := &account{
-		next: map[id.Run]uint64{}, blocks: map[blockKey][]byte{}, frames: map[frameKey][]byte{},
+		disowned: disowned,
+		next:     map[id.Run]uint64{}, blocks: map[blockKey][]byte{}, frames: map[frameKey][]byte{},
 		gaps: map[frameKey]wire.Gap{}, counts: map[string]*site.Count{},
 	}
 	for _, log := range logs {
@@ -69,7 +72,15 @@ func (a *account) record(rec *journal.Record) {
 		c.Duplicates++
 		return
 	}
+	if a.disowned[frameKey{run, last}] == history.Missing {
+		a.duplicates++
+		c.Duplicates++
+		return
+	}
 	a.next[run] = last + 1
+	if a.disowned[frameKey{run, last}] == history.Late {
+		return
+	}
 	if rec.Kind == journal.KindGap {
 		c.Gaps += last - max(first, next) + 1
 		if g, err := wire.ParseGap(rec.Body); err == nil {
@@ -102,9 +113,9 @@ func (a *account) hello(rec *journal.Record) {
 // what the owners counted, and with the gateways' books.
 func (s *Sim) checkAccount(ctx context.Context, tally *Tally) {
 	_, logs := s.tap.known()
-	a := accountOf(logs)
-	tally.Duplicates = a.duplicates
 	rows, ledger := s.cloud.history.all()
+	a := accountOf(logs, s.disowned(ledger))
+	tally.Duplicates = a.duplicates
 	s.compareRows(a, rows)
 	s.compareCounts(ctx, a)
 	ranges := map[id.Run][]span{}
@@ -125,6 +136,7 @@ func (s *Sim) checkAccount(ctx context.Context, tally *Tally) {
 		s.checkDense(run, spans)
 	}
 	s.checkRemainders(ledger)
+	s.checkTwins(ledger)
 	s.compareBooks(a, ranges, ledger)
 }
 
@@ -198,6 +210,7 @@ func (s *Sim) checkDense(run id.Run, spans []span) {
 	next, open := uint64(1), false
 	for _, x := range spans {
 		switch {
+		case open && givenUp(x.reason) && s.lossOf(run) != nil && x.a >= next: // another board went on
 		case open:
 			s.trace.complain("I1", "run %s: %s at %d is behind the run's end", run, x.what, x.a)
 		case x.a > next:
@@ -224,7 +237,7 @@ func (s *Sim) compareBooks(a *account, ranges map[id.Run][]span, ledger []histor
 			s.trace.complain("I1", "run %s seq %d: the log has other bytes than its gateway made", at.run, at.seq)
 		case came || !committed:
 		case !slices.ContainsFunc(ranges[at.run], func(x span) bool {
-			return x.a <= at.seq && (at.seq <= x.b || x.b == 0) && (x.reason != history.Crash && x.reason != history.Missing || s.struck(at))
+			return x.a <= at.seq && (at.seq <= x.b || x.b == 0) && (x.reason != history.Crash && x.reason != history.Missing && x.reason != history.Late || s.struck(at))
 		}) && !(len(ranges[at.run]) == 0 && s.struck(at) && !s.tap.named(at.run) && s.told(s.books.began(at.run).gw, ledger)):
 			s.trace.complain("I1", "run %s seq %d was committed, and is in neither the log nor a range of the ledger", at.run, at.seq)
 		}

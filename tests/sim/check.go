@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/history"
@@ -29,6 +30,9 @@ func (s *Sim) check(ctx context.Context, tally *Tally) verify.Report {
 	s.checkWindows(tally)
 	s.checkSites(ctx)
 	for at, d := range s.cloud.history.dead {
+		if strings.HasPrefix(d.Reason, "late: ") && s.cloned(d.Origin) {
+			continue
+		}
 		s.trace.complain("I6", "dead letter of %s at %+v: %s", d.Origin, at, d.Reason)
 	}
 	return report
@@ -76,9 +80,9 @@ func (s *Sim) evidence(ctx context.Context, tally *Tally) (verify.Input, error) 
 		in.Readings = append(in.Readings, readings...)
 	}
 	for _, e := range ledger {
-		if e.Reason != history.Late && e.Reason != history.IdentityTwice {
+		if e.Reason != history.IdentityTwice {
 			entry := entryOf(e)
-			if s.lossOf(e.Run) != nil && (e.Reason == history.Missing || e.Reason == history.Crash) {
+			if s.lossOf(e.Run) != nil && (givenUp(e.Reason) || e.Reason == history.Crash) {
 				entry.Cause = verify.Remainder // what was committed is gone, too
 			}
 			in.Ledger = append(in.Ledger, entry)

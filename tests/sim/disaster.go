@@ -7,12 +7,16 @@ import (
 )
 
 // disasters are what takes more than a crash may.
-var disasters = []EventKind{Wiped, RestoredCard, RestoredCloud}
+var disasters = []EventKind{Wiped, RestoredCard, RestoredCloud, ClonedCard}
 
 // mild is what happens beside them: nothing else that ends a gateway's process,
 // so that it is known what was lost with what, and nothing that makes frames
 // come to the log behind a later hello.
 var mild = []EventKind{Weather, Blackout, ClockStep, BitFlips, CloudCrash, HistoryCrash, Takeover, LostAcks, Unplug, Rebind, UDPBlocked}
+
+// twinTime is as long as a gateway waits that another one has superseded: each
+// of two comes again.
+const twinTime = 90 * time.Second
 
 // DrawDisaster makes the plan of a seed in which something is lost for good.
 // Nobody gives orders and nobody writes documents meanwhile.
@@ -27,10 +31,16 @@ func DrawDisaster(seed uint64) Plan {
 	if kind == RestoredCloud {
 		beside = append(slices.Clone(mild), GatewayRestart, GatewayRestart) // after which runs are gone
 	}
+	if kind == ClonedCard {
+		p.Length += twinTime
+		for i := range p.Gateways {
+			p.Gateways[i].RTC = time.Time{} // of two boards at once nobody knows which boot was first
+		}
+	}
 	for range 2 + r.IntN(8) {
 		p.Events = append(p.Events, p.event(r, beside))
 	}
-	at := between(r, 2*time.Second, p.Length/2)
+	at := between(r, 2*time.Second, 20*time.Second)
 	p.Events = append(p.Events, Event{
 		At: at, Kind: kind, Gateway: r.IntN(len(p.Gateways)), For: between(r, time.Second, p.Length-at-time.Second),
 	})

@@ -58,6 +58,9 @@ type gateway struct {
 	noise   atomic.Int64 // rows of it so far
 	forgets bool         // sabotage: its ledger keeps nothing
 
+	clone    *gateway      // that will get a copy of its card; nil for none
+	inserted chan struct{} // of a clone: closed when it has its card
+
 	uncounted bool // sabotage: its rows do not say what was withheld before them
 	forgetful bool // sabotage: its store keeps nothing of the runs that it let go
 
@@ -117,6 +120,13 @@ func (g *gateway) reboot() {
 // run keeps the process up until ctx ends: what crashes is started again after
 // a pause, as systemd would.
 func (g *gateway) run(ctx context.Context) {
+	if g.inserted != nil {
+		select {
+		case <-g.inserted:
+		case <-ctx.Done():
+			return
+		}
+	}
 	for ctx.Err() == nil {
 		p, err := g.start()
 		if err == nil {

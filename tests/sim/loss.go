@@ -34,6 +34,15 @@ func (s *Sim) replaceCard(g *gateway, image []byte) {
 	s.lost(g)
 }
 
+// insertClone starts a board with a copy of a gateway's card. The runs on it are
+// its own no less than the other's: what one calls ended the other goes on with.
+func (s *Sim) insertClone(of *gateway) {
+	of.clone.disk.Put(of.disk.Copy())
+	of.clone.reboot()
+	s.lost(of)
+	close(of.clone.inserted)
+}
+
 // lost notes that what a gateway had and nobody acked may be gone.
 func (s *Sim) lost(g *gateway) {
 	s.books.mu.Lock()
@@ -79,11 +88,29 @@ func (s *Sim) struck(at frameKey) bool {
 func (s *Sim) checkRemainders(ledger []history.Entry) {
 	for i := range ledger {
 		e := &ledger[i]
-		if e.Reason != history.Missing && e.Reason != history.UnknownRemainder {
+		if !givenUp(e.Reason) {
 			continue
 		}
 		if !s.allStruck(e) {
 			s.trace.complain("I1", "the ledger has %s of run %s, %d..%d, and nothing took that", e.Reason, e.Run, e.A, e.B)
+		}
+	}
+}
+
+// givenUp says whether a reason is the cloud's own, and no gateway's word.
+func givenUp(r history.Reason) bool {
+	return r == history.Missing || r == history.Late || r == history.UnknownRemainder
+}
+
+// checkTwins demands that two boards with one identity are noticed, and no other
+// ones.
+func (s *Sim) checkTwins(ledger []history.Entry) {
+	for _, g := range s.gateways {
+		seen := slices.ContainsFunc(ledger, func(e history.Entry) bool {
+			return e.Reason == history.IdentityTwice && e.Site == g.name.Site && e.Gateway == g.name.Name
+		})
+		if cloned := g.clone != nil || g.inserted != nil; seen != cloned {
+			s.trace.complain("I1", "%s: a clone of it %t, the ledger says so %t", g.name, cloned, seen)
 		}
 	}
 }
@@ -98,6 +125,26 @@ func (s *Sim) allStruck(e *history.Entry) bool {
 		}
 	}
 	return true
+}
+
+// disowned is what came of runs that another board had called ended.
+func (s *Sim) disowned(ledger []history.Entry) map[frameKey]history.Reason {
+	all := map[frameKey]history.Reason{}
+	for i := range ledger {
+		e := &ledger[i]
+		if e.Reason != history.Late && e.Reason != history.Missing || s.lossOf(e.Run) == nil {
+			continue
+		}
+		for seq := e.A; seq <= e.B; seq++ {
+			all[frameKey{e.Run, seq}] = e.Reason
+		}
+	}
+	return all
+}
+
+// cloned says whether two boards are a gateway.
+func (s *Sim) cloned(origin string) bool {
+	return slices.ContainsFunc(s.gateways, func(g *gateway) bool { return g.clone != nil && g.name.String() == origin })
 }
 
 // told says whether the ledger leaves the end of one of a gateway's runs open

@@ -103,3 +103,20 @@ func TestACloudThatWasRestoredSaysWhatItLost(t *testing.T) { // I1
 	mustComplain(t, restoredCloud(), greedy(), "I1", "and nothing took that")
 	mustComplain(t, restoredCloud(), sim.Sabotage{Forgetful: true}, "I1", "in neither the log nor a range")
 }
+
+// clonedCard is a gateway whose card is copied into another board.
+func clonedCard() sim.Plan {
+	return alone(110*time.Second, sim.Event{At: 3 * time.Second, Kind: sim.ClonedCard})
+}
+
+// Two boards with one identity disown each other's runs: the ledger says which
+// readings that cost, and that there are two.
+func TestAClonedCardIsInTheLedger(t *testing.T) { // I1
+	if out := mustBeRight(t, clonedCard()); out.Report.Remainder == 0 {
+		t.Fatalf("nothing was lost: %+v", out.Report)
+	}
+	isLate := func(e *history.Entry) bool { return e.Reason == history.Late }
+	mustComplain(t, clonedCard(), silent(isLate), "I1", "history lacks run")
+	isTwice := func(e *history.Entry) bool { return e.Reason == history.IdentityTwice }
+	mustComplain(t, clonedCard(), silent(isTwice), "I1", "a clone of it true, the ledger says so false")
+}

@@ -100,6 +100,7 @@ const (
 
 	Wiped         // a gateway gets an empty card
 	RestoredCard  // a gateway's card is copied, and after For put back to that
+	ClonedCard    // another board starts with a copy of a gateway's card
 	RestoredCloud // the cloud is copied, and after For put back to that
 	eventKinds
 )
@@ -108,7 +109,7 @@ func (k EventKind) String() string {
 	return [eventKinds]string{
 		"weather", "blackout", "gateway crash", "gateway crash at step", "gateway restart", "clock step", "disk full", "bit flips",
 		"cloud crash", "journal crash at step", "history crash", "journal faults", "takeover", "rubbish",
-		"command crash", "lost acks", "unplug", "flood", "rebind", "udp blocked", "two gates", "redirect", "", "order", "write", "wiped", "restored card", "restored cloud",
+		"command crash", "lost acks", "unplug", "flood", "rebind", "udp blocked", "two gates", "redirect", "", "order", "write", "wiped", "restored card", "cloned card", "restored cloud",
 	}[k]
 }
 

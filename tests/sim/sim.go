@@ -170,6 +170,13 @@ func build(plan Plan, sabotage Sabotage, dir string) (*Sim, error) {
 			return nil, err
 		}
 	}
+	for _, e := range plan.Events {
+		if e.Kind == ClonedCard {
+			if err := s.addClone(s.gateways[e.Gateway]); err != nil {
+				return nil, err
+			}
+		}
+	}
 	s.tap.distrust(sabotage.Stranger)
 	s.stranger, err = newStranger(s, ca)
 	return s, err
@@ -182,15 +189,32 @@ func (s *Sim) addGateway(i int, ca *identity.CA) error {
 	if err != nil {
 		return err
 	}
+	return s.addBoard(cfg, name, name.Name, creds)
+}
+
+// addClone adds a board for a copy of a gateway's card, which stays in the
+// drawer until then. It has devices of its own, by which readings are told
+// apart, and all else of the card's.
+func (s *Sim) addClone(of *gateway) error {
+	err := s.addBoard(of.cfg, of.name, of.name.Name+"-clone", of.creds)
+	if err == nil {
+		g := s.gateways[len(s.gateways)-1]
+		g.inserted, of.clone = make(chan struct{}), g
+	}
+	return err
+}
+
+func (s *Sim) addBoard(cfg GatewayPlan, name id.Gateway, label string, creds *edgeidentity.Credentials) error {
 	p, err := profiles.Load("atrium.counter")
 	if err != nil {
 		return err
 	}
-	b, err := newBoard(name.Site, name.Name, cfg.Devices)
+	b, err := newBoard(name.Site, label, cfg.Devices)
 	if err != nil {
 		return err
 	}
 	b.panel.numb = s.sabotage.Numb
+	i := len(s.gateways)
 	g := &gateway{
 		forgets: s.sabotage.Forgets, uncounted: s.sabotage.Uncounted, forgetful: s.sabotage.Forgetful, books: s.books, cfg: cfg, name: name, index: i, trace: s.trace, net: s.net, tap: s.tap, creds: creds, profile: p, board: b,
 		disk: buffertest.NewDisk(s.plan.Seed + uint64(i)), rng: rand.New(rand.NewPCG(s.plan.Seed, uint64(i))),
@@ -305,6 +329,8 @@ func (s *Sim) do(ctx context.Context, e Event) {
 	case RestoredCard:
 		var image []byte
 		s.during(e.For, func() { image = g.disk.Copy() }, func() { s.restoreCard(g, image) })
+	case ClonedCard:
+		s.insertClone(g)
 	case RestoredCloud:
 		var b backup
 		s.during(e.For, func() { b = c.backup() }, func() { s.restoreCloud(b) })

@@ -96,8 +96,9 @@ func TestEverySeedKeepsTheInvariants(t *testing.T) {
 	}
 }
 
-// TestDisastersTakeWhatTheLedgerSays protects I1 where a card is lost or put
-// back: one seed in five, as what happens beside that is tame.
+// TestDisastersTakeWhatTheLedgerSays protects I1 where a card is lost, put
+// back or cloned, and where the cloud is put back: one seed in five, as what
+// happens beside that is tame.
 func TestDisastersTakeWhatTheLedgerSays(t *testing.T) {
 	first, last := uint64(1), uint64(*seeds/5)
 	if *seed != 0 {

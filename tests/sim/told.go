@@ -126,7 +126,7 @@ func (s *Sim) excused(g *gateway, t *toldEvent, ledger []history.Entry, left map
 		case e.Reason < history.Missing && e.B > 0 && e.TFirst <= t.tick && t.tick <= e.TLast && left[i] > 0:
 			left[i]--
 			return true
-		case e.Reason == history.UnknownRemainder:
+		case givenUp(e.Reason):
 			return true
 		}
 	}
