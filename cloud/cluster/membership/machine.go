@@ -24,10 +24,13 @@ const (
 	// twice as long, in which the network may have settled. It is also three
 	// writes of a node whose beats do not arrive.
 	anyAfter = 2 * aloneAfter
-	// longestStep is the most that silence grows between two events. More time
-	// has passed only if this node itself stood still: then its neighbours may
-	// have talked, and what they said waits to be read.
-	longestStep = 2 * beatEvery
+	// cutOffAfter is the age of a node's last committed write from which others
+	// may have taken over what it holds: three writes.
+	cutOffAfter = anyAfter
+	// doubtAfter is the age from which it judges nobody: two writes, so that of a
+	// node that lost its majority no neighbour dies first. Who is cut off would
+	// take the whole cluster for dead, and act upon it when it is back.
+	doubtAfter = cutOffAfter - beatsPerWrite*beatEvery
 	// lingers is how long a dead node without a document is remembered, so that
 	// its last words, which come late, are not taken for a new one.
 	lingers = time.Minute
@@ -42,11 +45,12 @@ const (
 // event is what happened outside.
 type event struct {
 	kind     eventKind
-	doc      document // beat, written
-	name     string   // erased, drain
-	revision uint64   // written
-	on       bool     // drain
-	keys     keys     // shown
+	own      time.Duration // tick: the age of this node's last committed write
+	doc      document      // beat, written
+	name     string        // erased, drain
+	revision uint64        // written
+	on       bool          // drain
+	keys     keys          // shown
 }
 
 type eventKind uint8
@@ -94,14 +98,12 @@ type outcome struct {
 	missed uint64 // beats that did not come, between the last that did and this one
 }
 
-// machine is who lives, as one node sees it: no goroutine, clock or I/O. It
-// measures silence in the time in which its own node was awake, so that neither
-// a clock that jumps nor a process that was stopped kills anybody.
+// machine is who lives, as one node sees it: no goroutine, clock or I/O. Its
+// times are monotonic. It measures silence while a majority takes its own node's
+// word: one that was cut off, stood still or was suspended begins anew.
 type machine struct {
 	self   string
 	boot   uint64
-	awake  time.Duration // sum of the steps
-	last   time.Time
 	stable time.Time // when a node last came or went
 	nodes  map[string]*node
 	drains map[string]bool
@@ -110,32 +112,30 @@ type machine struct {
 // node is another member.
 type node struct {
 	doc      document
-	former   uint64        // its life before
-	heard    time.Duration // when there was last news of it, in the machine's time
-	seenAt   time.Time
-	wrote    bool   // the last news came by the store
-	key      bool   // it has a document in the store
-	revision uint64 // of that
+	former   uint64    // its life before
+	seenAt   time.Time // when there was last news of it
+	heard    time.Time // since when it is silent: then, or when this node was last cut off
+	wrote    bool      // the last news came by the store
+	key      bool      // it has a document in the store
+	revision uint64    // of that
 	dead     bool
 	left     bool
-	deadAt   time.Duration
+	deadAt   time.Time
 }
 
 func newMachine(self string, boot uint64, now time.Time) *machine {
 	return &machine{
-		self: self, boot: boot, last: now, stable: now,
+		self: self, boot: boot, stable: now,
 		nodes: make(map[string]*node), drains: make(map[string]bool),
 	}
 }
 
 // step takes one event at a time and returns what changed.
 func (m *machine) step(now time.Time, e event) []outcome {
-	m.awake += min(max(now.Sub(m.last), 0), longestStep)
-	m.last = now
 	var out []outcome
 	switch e.kind {
 	case tick:
-		out = m.judge()
+		out = m.judge(now, e.own)
 	case beat, written:
 		out = m.hear(now, e)
 	case erased:
@@ -188,8 +188,8 @@ func (m *machine) hear(now time.Time, e event) []outcome {
 	} else {
 		n.former = n.doc.Boot
 	}
-	n.doc, n.heard, n.seenAt, n.wrote = d, m.awake, now, wrote
-	n.dead, n.left, n.deadAt = d.Leaving, d.Leaving, m.awake
+	n.doc, n.seenAt, n.heard, n.wrote = d, now, now, wrote
+	n.dead, n.left, n.deadAt = d.Leaving, d.Leaving, now
 	return some(o)
 }
 
@@ -216,18 +216,8 @@ func (n *node) learn(d document) (what change, news bool) {
 }
 
 // judge finds who is silent for too long, and who need not be remembered.
-func (m *machine) judge() (out []outcome) {
-	heard, silent := 0, 0
-	for _, n := range m.nodes {
-		switch {
-		case n.dead || n.wrote: // the pace of writes says little of the bus
-		case m.awake-n.heard <= freshFor:
-			heard++
-		default:
-			silent++
-		}
-	}
-	alone := silent == 1 && heard > 0
+func (m *machine) judge(now time.Time, own time.Duration) (out []outcome) {
+	alone := m.oneIsSilent(now)
 	for _, name := range slices.Sorted(maps.Keys(m.nodes)) {
 		n := m.nodes[name]
 		patience := anyAfter
@@ -235,15 +225,35 @@ func (m *machine) judge() (out []outcome) {
 			patience = aloneAfter
 		}
 		switch {
-		case !n.dead && m.awake-n.heard >= patience:
-			n.dead, n.deadAt = true, m.awake
-			out = append(out, outcome{change: died, name: name})
-		case n.dead && !n.key && m.awake-n.deadAt >= lingers:
+		case n.dead && !n.key && now.Sub(n.deadAt) >= lingers:
 			delete(m.nodes, name)
 			out = append(out, outcome{change: gone, name: name})
+		case n.dead:
+		case own >= cutOffAfter:
+			n.heard = now
+		case own < doubtAfter && now.Sub(n.heard) >= patience:
+			n.dead, n.deadAt = true, now
+			out = append(out, outcome{change: died, name: name})
 		}
 	}
 	return out
+}
+
+// oneIsSilent reports whether all nodes but one are heard, and there are such.
+// Those that are heard by their writes do not count: the pace of these says
+// little of the bus.
+func (m *machine) oneIsSilent(now time.Time) bool {
+	heard, silent := 0, 0
+	for _, n := range m.nodes {
+		switch {
+		case n.dead || n.wrote:
+		case now.Sub(n.heard) <= freshFor:
+			heard++
+		default:
+			silent++
+		}
+	}
+	return silent == 1 && heard > 0
 }
 
 // erase takes it that a node has no document in the store any more. That says
@@ -282,9 +292,9 @@ func (m *machine) compare(k keys) (out []outcome) {
 }
 
 // forgettable returns a node whose document is to be removed.
-func (m *machine) forgettable() (name string, revision uint64, ok bool) {
+func (m *machine) forgettable(now time.Time) (name string, revision uint64, ok bool) {
 	for name, n := range m.nodes {
-		if n.dead && n.key && m.awake-n.deadAt >= forgetAfter {
+		if n.dead && n.key && now.Sub(n.deadAt) >= forgetAfter {
 			return name, n.revision, true
 		}
 	}

@@ -42,11 +42,13 @@ type world struct {
 	boots uint64
 	rev   uint64
 	store map[string]document
+	wrote time.Time // me's last committed write
+	mute  bool      // no majority takes me's word
 	out   strings.Builder
 }
 
 func newWorld() *world {
-	return &world{now: noon, m: newMachine("me", 1, noon), nodes: map[string]*speaker{}, boots: 1, store: map[string]document{}}
+	return &world{now: noon, wrote: noon, m: newMachine("me", 1, noon), nodes: map[string]*speaker{}, boots: 1, store: map[string]document{}}
 }
 
 // step gives the machine an event and shows what it changes.
@@ -66,9 +68,14 @@ func (w *world) pass(d time.Duration) {
 		w.now = w.now.Add(beatEvery)
 		w.ticks++
 		w.speak(w.ticks%beatsPerWrite == 0)
-		w.step(event{kind: tick})
+		if w.ticks%beatsPerWrite == 0 && !w.mute {
+			w.wrote = w.now
+		}
+		w.tick()
 	}
 }
+
+func (w *world) tick() { w.step(event{kind: tick, own: w.now.Sub(w.wrote)}) }
 
 // speak is one beat of every node that lives, which it may also write.
 func (w *world) speak(write bool) {
@@ -121,6 +128,10 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) {
 		}
 	case "words": // words NODE... bus=no store=no: which of its words arrive from now on
 		for _, name := range names {
+			if name == "me" {
+				w.mute = with("store") == "no"
+				continue
+			}
 			w.nodes[name].bus, w.nodes[name].store = with("bus") != "no", with("store") != "no"
 		}
 	case "leave": // leave NODE: it says so on the bus, unless word=lost, and its document goes
@@ -141,7 +152,7 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) {
 				s.doc.Seq++
 			}
 		}
-		w.step(event{kind: tick}) // the tick is read before the beats
+		w.tick() // before the beats are read
 		if with("heard") != "no" {
 			w.speak(false)
 		}
@@ -182,7 +193,7 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) {
 	case "drain", "undrain":
 		w.step(event{kind: drain, name: names[0], on: d.Cmd == "drain"})
 	case "forget": // who is to be removed from the store is
-		if name, _, ok := w.m.forgettable(); ok {
+		if name, _, ok := w.m.forgettable(w.now); ok {
 			fmt.Fprintf(&w.out, "%s is forgotten\n", name)
 			w.erase(name)
 		}

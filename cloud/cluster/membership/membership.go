@@ -140,12 +140,20 @@ func (m *Membership) StableSince() time.Time {
 // began within the last three seconds: others may have taken over what it holds,
 // and what it says may be old. So it is until its first write.
 func (m *Membership) CutOff() bool {
-	if m.cfg.Alone {
-		return false
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.committed.IsZero() || time.Since(m.committed) >= anyAfter
+	return m.ageLocked() >= cutOffAfter
+}
+
+// ageLocked is how long ago the last write began that a majority has committed.
+func (m *Membership) ageLocked() time.Duration {
+	switch {
+	case m.cfg.Alone:
+		return 0
+	case m.committed.IsZero():
+		return cutOffAfter
+	}
+	return time.Since(m.committed)
 }
 
 // beat says four times a second that this node lives, and looks who does not.
@@ -160,13 +168,20 @@ func (m *Membership) beat(ctx context.Context) {
 			m.hand(letter{b, began})
 		}
 		m.blame(m.bus.Publish(beats, b), "no beat was sent")
-		m.take(event{kind: tick})
+		m.look()
 		select {
 		case <-every.C:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// look lets the machine see who is silent.
+func (m *Membership) look() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.takeLocked(event{kind: tick, own: m.ageLocked()})
 }
 
 // hand gives the writer a document to write, in place of one that still waits:
@@ -250,6 +265,10 @@ func (m *Membership) listen(msg journal.BusMessage) {
 func (m *Membership) take(e event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.takeLocked(e)
+}
+
+func (m *Membership) takeLocked(e event) {
 	for _, o := range m.m.step(time.Now(), e) {
 		m.metrics.count(o)
 		m.tellLocked(o)

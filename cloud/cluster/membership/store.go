@@ -18,7 +18,7 @@ const (
 	// fsyncs on a majority.
 	beatsPerWrite = 4
 	// writeWithin bounds one write: a node whose write takes as long is cut off.
-	writeWithin = anyAfter
+	writeWithin = cutOffAfter
 	// maxTries bounds how often one change of a key is tried when others write it.
 	maxTries = 4
 	// watchPause is between two tries to watch the store.
@@ -91,7 +91,7 @@ func (m *Membership) commit(began time.Time) {
 // node does, and one of them succeeds.
 func (m *Membership) forget(ctx context.Context) {
 	m.mu.Lock()
-	name, revision, ok := m.m.forgettable()
+	name, revision, ok := m.m.forgettable(time.Now())
 	m.mu.Unlock()
 	if !ok {
 		return
