@@ -238,7 +238,7 @@ func (s *Sim) compareBooks(a *account, ranges map[id.Run][]span, ledger []histor
 		case came || !committed:
 		case !slices.ContainsFunc(ranges[at.run], func(x span) bool {
 			return x.a <= at.seq && (at.seq <= x.b || x.b == 0) && (x.reason != history.Crash && x.reason != history.Missing && x.reason != history.Late || s.struck(at))
-		}) && !(len(ranges[at.run]) == 0 && s.struck(at) && !s.tap.named(at.run) && s.told(s.books.began(at.run).gw, ledger)):
+		}) && !(len(ranges[at.run]) == 0 && s.struck(at) && !s.tap.named(at.run) && s.leftOpen(s.books.began(at.run).gw, ledger)):
 			s.trace.complain("I1", "run %s seq %d was committed, and is in neither the log nor a range of the ledger", at.run, at.seq)
 		}
 	}

@@ -47,3 +47,23 @@ func DrawDisaster(seed uint64) Plan {
 	p.sort()
 	return p
 }
+
+// replaceCard cuts a gateway's power and changes its card for another: an empty
+// one for nil, or what it held earlier.
+func (s *Sim) replaceCard(g *gateway, image []byte) {
+	if p := g.current(); p != nil {
+		p.powerCut()
+	}
+	g.disk.Put(image)
+	g.reboot()
+	s.lost(g)
+}
+
+// insertClone starts a board with a copy of a gateway's card. The runs on it are
+// its own no less than the other's: what one calls ended the other goes on with.
+func (s *Sim) insertClone(of *gateway) {
+	of.clone.disk.Put(of.disk.Copy())
+	of.clone.reboot()
+	s.lost(of)
+	close(of.clone.inserted)
+}

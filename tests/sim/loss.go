@@ -17,32 +17,6 @@ type loss struct {
 	acked   map[id.Run]uint64
 }
 
-// wipe gives a gateway an empty card: its state directory is gone, and it starts
-// anew.
-func (s *Sim) wipe(g *gateway) { s.replaceCard(g, nil) }
-
-// restoreCard puts a gateway's card back to what it held earlier.
-func (s *Sim) restoreCard(g *gateway, image []byte) { s.replaceCard(g, image) }
-
-// replaceCard cuts a gateway's power and changes its disk for another.
-func (s *Sim) replaceCard(g *gateway, image []byte) {
-	if p := g.current(); p != nil {
-		p.powerCut()
-	}
-	g.disk.Put(image)
-	g.reboot()
-	s.lost(g)
-}
-
-// insertClone starts a board with a copy of a gateway's card. The runs on it are
-// its own no less than the other's: what one calls ended the other goes on with.
-func (s *Sim) insertClone(of *gateway) {
-	of.clone.disk.Put(of.disk.Copy())
-	of.clone.reboot()
-	s.lost(of)
-	close(of.clone.inserted)
-}
-
 // lost notes that what a gateway had and nobody acked may be gone.
 func (s *Sim) lost(g *gateway) {
 	s.books.mu.Lock()
@@ -97,6 +71,18 @@ func (s *Sim) checkRemainders(ledger []history.Entry) {
 	}
 }
 
+func (s *Sim) allStruck(e *history.Entry) bool {
+	if e.B == 0 && s.lossOf(e.Run) == nil {
+		return false
+	}
+	for seq := e.A; seq <= max(e.A, e.B); seq++ {
+		if !s.struck(frameKey{e.Run, seq}) {
+			return false
+		}
+	}
+	return true
+}
+
 // givenUp says whether a reason is the cloud's own, and no gateway's word.
 func givenUp(r history.Reason) bool {
 	return r == history.Missing || r == history.Late || r == history.UnknownRemainder
@@ -113,18 +99,6 @@ func (s *Sim) checkTwins(ledger []history.Entry) {
 			s.trace.complain("I1", "%s: a clone of it %t, the ledger says so %t", g.name, cloned, seen)
 		}
 	}
-}
-
-func (s *Sim) allStruck(e *history.Entry) bool {
-	if e.B == 0 && s.lossOf(e.Run) == nil {
-		return false
-	}
-	for seq := e.A; seq <= max(e.A, e.B); seq++ {
-		if !s.struck(frameKey{e.Run, seq}) {
-			return false
-		}
-	}
-	return true
 }
 
 // disowned is what came of runs that another board had called ended.
@@ -147,9 +121,9 @@ func (s *Sim) cloned(origin string) bool {
 	return slices.ContainsFunc(s.gateways, func(g *gateway) bool { return g.clone != nil && g.name.String() == origin })
 }
 
-// told says whether the ledger leaves the end of one of a gateway's runs open
+// leftOpen says whether the ledger leaves the end of one of a gateway's runs open
 // that a disaster struck: of runs that no hello had named it can tell no more.
-func (s *Sim) told(g *gateway, ledger []history.Entry) bool {
+func (s *Sim) leftOpen(g *gateway, ledger []history.Entry) bool {
 	return slices.ContainsFunc(ledger, func(e history.Entry) bool {
 		l := s.lossOf(e.Run)
 		return l != nil && l.gateway == g && e.A > 0 && e.B == 0

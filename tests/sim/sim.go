@@ -325,10 +325,10 @@ func (s *Sim) do(ctx context.Context, e Event) {
 	case Write:
 		s.pending.Go(func() { s.write(ctx, e) })
 	case Wiped:
-		s.wipe(g)
+		s.replaceCard(g, nil)
 	case RestoredCard:
 		var image []byte
-		s.during(e.For, func() { image = g.disk.Copy() }, func() { s.restoreCard(g, image) })
+		s.during(e.For, func() { image = g.disk.Copy() }, func() { s.replaceCard(g, image) })
 	case ClonedCard:
 		s.insertClone(g)
 	case RestoredCloud:

@@ -130,7 +130,7 @@ func (s *Sim) excused(g *gateway, t *toldEvent, ledger []history.Entry, left map
 			return true
 		}
 	}
-	if l := s.lossBy(t.process); l != nil && t.at.Before(l.at) && s.told(g, ledger) {
+	if l := s.lossBy(t.process); l != nil && t.at.Before(l.at) && s.leftOpen(g, ledger) {
 		return true
 	}
 	died := t.process.died()
