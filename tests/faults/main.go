@@ -6,7 +6,7 @@
 // whose reason this fault may have (I1).
 //
 // A scenario is data with a function (scenario.go); trial.go raises the line for
-// it, judge.go is the checker, and the files named after a kind of fault hold
+// it, package account is the checker, and the files named after a kind of fault hold
 // the scenarios. README.md lists them.
 package main
 

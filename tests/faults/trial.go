@@ -13,10 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/cloud/demo/process"
 	"github.com/atrium-iot/atrium/edge/agent"
-	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/tests/e2e/account"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 	"github.com/atrium-iot/atrium/tests/proc"
 )
@@ -39,7 +38,7 @@ type trial struct {
 	result result
 
 	withheld int  // readings that samplers withheld under pressure, as they count them
-	guessed  bool // see evidence
+	guessed  bool // see account.Evidence
 
 	line     *line.Line
 	progress *progress
@@ -159,14 +158,15 @@ func (t *trial) finish(ctx context.Context) error {
 
 // judge asks the checker.
 func (t *trial) judge(ctx context.Context) error {
-	e, err := t.evidence(ctx)
+	e, err := account.Collect(ctx, t.line)
 	if err != nil {
 		return err
 	}
+	e.Withheld, e.Guessed = t.withheld, t.guessed
 	r := &t.result
-	r.Sampled, r.Lost, r.Duplicated = e.report.Sampled, e.report.Lost, e.report.Duplicated
-	r.Gaps, r.Uncommitted, r.Remainder = e.report.Gaps, e.report.Uncommitted, e.report.Remainder
-	wrong := judge(e, t.costs)
+	r.Sampled, r.Lost, r.Duplicated = e.Report.Sampled, e.Report.Lost, e.Report.Duplicated
+	r.Gaps, r.Uncommitted, r.Remainder = e.Report.Gaps, e.Report.Uncommitted, e.Report.Remainder
+	wrong := e.Judge(t.costs)
 	if t.withheld > 0 {
 		t.note("%d readings were withheld under pressure", t.withheld)
 		r.Lost -= min(t.withheld, r.Lost)
@@ -178,49 +178,6 @@ func (t *trial) judge(ctx context.Context) error {
 		wrong = append(wrong[:shown], fmt.Sprintf("and %d more", more))
 	}
 	return errors.New(strings.Join(wrong, "\n  "))
-}
-
-// evidence collects what the cloud says.
-func (t *trial) evidence(ctx context.Context) (evidence, error) {
-	e := evidence{seqs: map[string]map[uint64]bool{}, withheld: t.withheld, guessed: t.guessed}
-	var err error
-	if e.report, e.findings, err = t.line.Report(ctx, "30s"); err != nil {
-		return e, err
-	}
-	c, err := client.New(t.line.Cloud.URL())
-	if err != nil {
-		return e, err
-	}
-	sites, err := c.Sites(ctx)
-	if err != nil {
-		return e, err
-	}
-	for _, s := range sites {
-		ledger, err := c.Ledger(ctx, id.Site(s.Site))
-		if err != nil {
-			return e, err
-		}
-		gateways, err := c.Gateways(ctx, id.Site(s.Site))
-		if err != nil {
-			return e, err
-		}
-		e.ledger = append(e.ledger, ledger...)
-		for _, g := range gateways {
-			e.runs = append(e.runs, g.Runs...)
-		}
-	}
-	in, err := c.Verification(ctx, nil)
-	if err != nil {
-		return e, err
-	}
-	for _, r := range in.Readings {
-		run := r.Run.String()
-		if e.seqs[run] == nil {
-			e.seqs[run] = map[uint64]bool{}
-		}
-		e.seqs[run][r.Seq] = true
-	}
-	return e, nil
 }
 
 // pause lets the line run for a time that a fault's plan has.

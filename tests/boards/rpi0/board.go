@@ -38,7 +38,7 @@ const (
 var gateway = line.Gateway{Site: "hq", Mode: "spill", Sensors: devices, Climate: true, Keys: "profiles: " + profiles}
 
 // place is where the agent has its things on the board.
-var place = line.Place{State: plan.State, Identity: "/etc/atrium/identity", Board: socket, Cloud: gateAddress, HTTP: httpAddress}
+var place = line.Place{State: plan.State, Identity: "/etc/atrium/identity", Board: socket, Cloud: []string{gateAddress}, HTTP: httpAddress}
 
 // prepare writes the file system that the kernel starts with.
 func prepare(s *stand.Stand) error {

@@ -54,9 +54,10 @@ func (g Gateway) BoardYAML() string {
 
 // Place is where a gateway's agent has its things.
 type Place struct {
-	State, Identity string // folders
-	Board           string // the simulated board's socket
-	Cloud, HTTP     string // addresses: the gate's, and the agent's own
+	State, Identity string   // folders
+	Board           string   // the simulated board's socket
+	Cloud           []string // addresses of gates
+	HTTP            string   // the agent's own
 }
 
 // EdgeYAML is the agent's configuration.
@@ -65,11 +66,11 @@ func (g Gateway) EdgeYAML(at Place) string {
 	fmt.Fprintf(&b, `gateway: %s
 state: %s
 http: %s
-cloud: ["%s"]
+cloud: [%s]
 identity: %s
 buffer: {mode: %s%s}
 %s
-`, g.Name(), at.State, at.HTTP, at.Cloud, at.Identity, g.Mode, g.Buffer, g.Keys)
+`, g.Name(), at.State, at.HTTP, quoted(at.Cloud), at.Identity, g.Mode, g.Buffer, g.Keys)
 	var devices []string
 	buses := 1
 	for i := range min(g.Counters, maxCounters) {
@@ -95,6 +96,9 @@ buffer: {mode: %s%s}
 	}
 	return b.String()
 }
+
+// quoted is the inside of a YAML list.
+func quoted(items []string) string { return `"` + strings.Join(items, `", "`) + `"` }
 
 func write(path, text string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

@@ -29,6 +29,14 @@ type Config struct {
 	Data     string   // folder of the cloud node; empty: one in Dir
 	Edge     []string // runs the gateways' agent; empty: Bin's atrium-edge
 	Gateways []Gateway
+	Cloud    *Cloud // nil: the line raises one node
+}
+
+// Cloud is one that the caller raised, and ends. Its gateways have no links.
+type Cloud struct {
+	API   string   // HTTP base of a node
+	Data  string   // folder with the cluster's authority
+	Gates []string // where gateways reach the nodes
 }
 
 // Gateway is one gateway with its own site, board and link.
@@ -50,7 +58,7 @@ type Gateway struct {
 
 // Line is a raised line.
 type Line struct {
-	Cloud *process.Process
+	Cloud *process.Process // nil if the caller raised it
 	Sites []*Site
 	Gate  string // the cloud node's UDP address for gateways
 	cfg   Config
@@ -61,7 +69,7 @@ type Site struct {
 	Name    string // of the site
 	State   string // the gateway's state folder
 	Board   *process.Process
-	Link    *process.Process
+	Link    *process.Process // nil in a line without links
 	Gateway *process.Process
 	Truth   string
 	control string
@@ -70,19 +78,13 @@ type Site struct {
 // Start raises the cloud node, then each site's board, link and gateway.
 func Start(ctx context.Context, cfg Config) (*Line, error) {
 	l := &Line{cfg: cfg}
-	udp, tcp, err := process.FreePorts(1, 1)
-	if err != nil {
-		return nil, err
-	}
-	httpAddr := tcp[0]
-	l.Gate = udp[0]
-	data := l.Data()
-	l.Cloud = l.process("cloud", l.bin("atrium-cloud"), httpAddr, "run", "--data", data, "--listen", l.Gate, "--http", httpAddr)
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("line: %w", err)
 	}
-	if err := l.Cloud.Start(ctx); err != nil {
-		return l, err
+	if cfg.Cloud == nil {
+		if err := l.startCloud(ctx); err != nil {
+			return l, err
+		}
 	}
 	for _, g := range cfg.Gateways {
 		if _, err := l.Raise(ctx, g); err != nil {
@@ -90,6 +92,25 @@ func Start(ctx context.Context, cfg Config) (*Line, error) {
 		}
 	}
 	return l, nil
+}
+
+func (l *Line) startCloud(ctx context.Context) error {
+	udp, tcp, err := process.FreePorts(1, 1)
+	if err != nil {
+		return err
+	}
+	httpAddr := tcp[0]
+	l.Gate = udp[0]
+	l.Cloud = l.process("cloud", l.bin("atrium-cloud"), httpAddr, "run", "--data", l.Data(), "--listen", l.Gate, "--http", httpAddr)
+	return l.Cloud.Start(ctx)
+}
+
+// API is the HTTP base of the cloud.
+func (l *Line) API() string {
+	if l.cfg.Cloud != nil {
+		return l.cfg.Cloud.API
+	}
+	return l.Cloud.URL()
 }
 
 // Raise adds a gateway with its board and link.
@@ -110,8 +131,13 @@ func (l *Line) process(name string, program []string, httpAddr string, args ...s
 // bin is one of the programs.
 func (l *Line) bin(name string) []string { return []string{filepath.Join(l.cfg.Bin, name)} }
 
-// Data is the folder of the cloud node.
-func (l *Line) Data() string { return cmp.Or(l.cfg.Data, filepath.Join(l.cfg.Dir, "cloud")) }
+// Data is the folder of the cloud node, or of one of several.
+func (l *Line) Data() string {
+	if l.cfg.Cloud != nil {
+		return l.cfg.Cloud.Data
+	}
+	return cmp.Or(l.cfg.Data, filepath.Join(l.cfg.Dir, "cloud"))
+}
 
 // Issue writes the identity of a gateway, SITE/NAME, into a folder.
 func (l *Line) Issue(ctx context.Context, gateway, folder string) error {
@@ -127,13 +153,16 @@ func (l *Line) raise(ctx context.Context, g Gateway) (*Site, error) {
 		return s, err
 	}
 	linkUDP, control, edgeHTTP := udp[0], tcp[0], tcp[1]
-	s.control = "http://" + control
+	gates := []string{linkUDP}
+	if l.cfg.Cloud != nil {
+		gates = l.cfg.Cloud.Gates
+	}
 	socket := filepath.Join(dir, "board.sock")
 	boardFile, edgeFile := filepath.Join(dir, "board.yaml"), filepath.Join(dir, "edge.yaml")
 	certs := cmp.Or(g.Identity, filepath.Join(dir, "certs"))
 	if err := errors.Join(
 		write(boardFile, g.BoardYAML()),
-		write(edgeFile, g.EdgeYAML(Place{State: s.State, Identity: certs, Board: socket, Cloud: linkUDP, HTTP: edgeHTTP})),
+		write(edgeFile, g.EdgeYAML(Place{State: s.State, Identity: certs, Board: socket, Cloud: gates, HTTP: edgeHTTP})),
 	); err != nil {
 		return s, err
 	}
@@ -150,9 +179,15 @@ func (l *Line) raise(ctx context.Context, g Gateway) (*Site, error) {
 		edge = l.bin("atrium-edge")
 	}
 	s.Board = l.process(name+"-board", l.bin("atrium-sim"), "", "board", "--socket", socket, "--config", boardFile, "--truth", s.Truth)
-	s.Link = l.process(name+"-link", l.bin("atrium-sim"), "", "link", "--listen", linkUDP, "--to", l.Gate, "--control", control)
+	if l.cfg.Cloud == nil {
+		s.control = "http://" + control
+		s.Link = l.process(name+"-link", l.bin("atrium-sim"), "", "link", "--listen", linkUDP, "--to", l.Gate, "--control", control)
+	}
 	s.Gateway = l.process(name+"-gateway", edge, edgeHTTP, "run", "--config", edgeFile)
 	for _, p := range []*process.Process{s.Board, s.Link, s.Gateway} {
+		if p == nil {
+			continue
+		}
 		if err := p.Start(ctx); err != nil {
 			return s, err
 		}
@@ -229,7 +264,7 @@ func (l *Line) Report(ctx context.Context, wait string) (_ verify.Report, findin
 }
 
 func (l *Line) verifyArgs(wait string) []string {
-	args := []string{"verify", "--api", l.Cloud.URL(), "--wait", wait}
+	args := []string{"verify", "--api", l.API(), "--wait", wait}
 	for _, s := range l.Sites {
 		args = append(args, "--truth", s.Truth)
 	}
@@ -277,7 +312,10 @@ func (l *Line) Stop() error {
 		}
 	}
 	var err error
-	for _, p := range append(rest, l.Cloud) {
+	if l.Cloud != nil {
+		rest = append(rest, l.Cloud)
+	}
+	for _, p := range rest {
 		err = errors.Join(err, p.Stop())
 	}
 	return err
