@@ -112,12 +112,11 @@ type machine struct {
 // node is another member.
 type node struct {
 	doc      document
-	former   uint64    // its life before
 	seenAt   time.Time // when there was last news of it
 	heard    time.Time // since when it is silent: then, or when this node was last cut off
 	wrote    bool      // the last news came by the store
 	key      bool      // it has a document in the store
-	revision uint64    // of that
+	revision uint64    // of the last that was seen
 	dead     bool
 	left     bool
 	deadAt   time.Time
@@ -173,11 +172,14 @@ func (m *machine) hear(now time.Time, e event) []outcome {
 		m.nodes[d.Name] = n
 	}
 	if wrote {
-		n.key, n.revision = true, max(n.revision, e.revision)
+		if e.revision <= n.revision {
+			return nil // the store shows it again
+		}
+		n.key, n.revision = true, e.revision
 	}
 	o := outcome{name: d.Name}
 	var news bool
-	if o.change, news = n.learn(d); !news {
+	if o.change, news = n.learn(now, d, wrote); !news {
 		return some(o)
 	}
 	if d.Boot == n.doc.Boot {
@@ -185,8 +187,6 @@ func (m *machine) hear(now time.Time, e event) []outcome {
 		if !wrote {
 			o.missed--
 		}
-	} else {
-		n.former = n.doc.Boot
 	}
 	n.doc, n.seenAt, n.heard, n.wrote = d, now, now, wrote
 	n.dead, n.left, n.deadAt = d.Leaving, d.Leaving, now
@@ -194,10 +194,13 @@ func (m *machine) hear(now time.Time, e event) []outcome {
 }
 
 // learn says what a document tells beside what is known of its node, and
-// whether it is news that the node lives, or leaves.
-func (n *node) learn(d document) (what change, news bool) {
+// whether it is news that the node lives, or leaves. Of two lives the one that
+// beats now is the later one, whatever the store still shows: it does not stop,
+// so that a mistake would be put right by its next beat.
+func (n *node) learn(now time.Time, d document, wrote bool) (what change, news bool) {
+	beats := !n.dead && !n.wrote && now.Sub(n.seenAt) <= freshFor
 	switch {
-	case d.Boot == n.former, d.Boot != n.doc.Boot && d.Leaving:
+	case d.Boot != n.doc.Boot && (d.Leaving || wrote && beats):
 		return late, false
 	case d.Boot != n.doc.Boot:
 		return came, true
@@ -260,7 +263,7 @@ func (m *machine) oneIsSilent(now time.Time) bool {
 // nothing about its life: who leaves says so on the bus, or falls silent.
 func (m *machine) erase(name string) {
 	if n := m.nodes[name]; n != nil {
-		n.key, n.revision = false, 0
+		n.key = false
 	}
 }
 

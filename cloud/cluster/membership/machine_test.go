@@ -167,6 +167,7 @@ func (w *world) run(t *testing.T, d *datadriven.TestData) {
 		kind := beat
 		if with("by") == "written" {
 			kind = written
+			w.rev++
 		}
 		w.step(event{kind: kind, doc: doc, revision: w.rev})
 	case "say": // say NODE shards=N: it has other shards
