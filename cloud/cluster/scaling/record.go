@@ -1,0 +1,66 @@
+package scaling
+
+import (
+	"time"
+
+	"github.com/atrium-iot/atrium/cloud/cluster/placement"
+)
+
+// SampleEvery is how often a cluster is to be sampled.
+const SampleEvery = 10 * time.Second
+
+// keepFor is how far back a record goes: past the longest window by a sample
+// that came late.
+const keepFor = InAfter + MaxGap
+
+// SampleOf adds up what the nodes measured of themselves; ok is false while none
+// is live. Those that drain are about to go, their work is somebody else's soon.
+//
+// The latency is not among what nodes say of themselves yet: that sign never
+// shows.
+func SampleOf(at time.Time, nodes []placement.Node) (s Sample, ok bool) {
+	s.At = at
+	var cores, busy float64
+	for _, n := range nodes {
+		if n.State != placement.Live {
+			continue
+		}
+		s.Nodes++
+		cores += n.Capacity
+		busy += n.Capacity * n.Load.CPU
+		s.Growth += n.Load.Growth
+	}
+	if s.Nodes == 0 {
+		return Sample{}, false
+	}
+	s.CPU = min(busy/cores, 1) // sums may round up
+	return s, true
+}
+
+// Record is the history that Advise needs, and no more. The zero value is empty.
+// It is not for several goroutines at once.
+type Record struct{ samples []Sample }
+
+// Add appends a sample, and forgets those that no window reaches any more. One
+// that is not later than the last is left out.
+func (r *Record) Add(s Sample) {
+	if len(r.samples) > 0 && !s.At.After(r.samples[len(r.samples)-1].At) {
+		return
+	}
+	old := 0
+	for old < len(r.samples) && s.At.Sub(r.samples[old].At) > keepFor {
+		old++
+	}
+	r.samples = append(r.samples[old:], s)
+}
+
+// Since returns when the oldest sample was taken; zero without any.
+func (r *Record) Since() time.Time {
+	if len(r.samples) == 0 {
+		return time.Time{}
+	}
+	return r.samples[0].At
+}
+
+// Advise judges what is recorded.
+func (r *Record) Advise() (Advice, error) { return Advise(r.samples) }
