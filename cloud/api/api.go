@@ -1,7 +1,7 @@
 // Package api is the cloud's HTTP API, version 1: what sites, gateways, twins,
 // rooms, pipelines, histories and ledgers hold, also as a stream of what
-// changes; commands to devices; and the documents of the catalog, which it also
-// writes. It keeps nothing and decides nothing: a request becomes a question to
+// changes; commands to devices; the documents of the catalog, which it also
+// writes; and the cluster's nodes and shards. It keeps nothing and decides nothing: a request becomes a question to
 // the shards' owners (Views), to the history store or to the catalog, and the
 // answer becomes JSON. The documents are package client's.
 //
@@ -56,7 +56,7 @@ type Views interface {
 	Alarms(ctx context.Context, site id.Site) ([]client.Alarm, error)     // by pipeline, device and stage
 	Commands(ctx context.Context, site id.Site) ([]client.Command, error) // in no order
 	Command(ctx context.Context, site id.Site, command id.Command) (client.Command, error)
-	Nodes(ctx context.Context) ([]client.Node, error)
+	Cluster
 
 	// Intend returns the command as it is once its intent is durable: of a known
 	// id the command that it was.
@@ -102,6 +102,7 @@ func Register(ctx context.Context, mux *http.ServeMux, version string, views Vie
 	add(a, "get-ledger", "/v1/sites/{site}/ledger", "The gap ledger of a site", s.ledger)
 	registerDocuments(a, documents, views)
 	registerLive(a, s)
+	registerCluster(a, s)
 	registerCommands(a, &commands{views: views, profile: documents.Profile})
 	registerStream(ctx, a, &streams{views: views})
 }

@@ -337,7 +337,7 @@ func TestTheContractIsServed(t *testing.T) {
 		Paths   map[string]any `json:"paths"`
 	}
 	get(t, serve(t, fakeViews{}, fakeHistory{})+"/v1/openapi.json", http.StatusOK, &doc)
-	if !strings.HasPrefix(doc.OpenAPI, "3.") || len(doc.Paths) != 21 {
+	if !strings.HasPrefix(doc.OpenAPI, "3.") || len(doc.Paths) != 26 {
 		t.Fatalf("version %s, %d paths", doc.OpenAPI, len(doc.Paths))
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -14,7 +13,7 @@ import (
 	"github.com/atrium-iot/atrium/shared/id"
 )
 
-// registerLive adds the endpoints of rooms, pipelines, alarms and nodes.
+// registerLive adds the endpoints of rooms, pipelines and alarms.
 func registerLive(a huma.API, s *server) {
 	const site = "/v1/sites/{site}"
 	add(a, "list-rooms", site+"/rooms", "The rooms of a site with their live aggregates", s.rooms)
@@ -24,7 +23,6 @@ func registerLive(a huma.API, s *server) {
 	add(a, "get-windows", site+"/pipelines/{pipeline}/windows", "The window results of a pipeline's present revision, by device, stage and start", s.windows)
 	add(a, "list-alarms", site+"/alarms", "The alarms of a site that were raised since their pipelines began", s.alarms)
 	add(a, "get-alarm-log", site+"/alarms/log", "What the alarms of a site did, the newest last", s.alarmLog)
-	add(a, "list-nodes", "/v1/nodes", "The nodes of the cluster", s.nodes)
 }
 
 // RoomPath names a room.
@@ -179,13 +177,4 @@ func alarmEntryOf(e history.AlarmEntry) client.AlarmEntry {
 		Stage: e.Stage, State: e.State.String(), Severity: e.Severity, Text: e.Text,
 		Value: e.Value, Threshold: e.Threshold, At: time.UnixMicro(e.Time).UTC(), Revision: e.Revision,
 	}
-}
-
-func (s *server) nodes(ctx context.Context, in *Listing) (*body[client.Page[client.Node]], error) {
-	all, err := s.views.Nodes(ctx)
-	if err != nil {
-		return nil, answered(err, "nodes", "/v1/nodes")
-	}
-	slices.SortFunc(all, func(a, b client.Node) int { return strings.Compare(a.Node, b.Node) })
-	return page(all, func(n client.Node) string { return n.Node }, *in), nil
 }

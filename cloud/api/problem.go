@@ -23,8 +23,11 @@ func answered(err error, what, list string) error {
 	if errors.Is(err, ErrNotFound) {
 		return huma.Error404NotFound(fmt.Sprintf("no %s here: GET %s lists what there is", what, list))
 	}
-	if errors.Is(err, ErrUnavailable) {
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUndecided) || errors.Is(err, ErrNotStored) {
 		return huma.Error503ServiceUnavailable(fmt.Sprintf("%s: %v: try again in a moment", what, err))
+	}
+	if errors.Is(err, ErrNoHeir) {
+		return huma.Error409Conflict(fmt.Sprintf("%s: %v: add a node first", what, ErrNoHeir))
 	}
 	return huma.Error500InternalServerError(fmt.Sprintf("%s: %v", what, err))
 }

@@ -113,7 +113,7 @@ func (n *node) joinCluster(ctx context.Context) error {
 	if n.members, err = membership.New(membership.Config{Node: n.cfg.Name, Alone: alone}, kv, n.bus, n.self, n.log, n.reg); err != nil {
 		return err
 	}
-	n.seats = n.newSeats()
+	n.seats, n.advisor = n.newSeats(), newAdvisor(n.reg)
 	route, err := n.ca.RouteTLS(n.cfg.Name)
 	if err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 	"github.com/atrium-iot/atrium/cloud/api"
 	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/cloud/cluster"
-	"github.com/atrium-iot/atrium/cloud/cluster/membership"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/site"
 	"github.com/atrium-iot/atrium/shared/id"
@@ -88,32 +87,6 @@ func (v views) Intend(ctx context.Context, name id.Site, in journal.Intent) (cli
 		return c, fmt.Errorf("%w: %w", api.ErrUnavailable, err)
 	}
 	return c, err
-}
-
-// Nodes returns the cluster's nodes, as this one knows them.
-func (v views) Nodes(context.Context) ([]client.Node, error) {
-	var all []client.Node
-	for _, m := range v.n.members.Members() {
-		one := client.Node{
-			Node: m.Name, Version: m.Version, StartedAt: m.StartedAt, Zone: m.Zone, Shards: m.Shards, Gateways: m.Gateways,
-			State: stateOf(m), Core: m.Core, Capacity: m.Capacity, CPU: m.Load.CPU, SeenAt: m.SeenAt.UTC(),
-		}
-		if one.Shards == nil {
-			one.Shards = []int{} // [], not null
-		}
-		all = append(all, one)
-	}
-	return all, nil
-}
-
-func stateOf(m membership.Member) string {
-	switch {
-	case m.Dead:
-		return "dead"
-	case m.Draining:
-		return "draining"
-	}
-	return "live"
 }
 
 func roomOf(r site.Room) client.Room {

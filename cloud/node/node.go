@@ -120,6 +120,7 @@ type node struct {
 	members   *membership.Membership
 	seats     *seat.Seats
 	load      meter
+	advisor   *advisor
 	leaving   atomic.Bool // it gives its shards away to stop
 	coalescer *journal.Coalescer
 	gate      *gate.Gate
@@ -256,6 +257,7 @@ func (n *node) serve(ctx context.Context) error {
 	g.Go(func() error { return n.seats.Run(behind) })
 	g.Go(func() error { return n.members.Run(behind) })
 	g.Go(func() error { n.measure(behind); return nil })
+	g.Go(func() error { n.advise(behind); return nil })
 	g.Go(func() error { return n.serveHTTP(failing) })
 	g.Go(func() error {
 		err := n.serveGateways(failing, keys)

@@ -19,7 +19,8 @@ const (
 	// ratherAtOwner: by every node, and better by the owner of a site: a
 	// pipeline's document is compared with the site's devices where they are
 	// known, and applied without that where they are not; who has put it reads
-	// it back from the same node.
+	// it back from the same node. Why a shard is where it is the owner says best,
+	// as it hands it over, and without an owner is when people ask.
 	ratherAtOwner
 )
 
@@ -27,8 +28,11 @@ const (
 // its path as it was sent. What makes no sense is for this node to refuse.
 func placeOf(path string) (place, id.Site) {
 	if rest, ok := strings.CutPrefix(path, "/v1/sites/"); ok {
-		name, _, more := strings.Cut(rest, "/")
+		name, of, more := strings.Cut(rest, "/")
 		if site, ok := siteOf(name); ok && more {
+			if of == "placement" {
+				return ratherAtOwner, site
+			}
 			return atOwner, site
 		}
 		return anywhere, ""
