@@ -19,10 +19,15 @@ const (
 	errNoStorage = jetstream.ErrorCode(10047)
 	// errNoPeers: of the cluster's nodes some are not there yet, or full.
 	errNoPeers = jetstream.ErrorCode(10005)
+	// errNameInUse: there is one of the name, with another size.
+	errNameInUse = jetstream.ErrorCode(10058)
 )
 
 // errNotMade is not the server's: a worker waits for a core node.
 var errNotMade = errors.New("no core node has made it yet")
+
+// errMadeMeanwhile is likewise: it is opened at the next attempt.
+var errMadeMeanwhile = errors.New("another node has made it at the same time")
 
 // openStream makes a stream, or opens it and brings its configuration up to
 // date. All streams of this package are made here: each with the server's
@@ -49,6 +54,10 @@ func (s *Server) openStream(ctx context.Context, cfg jetstream.StreamConfig) (st
 			}
 		}
 		st, err = s.js.CreateOrUpdateStream(ctx, cfg)
+		var api *jetstream.APIError
+		if s.cfg.Cluster != nil && errors.As(err, &api) && api.ErrorCode == errNameInUse {
+			return fmt.Errorf("stream %s: %w", cfg.Name, errMadeMeanwhile)
+		}
 		return err
 	})
 	return st, err
