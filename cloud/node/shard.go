@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/atrium-iot/atrium/cloud/catalog"
 	"github.com/atrium-iot/atrium/cloud/cluster"
 	"github.com/atrium-iot/atrium/cloud/cluster/placement"
@@ -26,24 +28,21 @@ func (n *node) openShards(ctx context.Context) (err error) {
 		return err
 	}
 	shards := n.catalog.Cluster().Shards
-	var publishers []journal.Publisher
+	n.logs, n.objects = make([]*journal.Log, shards), make([]*journal.Objects, shards)
+	if n.cfg.Cluster != nil {
+		n.parts = make([]*journal.Objects, shards)
+	}
+	g, opening := errgroup.WithContext(ctx)
+	g.SetLimit(openAtOnce)
 	for i := range shards {
-		l, err := journal.OpenLog(ctx, n.server, i, journal.LogConfig{MaxBytes: n.server.LogBytes(shards)}, n.log.With("part", "journal", "shard", i), n.reg)
-		if err != nil {
-			return err
-		}
-		objects, err := journal.OpenObjects(ctx, n.server, i, n.server.ObjectBytes(shards))
-		if err != nil {
-			return err
-		}
-		if n.cfg.Cluster != nil {
-			parts, err := journal.OpenHistory(ctx, n.server, i, n.server.HistoryBytes(shards))
-			if err != nil {
-				return err
-			}
-			n.parts = append(n.parts, parts)
-		}
-		n.logs, n.objects, publishers = append(n.logs, l), append(n.objects, objects), append(publishers, l)
+		g.Go(func() error { return n.openShard(opening, i) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	publishers := make([]journal.Publisher, shards)
+	for i, l := range n.logs {
+		publishers[i] = l
 	}
 	if n.owners, err = cluster.WatchOwners(ctx, n.documents, shards, n.log.With("part", "cluster"), n.reg); err != nil {
 		return err
@@ -53,6 +52,25 @@ func (n *node) openShards(ctx context.Context) (err error) {
 		Cluster: n.ca.Cluster(), Node: n.cfg.Name, TLS: n.tls, Identify: n.ca.GatewayOf, Nodes: n.gates, Owner: n.gateOf,
 	}, n.catalog, n.coalescer, n.log.With("part", "gate"), n.reg)
 	return nil
+}
+
+// openAtOnce is how many shards are opened side by side: in a cluster each of
+// their streams elects a leader at first, which is waiting and not work.
+const openAtOnce = 8
+
+func (n *node) openShard(ctx context.Context, i int) (err error) {
+	shards := len(n.logs)
+	n.logs[i], err = journal.OpenLog(ctx, n.server, i, journal.LogConfig{MaxBytes: n.server.LogBytes(shards)}, n.log.With("part", "journal", "shard", i), n.reg)
+	if err != nil {
+		return err
+	}
+	if n.objects[i], err = journal.OpenObjects(ctx, n.server, i, n.server.ObjectBytes(shards)); err != nil {
+		return err
+	}
+	if n.parts != nil {
+		n.parts[i], err = journal.OpenHistory(ctx, n.server, i, n.server.HistoryBytes(shards))
+	}
+	return err
 }
 
 // newSeats makes the seats, which Run takes.
