@@ -29,6 +29,8 @@ const (
 	// busReconnect is the pause before the connection to the server in this
 	// process is made again: shorter than the silence of a node that counts.
 	busReconnect = 50 * time.Millisecond
+	// busNag is the pause between two lines of log: drops have a counter.
+	busNag = 10 * time.Second
 	// busTimeout bounds what its caller does not.
 	busTimeout = time.Minute
 )
@@ -71,18 +73,29 @@ func newBus(ns *server.Server, log *slog.Logger) (*Bus, error) {
 	b := &Bus{log: log.With("component", "bus"), metrics: newBusMetrics(), subs: make(map[*nats.Subscription]struct{})}
 	var err error
 	b.nc, err = nats.Connect("", nats.InProcessServer(ns), nats.Name("atrium-bus"),
-		nats.MaxReconnects(-1), nats.ReconnectWait(busReconnect), nats.ReconnectBufSize(-1),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			subject := ""
-			if sub != nil {
-				subject = sub.Subject
-			}
-			b.log.Warn("bus", "subject", subject, "err", err)
-		}))
+		nats.MaxReconnects(-1), nats.ReconnectWait(busReconnect), nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1),
+		nats.ErrorHandler(b.complaints()))
 	if err != nil {
 		return nil, fmt.Errorf("connect the bus: %w", err)
 	}
 	return b, nil
+}
+
+// complaints logs what the connection says went wrong, which may be every
+// dropped message. It says so one at a time.
+func (b *Bus) complaints() nats.ErrHandler {
+	var last time.Time
+	return func(_ *nats.Conn, sub *nats.Subscription, err error) {
+		if !last.IsZero() && time.Since(last) < busNag {
+			return
+		}
+		last = time.Now()
+		subject := ""
+		if sub != nil {
+			subject = sub.Subject
+		}
+		b.log.Warn("bus", "subject", subject, "err", err)
+	}
 }
 
 // Publish sends data to whoever listens now, without waiting for anybody; data
