@@ -232,14 +232,23 @@ func (s *Sim) checkDense(run id.Run, spans []span) {
 func (s *Sim) compareBooks(a *account, ranges map[id.Run][]span, ledger []history.Entry) {
 	for at, committed := range s.books.committed() {
 		body, came := a.frames[at]
-		switch {
-		case came && !bytes.Equal(body, s.books.frames[at].body):
+		if came && !bytes.Equal(body, s.books.frames[at].body) {
 			s.trace.complain("I1", "run %s seq %d: the log has other bytes than its gateway made", at.run, at.seq)
-		case came || !committed:
-		case !slices.ContainsFunc(ranges[at.run], func(x span) bool {
-			return x.a <= at.seq && (at.seq <= x.b || x.b == 0) && (x.reason != history.Crash && x.reason != history.Missing && x.reason != history.Late || s.struck(at))
-		}) && !(len(ranges[at.run]) == 0 && s.struck(at) && !s.tap.named(at.run) && s.leftOpen(s.books.began(at.run).gw, ledger)):
+		}
+		if !came && committed && !s.accounted(at, ranges[at.run], ledger) {
 			s.trace.complain("I1", "run %s seq %d was committed, and is in neither the log nor a range of the ledger", at.run, at.seq)
 		}
 	}
+}
+
+// accounted says whether a frame that did not come is in a range that may take
+// it, or in a run that was gone with its gateway's card before a hello named it.
+func (s *Sim) accounted(at frameKey, spans []span, ledger []history.Entry) bool {
+	struck := s.struck(at)
+	if slices.ContainsFunc(spans, func(x span) bool {
+		return x.a <= at.seq && (at.seq <= x.b || x.b == 0) && (struck || x.reason != history.Crash && !givenUp(x.reason))
+	}) {
+		return true
+	}
+	return struck && len(spans) == 0 && !s.tap.named(at.run) && s.leftOpen(s.books.began(at.run).gw, ledger)
 }
