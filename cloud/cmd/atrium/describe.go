@@ -40,8 +40,8 @@ func newDescribe(api *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "describe KIND NAME",
 		Short: "Show everything about one thing",
-		Long: `describe shows what a site, gateway, device, room, pipeline, alarm, command or node
-is doing, and the document that the catalog holds of it, with its revision. Of a
+		Long: `describe shows what a site, gateway, device, room, pipeline, alarm, command, node
+or shard is doing, and the document that the catalog holds of it, with its revision. Of a
 gateway it shows the gap ledger: what was lost, and why; the newest entries, or
 with --json all of them.`,
 		Example: "  atrium describe device hq/office-air\n  atrium describe gateway hq/gw-1\n  atrium describe gateway hq/gw-1 --json | jq '.ledger[] | select(.reason == \"quota\")'\n  atrium describe room hq/kitchen\n  atrium describe profile ti.tmp102",

@@ -19,7 +19,7 @@ func building() http.Handler {
 	mux := http.NewServeMux()
 	answer(mux, "/v1/documents", page(client.Document{Kind: "room", Name: "hq/kitchen", Revision: 7, AppliedAt: noon, Text: "kind: room\nname: hq/kitchen\ntitle: Kitchen\ndevices: [air]\n"}))
 	answer(mux, "/v1/sites", page(client.Site{Site: "hq", Shard: 3, Revision: 1}))
-	answer(mux, "/v1/nodes", page(client.Node{Node: "n1", Zone: "cellar", Version: "test", StartedAt: noon, Shards: []int{0, 1}, Gateways: 2}))
+	answer(mux, "/v1/nodes", page(client.Node{Node: "n1", State: "live", Core: true, Capacity: 4, CPU: 0.25, Zone: "cellar", Version: "test", StartedAt: noon, Shards: []int{0, 1}, Gateways: 2}))
 	const hq = "/v1/sites/hq"
 	answer(mux, hq+"/gateways", page(client.Gateway{
 		Gateway: "hq/gw-1", Agent: "atrium-edge test", Board: "b1", IntervalMS: 1000, SeenAt: noon,

@@ -40,7 +40,7 @@ type kind struct {
 func kinds() []kind {
 	return []kind{
 		siteKind(), gatewayKind(), deviceKind(), roomKind(), pipelineKind(), profileKind(),
-		alarmKind(), commandKind(), nodeKind(),
+		alarmKind(), commandKind(), nodeKind(), shardKind(),
 	}
 }
 

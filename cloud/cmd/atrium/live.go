@@ -129,20 +129,6 @@ func commandKind() kind {
 	}
 }
 
-func nodeKind() kind {
-	return kind{
-		name: "node", columns: []string{"ZONE", "VERSION", "STARTED", "SHARDS", "GATEWAYS"},
-		list: func(ctx context.Context, c *client.Client, _ id.Site) ([]entity, error) {
-			all, err := c.Nodes(ctx)
-			return live("node", func(n client.Node) string { return n.Node }, all, err)
-		},
-		row: func(state any) []string {
-			n := state.(client.Node)
-			return []string{n.Zone, n.Version, ago(n.StartedAt), fmt.Sprint(len(n.Shards)), fmt.Sprint(n.Gateways)}
-		},
-	}
-}
-
 // ago is how long ago something was; a dash if it never was.
 func ago(t time.Time) string {
 	if t.IsZero() {

@@ -22,7 +22,7 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:     "atrium",
 		Short:   "Ask an Atrium cloud node",
-		Long:    "atrium asks a cloud node's HTTP API: what there is, how it is and was; it commands\ndevices, applies documents, and verifies that no reading was lost.",
+		Long:    "atrium asks a cloud node's HTTP API: what there is, how it is and was; it commands\ndevices, applies documents, empties nodes, and verifies that no reading was lost.",
 		Example: "  atrium demo\n  atrium get devices hq\n  atrium history hq/office-air temperature --since 1h\n  atrium command hq/office-heater set on\n  atrium verify --truth board-truth.jsonl",
 	}
 	var api string
@@ -30,6 +30,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newStatus(&api), newGet(&api), newDescribe(&api), newWatch(&api), newHistory(&api), newCommand(&api), newVerify(&api),
 		newApply(&api), newDiff(&api), newDelete(&api),
+		newPlacement(&api), newNode(&api),
 		newDemo(), newLink(), newKill(),
 	)
 	for _, cmd := range root.Commands() {
@@ -40,6 +41,9 @@ func newRoot() *cobra.Command {
 
 // pointToNode says the way out where nobody listens.
 func pointToNode(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		pointToNode(c)
+	}
 	run := cmd.RunE
 	if run == nil {
 		return
