@@ -76,7 +76,10 @@ func (s *situation) view() placement.View {
 	}
 	for i, sh := range s.shards {
 		owner := sh.holding.Serving()
-		p := placement.Shard{Number: i, Rate: sh.rate, Owner: owner, Moving: sh.to}
+		p := placement.Shard{Number: i, Rate: sh.rate, Owner: owner}
+		if owner == s.node { // otherwise it has gone, and its seat is about to notice
+			p.Moving = sh.to
+		}
 		if sh.holding.State == cluster.Offered && sh.holding.Owner != owner {
 			p.Moving = sh.holding.Owner
 		}

@@ -111,7 +111,7 @@ type node struct {
 	*Seats
 	w      *world
 	name   string
-	broken func(shard int) error // of opening a work
+	reg    *prometheus.Registry
 	cancel context.CancelFunc
 	ended  chan error
 }
@@ -126,7 +126,7 @@ func (w *world) start(name string, settle time.Duration, broken func(int) error)
 	actors := actor.NewActorSystem(actor.Config{Address: name, ClusterName: "test"}, quiet())
 	reg := prometheus.NewRegistry()
 	ctx, cancel := context.WithCancel(context.Background())
-	n := &node{w: w, name: name, cancel: cancel, ended: make(chan error, 1)}
+	n := &node{w: w, name: name, reg: reg, cancel: cancel, ended: make(chan error, 1)}
 	n.Seats = New(Config{Node: name, Shards: w.shards, Settle: settle}, Parts{
 		Owners: owners, Peers: w,
 		Zones: func(int) []placement.ZoneLoad { return nil },
@@ -158,6 +158,15 @@ func (w *world) start(name string, settle time.Duration, broken func(int) error)
 // stop ends a node; the others learn of it by its state.
 func (n *node) stop() {
 	n.w.t.Helper()
+	families, err := n.reg.Gather()
+	if err != nil {
+		n.w.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "atrium_seat_undecided_total" && f.GetMetric()[0].GetCounter().GetValue() != 0 {
+			n.w.t.Errorf("%s could not decide", n.name)
+		}
+	}
 	n.cancel()
 	if err := <-n.ended; err != nil {
 		n.w.t.Errorf("%s ended with %v", n.name, err)

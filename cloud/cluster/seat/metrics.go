@@ -8,7 +8,7 @@ import (
 
 type metrics struct {
 	claiming, recovering, active, leaving prometheus.Gauge
-	failures                              prometheus.Counter
+	failures, undecided                   prometheus.Counter
 	handedOver, notHandedOver             prometheus.Counter
 	taking                                prometheus.Histogram
 }
@@ -28,6 +28,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		active: seats.WithLabelValues("active"), leaving: seats.WithLabelValues("leaving"),
 		failures: ops.Register(reg, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "atrium_seat_failures_total", Help: "Claims and works of shards that failed and are tried again.",
+		})),
+		undecided: ops.Register(reg, prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "atrium_seat_undecided_total", Help: "Looks at the cluster that contradicted themselves, so that nothing was decided.",
 		})),
 		handedOver: over.WithLabelValues("taken"), notHandedOver: over.WithLabelValues("kept"),
 		taking: ops.Register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{

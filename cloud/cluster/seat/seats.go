@@ -120,8 +120,9 @@ func (s *Seats) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		peers, owners := s.parts.Peers.Changed(), s.parts.Owners.Changed()
-		if err := s.act(ctx, &working); err != nil {
-			return fmt.Errorf("seat: %w", err)
+		if err := s.act(ctx, &working); err != nil { // the shards that are here are served on
+			s.metrics.undecided.Inc()
+			s.log.Error("nothing was decided about the shards", "err", err)
 		}
 		select {
 		case <-peers:
