@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/api"
@@ -144,6 +145,7 @@ func (n *node) self() membership.Member {
 		for _, s := range n.seats.Held() {
 			m.Shards = append(m.Shards, s.Shard)
 		}
+		m.Rates = n.load.rates(m.Shards)
 	}
 	return m
 }
@@ -153,7 +155,15 @@ type peers struct{ n *node }
 
 func (p peers) Changed() <-chan struct{} { return p.n.members.Changed() }
 func (p peers) StableSince() time.Time   { return p.n.members.StableSince() }
-func (p peers) Rate(int) float64         { return 0 }
+
+// Rate is what the shard's owner says of it.
+func (p peers) Rate(shard int) float64 {
+	m, lives := p.n.member(p.n.owners.Of(shard).Serving())
+	if i := slices.Index(m.Shards, shard); lives && i >= 0 && i < len(m.Rates) {
+		return m.Rates[i]
+	}
+	return 0
+}
 
 func (p peers) Nodes() (all []placement.Node) {
 	for _, m := range p.n.members.Members() {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/atrium-iot/atrium/cloud/cluster/placement"
+	"github.com/atrium-iot/atrium/cloud/cluster/seat"
 )
 
 const (
@@ -20,14 +21,33 @@ const (
 
 // meter is what a node measures of itself.
 type meter struct {
-	mu   sync.Mutex
-	load placement.NodeLoad
+	mu     sync.Mutex
+	load   placement.NodeLoad
+	shards map[int]shardLoad // that it holds
 }
 
+// shardLoad is how a shard does. epoch parts its times here.
+type shardLoad struct {
+	epoch, readings uint64
+	rate            float64 // readings/s
+}
+
+// node returns the load of all.
 func (m *meter) node() placement.NodeLoad {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.load
+}
+
+// rates returns the readings/s of shards, in their order.
+func (m *meter) rates(shards []int) []float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]float64, len(shards))
+	for i, s := range shards {
+		all[i] = m.shards[s].rate
+	}
+	return all
 }
 
 // measure keeps the meter until ctx ends.
@@ -40,19 +60,59 @@ func (n *node) measure(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			passed, total := now.Sub(before), cpuTime()
-			n.load.cpu(float64(total-used)/float64(passed)/float64(runtime.GOMAXPROCS(0)), passed)
+			total, passed := cpuTime(), now.Sub(before)
+			n.load.take(n.counts(ctx), float64(total-used)/float64(passed)/float64(runtime.GOMAXPROCS(0)), passed)
 			before, used = now, total
 		}
 	}
 }
 
-// cpu takes the share of the cores that was busy for a while.
-func (m *meter) cpu(share float64, during time.Duration) {
+// count is what a shard has applied, and what waits.
+type count struct {
+	shard                int
+	epoch, readings, lag uint64
+}
+
+func (n *node) counts(ctx context.Context) (all []count) {
+	for _, s := range n.seats.Held() {
+		if one, ok := countOf(ctx, s); ok {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// countOf asks a shard, but does not wait for one that recovers.
+func countOf(ctx context.Context, s seat.Seat) (count, bool) {
+	select {
+	case <-s.Work.Active():
+	default:
+		return count{}, false
+	}
+	p, err := s.Work.Progress(ctx)
+	return count{s.Shard, s.Claim.Epoch(), p.Readings, p.Lag}, err == nil
+}
+
+// take averages what was counted over the time that passed. A shard that has
+// just come counts from its next time on.
+func (m *meter) take(counts []count, cpu float64, passed time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	part := min(float64(during)/float64(remembers), 1)
-	m.load.CPU += part * (min(max(share, 0), 1) - m.load.CPU)
+	part := min(float64(passed)/float64(remembers), 1)
+	m.load.CPU += part * (min(max(cpu, 0), 1) - m.load.CPU)
+	shards := make(map[int]shardLoad, len(counts))
+	var rate, waiting float64
+	for _, c := range counts {
+		one := shardLoad{epoch: c.epoch, readings: c.readings}
+		if old, known := m.shards[c.shard]; known && old.epoch == c.epoch {
+			one.rate = old.rate + part*(float64(c.readings-old.readings)/passed.Seconds()-old.rate)
+		}
+		shards[c.shard] = one
+		rate += one.rate
+		waiting += float64(c.lag)
+	}
+	m.load.Growth += part * ((waiting-m.load.Mailbox)/passed.Seconds() - m.load.Growth)
+	m.load.Rate, m.load.Mailbox, m.shards = rate, waiting, shards
 }
 
 // cpuTime is what this process has used, of user and system.

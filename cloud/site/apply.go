@@ -127,6 +127,7 @@ func (s *Shard) turn(ctx context.Context, st *site, rec record) error {
 	if err != nil {
 		return s.takeOut(ctx, st, rec, err)
 	}
+	s.readings += uint64(st.totals.readings)
 	s.metrics.turn(&st.totals)
 	s.act(st)
 	return nil

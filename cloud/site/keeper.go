@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/journal"
@@ -37,6 +38,7 @@ type keeper struct {
 	s      *Shard
 	signal chan struct{}
 	stored chan *snapshotJob
+	behind atomic.Uint64 // the lag, in messages
 
 	mu      sync.Mutex
 	records []journal.Record
@@ -177,7 +179,8 @@ func (k *keeper) lag(ctx context.Context, applied uint64) {
 		k.s.log.Warn("site: lag is unknown", "err", err)
 		return
 	}
-	k.s.metrics.lag.Set(float64(max(last, applied) - applied))
+	k.behind.Store(max(last, applied) - applied)
+	k.s.metrics.lag.Set(float64(k.behind.Load()))
 }
 
 // keep makes a snapshot durable, names it in the log, and purges what it makes

@@ -127,6 +127,7 @@ type Shard struct {
 	// Of Run's goroutine.
 	sites       map[id.Site]*site
 	applied     uint64 // the last message
+	readings    uint64 // applied since the claim
 	now         int64  // max of the messages' times, Unix microseconds
 	incarnation uint64 // of the last barrier, with epoch
 	epoch       uint64

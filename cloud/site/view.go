@@ -131,12 +131,14 @@ func askSite[T any](ctx context.Context, s *Shard, name id.Site, f func(*site) (
 type Progress struct {
 	Applied  uint64 // the last message applied
 	Snapshot uint64 // that the latest durable manifest stands at, 0 for none
+	Readings uint64 // a count, not a sequence: applied since the claim
+	Lag      uint64 // likewise: messages that waited in the log when it was last measured
 }
 
 // Progress returns how far the owner is.
 func (s *Shard) Progress(ctx context.Context) (p Progress, err error) {
 	err = s.ask(ctx, func() {
-		p.Applied = s.applied
+		p.Applied, p.Readings, p.Lag = s.applied, s.readings, s.keeper.behind.Load()
 		if s.last != nil {
 			p.Snapshot = s.last.Seq
 		}

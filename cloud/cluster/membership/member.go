@@ -35,8 +35,9 @@ type Member struct {
 	Load                placement.NodeLoad
 	Draining            bool // it is about to stop, or somebody wants it empty
 	StartedAt           time.Time
-	Shards              []int // that it serves
-	Gateways            int   // that are connected to it
+	Shards              []int     // that it serves
+	Rates               []float64 // readings/s of Shards, in their order; none is 0
+	Gateways            int       // that are connected to it
 
 	Dead   bool      // it fell silent, or it left not long ago
 	SeenAt time.Time // when it was last heard of; of this node itself, now
@@ -61,6 +62,7 @@ type document struct {
 	Draining  bool               `json:"draining"`
 	StartedAt time.Time          `json:"started_at"`
 	Shards    []int              `json:"shards"`
+	Rates     []float64          `json:"rates,omitempty"`
 	Gateways  int                `json:"gateways"`
 }
 
@@ -69,7 +71,7 @@ func documentOf(m Member) document {
 		Version: documentVersion,
 		Name:    m.Name, Zone: m.Zone, Program: m.Version, Core: m.Core, Gate: m.Gate, Peer: m.Peer,
 		Capacity: m.Capacity, Load: m.Load, Draining: m.Draining, StartedAt: m.StartedAt,
-		Shards: m.Shards, Gateways: m.Gateways,
+		Shards: m.Shards, Rates: m.Rates, Gateways: m.Gateways,
 	}
 }
 
@@ -77,13 +79,13 @@ func (d document) member() Member {
 	return Member{
 		Name: d.Name, Zone: d.Zone, Version: d.Program, Core: d.Core, Gate: d.Gate, Peer: d.Peer,
 		Capacity: d.Capacity, Load: d.Load, Draining: d.Draining, StartedAt: d.StartedAt,
-		Shards: d.Shards, Gateways: d.Gateways,
+		Shards: d.Shards, Rates: d.Rates, Gateways: d.Gateways,
 	}
 }
 
 // steady is the document without what changes from beat to beat.
 func (d document) steady() document {
-	d.Seq, d.Load, d.Gateways = 0, placement.NodeLoad{}, 0
+	d.Seq, d.Load, d.Rates, d.Gateways = 0, placement.NodeLoad{}, nil, 0
 	return d
 }
 
@@ -141,16 +143,24 @@ func (d document) check() error {
 	if err := (placement.Node{Name: d.Name, Zone: d.Zone, Capacity: d.Capacity, Load: d.Load}).Check(); err != nil {
 		return err
 	}
-	return checkWork(d.Shards, d.Gateways)
+	return checkWork(d.Shards, d.Rates, d.Gateways)
 }
 
-func checkWork(shards []int, gateways int) error {
+func checkWork(shards []int, rates []float64, gateways int) error {
 	if len(shards) > journal.MaxShards {
 		return fmt.Errorf("%d shards, want at most %d", len(shards), journal.MaxShards)
 	}
 	for _, s := range shards {
 		if s < 0 || s >= journal.MaxShards {
 			return fmt.Errorf("shard %d, want 0 to %d", s, journal.MaxShards-1)
+		}
+	}
+	if len(rates) != 0 && len(rates) != len(shards) {
+		return fmt.Errorf("rates of %d shards, want one for each of %d", len(rates), len(shards))
+	}
+	for _, r := range rates {
+		if !(r >= 0 && r <= placement.MaxRate) { // also false for NaN
+			return fmt.Errorf("%v readings/s, want 0 to %v", r, placement.MaxRate)
 		}
 	}
 	if gateways < 0 {

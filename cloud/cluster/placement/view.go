@@ -16,9 +16,9 @@ const (
 	// A capacity outside of these is a typing mistake: from a hundredth of a
 	// core to ten thousand of them.
 	minCapacity, maxCapacity = 0.01, 10_000
-	// maxRate, in readings/s, keeps sums exact enough to compare: a cluster of
+	// MaxRate, in readings/s, keeps sums exact enough to compare: a cluster of
 	// MaxNodes at a hundred million readings/s each.
-	maxRate = 1e11
+	MaxRate = 1e11
 )
 
 // ErrView says that a view contradicts itself. Nothing is decided from it.
@@ -118,8 +118,8 @@ func (n Node) Check() error {
 		return fmt.Errorf("%v, want live, draining or dead", n.State)
 	case !within(n.Capacity, minCapacity, maxCapacity):
 		return fmt.Errorf("capacity %v, want %v to %v", n.Capacity, minCapacity, maxCapacity)
-	case !within(l.Rate, 0, maxRate):
-		return fmt.Errorf("%v readings/s, want 0 to %v", l.Rate, maxRate)
+	case !within(l.Rate, 0, MaxRate):
+		return fmt.Errorf("%v readings/s, want 0 to %v", l.Rate, MaxRate)
 	case !within(l.CPU, 0, 1):
 		return fmt.Errorf("CPU share %v, want 0 to 1", l.CPU)
 	case !within(l.Mailbox, 0, math.MaxFloat64):
@@ -134,8 +134,8 @@ func (s Shard) check(nodes map[string]bool) error {
 	switch {
 	case s.Number < 0:
 		return errors.New("want a number of 0 or more")
-	case !within(s.Rate, 0, maxRate):
-		return fmt.Errorf("%v readings/s, want 0 to %v", s.Rate, maxRate)
+	case !within(s.Rate, 0, MaxRate):
+		return fmt.Errorf("%v readings/s, want 0 to %v", s.Rate, MaxRate)
 	case s.Owner != "" && !nodes[s.Owner]:
 		return fmt.Errorf("its owner %q is not among the nodes; one that is gone is there as dead", s.Owner)
 	case s.Moving != "" && !nodes[s.Moving]:
