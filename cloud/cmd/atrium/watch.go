@@ -48,6 +48,7 @@ state, up to {"ready":{}}, then what changes.`,
 		},
 	}
 	cmd.ValidArgsFunction = completeWatch(api)
+	cmd.AddCommand(newWatchCluster(api))
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object a line")
 	return cmd
 }
