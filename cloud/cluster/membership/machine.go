@@ -104,7 +104,7 @@ type outcome struct {
 type machine struct {
 	self   string
 	boot   uint64
-	stable time.Time // when a node last came or went
+	stable time.Time // when a node last came or went, or this one was last cut off
 	nodes  map[string]*node
 	drains map[string]bool
 }
@@ -220,6 +220,9 @@ func (n *node) learn(now time.Time, d document, wrote bool) (what change, news b
 
 // judge finds who is silent for too long, and who need not be remembered.
 func (m *machine) judge(now time.Time, own time.Duration) (out []outcome) {
+	if own >= cutOffAfter {
+		m.stable = now
+	}
 	alone := m.oneIsSilent(now)
 	for _, name := range slices.Sorted(maps.Keys(m.nodes)) {
 		n := m.nodes[name]

@@ -129,7 +129,8 @@ func (m *Membership) Changed() <-chan struct{} {
 	return m.changed
 }
 
-// StableSince returns when a node last came or went.
+// StableSince returns when a node last came or went, or this one was last cut off:
+// what it missed meanwhile it needs time to hear.
 func (m *Membership) StableSince() time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
