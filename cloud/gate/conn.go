@@ -146,7 +146,7 @@ func (c *conn) admit(ctx context.Context) error {
 	c.shard = shard
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.session.guide = c.gate.guideFor(c.gateway)
+	c.session.tell(c.gate.guideFor(c.gateway))
 	return nil
 }
 

@@ -1,14 +1,21 @@
 package gate
 
 import (
+	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
 
-// guide is what a gateway is told of the cluster's other gates, right after its
-// welcome.
+// guideEvery is the pause between two gateways that are sent elsewhere: each of
+// them costs the other gate a handshake.
+const guideEvery = 5 * time.Millisecond
+
+// guide is what a gateway is told of the cluster's other gates: right after its
+// welcome, and again when its site's owner moves.
 type guide struct {
 	nodes    []string
 	redirect string // empty: this gate serves its site
@@ -32,6 +39,52 @@ func (g *Gate) guideFor(gw id.Gateway) guide {
 		g.metrics.redirects.Inc()
 	}
 	return out
+}
+
+// Guide tells the gateways whose site is now better served by another gate, one
+// after the other, and returns when all have been told or ctx ends.
+func (g *Gate) Guide(ctx context.Context) {
+	g.mu.Lock()
+	conns := slices.Collect(maps.Values(g.current))
+	g.mu.Unlock()
+	for _, c := range conns {
+		if address, here := g.cfg.Owner(c.gateway.Site); here || !c.untold(address) {
+			continue
+		}
+		c.tell(g.guideFor(c.gateway))
+		select {
+		case <-time.After(guideEvery):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// untold says whether the gateway has not been told of a gate yet.
+func (c *conn) untold(address string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session.redirected != address
+}
+
+// tell has the gateway told of other gates.
+func (c *conn) tell(told guide) {
+	c.mu.Lock()
+	said := c.session.tell(told)
+	c.mu.Unlock()
+	if said {
+		c.writer.call()
+	}
+}
+
+// tell takes a guide into the outbox. Before welcome, welcome says it.
+func (s *session) tell(told guide) bool {
+	if s.phase == over {
+		return false
+	}
+	s.guide, s.redirected = told, told.redirect
+	s.out.guided = s.phase == open
+	return s.out.guided
 }
 
 // dialled says whether gateways could dial an address: one that they could not

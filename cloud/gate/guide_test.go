@@ -1,7 +1,9 @@
 package gate
 
 import (
+	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +47,40 @@ func TestAGatewayIsToldOfTheOtherGatesAfterItsWelcome(t *testing.T) {
 		other.openLane()
 		other.send(testGap("b", 1, 1))
 		other.want(wire.KindAck)
+	})
+}
+
+// A shard moves while its gateways are connected: they follow, and those of
+// other sites are left alone.
+func TestGatewaysAreToldOnceWhenTheirSitesOwnerMoves(t *testing.T) {
+	var owner atomic.Value
+	owner.Store("")
+	inWorld(t, func(c *Config) {
+		c.Owner = func(site id.Site) (string, bool) {
+			at := owner.Load().(string)
+			return at, site != "hq" || at == ""
+		}
+	}, func(w *world) {
+		e, other := w.connect("hq/gw"), w.connect("lab/gw")
+		e.want(wire.KindWelcome)
+		other.want(wire.KindWelcome)
+		for _, at := range []string{"n2:7443", "n3:7443"} {
+			owner.Store(at)
+			for range 3 { // it is said once
+				w.gate.Guide(context.Background())
+			}
+			if redirect, err := wire.ParseRedirect(e.want(wire.KindRedirect)); err != nil || redirect.Address != at {
+				t.Fatalf("%+v, %v, want %s", redirect, err, at)
+			}
+		}
+		if n := w.counted("atrium_gate_redirects_total"); n != 2 {
+			t.Errorf("%v redirects were counted", n)
+		}
+		for _, still := range []*edge{e, other} { // both are served as before
+			ask := wire.AskTime{Question: 7}
+			still.say(ask.Append(nil))
+			still.want(wire.KindTime)
+		}
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 // wire.MaxSettled.
 type outbox struct {
 	welcome bool
+	guided  bool       // the session's guide is to be said, if welcome does not say it
 	time    *wire.Time // an answer without its time
 	credit  uint64     // 0: none
 	acks    []*run
@@ -48,13 +49,13 @@ func (o *outbox) withdraw(r *run) {
 
 // empty reports whether there is nothing to send.
 func (o *outbox) empty() bool {
-	return !o.welcome && o.time == nil && o.credit == 0 && len(o.acks) == 0 && len(o.rejects) == 0 &&
+	return !o.welcome && !o.guided && o.time == nil && o.credit == 0 && len(o.acks) == 0 && len(o.rejects) == 0 &&
 		len(o.settled) == 0 && len(o.orders) == 0
 }
 
 // urgent reports whether something should not wait for further acks.
 func (o *outbox) urgent() bool {
-	return o.welcome || o.time != nil || o.credit != 0 || len(o.rejects) > 0 || len(o.orders) > 0
+	return o.welcome || o.guided || o.time != nil || o.credit != 0 || len(o.rejects) > 0 || len(o.orders) > 0
 }
 
 // taken counts the commands of an outbox that was taken.
@@ -73,6 +74,8 @@ func (s *session) take(welcome wire.Welcome, now time.Time) (dst []byte, command
 		welcome.Version, welcome.Now, welcome.Credit = s.version, uint64(now.UnixMilli()), s.granted
 		msg = welcome.Append(msg[:0])
 		dst = wire.AppendItem(dst, msg)
+	}
+	if o.welcome || o.guided {
 		dst = s.guide.append(dst)
 		s.guide = guide{} // said once
 	}

@@ -21,7 +21,9 @@ type session struct {
 
 	versions wire.Versions // that this gate speaks
 	version  uint64        // of these, the one that hello led to
-	guide    guide         // what follows welcome
+	guide    guide         // what is to be said of other gates
+
+	redirected string // the gate that the gateway was last told of
 
 	phase phase
 	runs  map[id.Run]*run

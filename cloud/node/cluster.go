@@ -222,6 +222,33 @@ func (n *node) gateOf(name id.Site) (address string, here bool) {
 	return "", true
 }
 
+// guideAfter is how long the owners must have stood still before gateways are
+// sent after them: shards come in groups, and each step costs a handshake.
+const guideAfter = 2 * time.Second
+
+// guide sends connected gateways after their sites' owners until ctx ends.
+func (n *node) guide(ctx context.Context) {
+	changed := n.owners.Changed()
+	for {
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+		for quiet := false; !quiet; {
+			changed = n.owners.Changed()
+			select {
+			case <-changed:
+			case <-time.After(guideAfter):
+				quiet = true
+			case <-ctx.Done():
+				return
+			}
+		}
+		n.gate.Guide(ctx)
+	}
+}
+
 // shardOf is where a site's state is.
 func (n *node) shardOf(ctx context.Context, name id.Site) (int, error) {
 	shard, _, ok, err := n.catalog.Shard(ctx, name)

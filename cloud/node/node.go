@@ -257,6 +257,7 @@ func (n *node) serve(ctx context.Context) error {
 	g.Go(func() error { return n.seats.Run(behind) })
 	g.Go(func() error { return n.members.Run(behind) })
 	g.Go(func() error { n.measure(behind); return nil })
+	g.Go(func() error { n.guide(failing); return nil })
 	g.Go(func() error { n.advise(behind); return nil })
 	g.Go(func() error { return n.serveHTTP(failing) })
 	g.Go(func() error {
