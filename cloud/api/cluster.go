@@ -40,7 +40,7 @@ type Cluster interface {
 	Why(ctx context.Context, shard int) (client.Placement, error)
 	ShardOf(ctx context.Context, site id.Site) (int, error)
 	// Drain empties a node, or with on false gives it shards again. ErrNotFound:
-	// nobody knows it. Nothing has changed upon ErrNoHeir.
+	// nobody knows the node to empty. Nothing has changed upon ErrNoHeir.
 	Drain(ctx context.Context, node string, on bool) (client.Drain, error)
 	Advice(ctx context.Context) (client.Advice, error)
 }

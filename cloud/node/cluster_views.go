@@ -96,7 +96,8 @@ func placementOf(r placement.Reason) client.Placement {
 
 // Drain stores that a node is to be emptied, or no longer, and says how many
 // shards it serves. The last node that lives is not drained: nobody could take
-// what it has.
+// what it has. The drain of a node that was forgotten can be taken back, for the
+// next of that name.
 func (v views) Drain(ctx context.Context, name string, on bool) (client.Drain, error) {
 	n := v.n
 	var found *membership.Member
@@ -109,7 +110,7 @@ func (v views) Drain(ctx context.Context, name string, on bool) (client.Drain, e
 		}
 	}
 	switch {
-	case found == nil:
+	case found == nil && on:
 		return client.Drain{}, fmt.Errorf("node %s: %w", name, api.ErrNotFound)
 	case on && others == 0:
 		return client.Drain{}, fmt.Errorf("node %s: %w", name, api.ErrNoHeir)
@@ -117,7 +118,7 @@ func (v views) Drain(ctx context.Context, name string, on bool) (client.Drain, e
 	if err := n.members.Drain(ctx, name, on); err != nil {
 		return client.Drain{}, fmt.Errorf("%w: %w", api.ErrNotStored, err)
 	}
-	out := client.Drain{Node: name, Drain: on, Core: found.Core}
+	out := client.Drain{Node: name, Drain: on, Core: found != nil && found.Core}
 	for i := range n.logs {
 		if n.owners.Of(i).Serving() == name {
 			out.Shards++

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -100,6 +101,54 @@ func (c *Client) Drain(ctx context.Context, node string, on bool) (out Drain, er
 		return out, fmt.Errorf("PUT %s: %w", u, err)
 	}
 	return out, nil
+}
+
+const (
+	// drainLook is how often a drain is looked at: a shard takes a second or so.
+	drainLook = 500 * time.Millisecond
+	// drainPatience is how many looks in a row may fail: the node that is asked
+	// may restart meanwhile.
+	drainPatience = 20
+)
+
+// Emptied waits until a node that drains serves nothing. It tells of the
+// beginning and of each change; an error of tell ends the waiting, never the
+// drain.
+func (c *Client) Emptied(ctx context.Context, d Drain, tell func(Drain) error) error {
+	tick := time.NewTicker(drainLook)
+	defer tick.Stop()
+	if err := tell(d); err != nil {
+		return err
+	}
+	for failed := 0; d.Shards > 0; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		all, err := c.Shards(ctx)
+		if err != nil {
+			if failed++; failed == drainPatience || ctx.Err() != nil {
+				return errors.Join(ctx.Err(), err)
+			}
+			continue
+		}
+		failed = 0
+		left := 0
+		for _, h := range all {
+			if h.Owner == d.Node {
+				left++
+			}
+		}
+		if left == d.Shards {
+			continue
+		}
+		d.Shards = left
+		if err := tell(d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Advice returns whether the cluster should get a node or give one back.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -125,10 +124,4 @@ func completeNode(api *string) cobra.CompletionFunc {
 		}
 		return completeName(cmd, *api, nodeKind(), "")
 	}
-}
-
-// served counts the shards that a node serves, as the node that was asked has
-// heard.
-func served(all []client.Holding, node string) int {
-	return len(slices.DeleteFunc(slices.Clone(all), func(h client.Holding) bool { return h.Owner != node }))
 }

@@ -21,10 +21,11 @@ type district struct {
 	mu     sync.Mutex
 	shards map[string]int // by node
 	drains map[string]bool
+	dead   map[string]bool
 }
 
 func newDistrict() http.Handler {
-	d := &district{shards: map[string]int{"n1": 3, "n2": 3, "w1": 2, "w2": 2}, drains: map[string]bool{}}
+	d := &district{shards: map[string]int{"n1": 3, "n2": 3, "w1": 2, "w2": 2}, drains: map[string]bool{}, dead: map[string]bool{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/nodes", func(w http.ResponseWriter, _ *http.Request) { d.encode(w, page(d.nodes()...)) })
 	mux.HandleFunc("GET /v1/shards", func(w http.ResponseWriter, _ *http.Request) { d.encode(w, page(d.step()...)) })
@@ -37,6 +38,11 @@ func newDistrict() http.Handler {
 	answer(mux, "/v1/shards/3/why", why)
 	answer(mux, "/v1/sites/hq/placement", why)
 	answer(mux, "/v1/sites", page(client.Site{Site: "hq", Shard: 3}))
+	mux.HandleFunc("GET /kill/{node}", func(_ http.ResponseWriter, r *http.Request) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.dead[r.PathValue("node")] = true
+	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { refuse(w, "nothing at "+r.URL.Path) })
 	return mux
 }
@@ -55,6 +61,9 @@ func (d *district) nodes() (all []client.Node) {
 		n := client.Node{Node: name, State: "live", Core: name[0] == 'n', Capacity: 2, CPU: 0.125, Shards: make([]int, d.shards[name]), Version: "test"}
 		if d.drains[name] {
 			n.State = "draining"
+		}
+		if d.dead[name] {
+			n.State = "dead"
 		}
 		all = append(all, n)
 	}
@@ -98,7 +107,7 @@ func (d *district) drain(w http.ResponseWriter, r *http.Request) {
 func (d *district) advise() client.Advice {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.drains["w2"] {
+	if d.drains["w2"] || d.dead["w2"] {
 		return client.Advice{Action: "stay", Why: "no sign has lasted for 3m0s"}
 	}
 	return client.Advice{Action: "in", Why: "CPU is below 30 %", Node: "w2"}
@@ -150,5 +159,58 @@ func TestADrainWhoseNodeFallsSilentIsGivenUp(t *testing.T) {
 	root.SetOut(io.Discard)
 	if err := root.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "502") {
 		t.Error(err)
+	}
+}
+
+// The whole of taking a node out: drained, empty, its command run once with the
+// node's name, the drain taken back.
+func TestAutoscaleStopsANodeThatServesNothing(t *testing.T) {
+	d := newDistrict()
+	srv := httptest.NewServer(d)
+	defer srv.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var said, errs strings.Builder
+	root := newRoot()
+	root.SetArgs([]string{"autoscale", "--max", "4", "--in", `echo "$ATRIUM_ACTION $ATRIUM_NODE"`, "--json", "--api", srv.URL})
+	root.SetErr(printed(func(text string) { // of the command
+		errs.WriteString(text)
+		d.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/kill/w2", nil))
+	}))
+	root.SetOut(printed(func(text string) {
+		said.WriteString(text)
+		if strings.Contains(text, `"done"`) || strings.Contains(text, `"failed"`) {
+			stop()
+		}
+	}))
+	if err := root.ExecuteContext(ctx); err != nil {
+		t.Error(err)
+	}
+	var steps []string
+	for line := range strings.Lines(said.String()) {
+		var e struct{ Step, Action, Node string }
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		steps = append(steps, e.Step+" "+e.Action+" "+e.Node)
+	}
+	if got := strings.Join(steps, ", "); got != "decided in w2, drained in w2, done in w2" || errs.String() != "in w2\n" {
+		t.Errorf("said %s; the command printed %q", said.String(), errs.String())
+	}
+	resp, err := http.Get(srv.URL + "/v1/nodes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, _ := io.ReadAll(resp.Body); !strings.Contains(string(text), `"dead"`) || strings.Contains(string(text), "draining") {
+		t.Errorf("left %s", text)
+	}
+}
+
+func TestACommandThatFailsIsSaid(t *testing.T) {
+	var out strings.Builder
+	err := shell(t.Context(), &out, "echo trouble; exit 3", "out", "")
+	if err == nil || !strings.Contains(err.Error(), "exit status 3") || out.String() != "trouble\n" {
+		t.Errorf("%v, printed %q", err, out.String())
 	}
 }

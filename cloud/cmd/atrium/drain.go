@@ -6,20 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/shared/ops"
-)
-
-const (
-	// drainLook is how often a drain is looked at: a shard takes a second or so.
-	drainLook = 500 * time.Millisecond
-	// drainPatience is how many looks in a row may fail: the node that is asked
-	// may restart meanwhile.
-	drainPatience = 20
 )
 
 func newNode(api *string) *cobra.Command {
@@ -79,7 +70,7 @@ func runDrain(cmd *cobra.Command, api string, f drainFlags, node string) error {
 	if !f.wait {
 		return say(cmd.OutOrStdout(), d)
 	}
-	err = emptied(ctx, c, d, func(d client.Drain) error { return say(cmd.OutOrStdout(), d) })
+	err = c.Emptied(ctx, d, func(d client.Drain) error { return say(cmd.OutOrStdout(), d) })
 	if errors.Is(err, context.Canceled) {
 		return fmt.Errorf("no longer waiting: %s is drained on; atrium node drain %s --undo stops that", node, node)
 	}
@@ -99,36 +90,4 @@ func sayDrain(out io.Writer, d client.Drain) error {
 	}
 	_, err := fmt.Fprintln(out, text)
 	return err
-}
-
-// emptied waits until a node that is drained serves nothing. It tells of the
-// beginning and of each change.
-func emptied(ctx context.Context, c *client.Client, d client.Drain, tell func(client.Drain) error) error {
-	tick := time.NewTicker(drainLook)
-	defer tick.Stop()
-	if err := tell(d); err != nil {
-		return err
-	}
-	for failed := 0; d.Shards > 0; {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-		all, err := c.Shards(ctx)
-		if err != nil {
-			if failed++; failed == drainPatience || ctx.Err() != nil {
-				return errors.Join(ctx.Err(), err)
-			}
-			continue
-		}
-		failed = 0
-		if left := served(all, d.Node); left != d.Shards {
-			d.Shards = left
-			if err := tell(d); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -30,7 +30,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newStatus(&api), newGet(&api), newDescribe(&api), newWatch(&api), newHistory(&api), newCommand(&api), newVerify(&api),
 		newApply(&api), newDiff(&api), newDelete(&api),
-		newPlacement(&api), newNode(&api),
+		newPlacement(&api), newNode(&api), newAutoscale(&api),
 		newDemo(), newLink(), newKill(),
 	)
 	for _, cmd := range root.Commands() {

@@ -48,9 +48,11 @@ func TestTheCommandLine(t *testing.T) {
 			hq := httptest.NewServer(building())
 			env.Setenv("HQ", hq.URL)
 			env.Defer(hq.Close)
-			several := httptest.NewServer(newDistrict())
-			env.Setenv("DISTRICT", several.URL)
-			env.Defer(several.Close)
+			for _, name := range []string{"DISTRICT", "SHRINK"} {
+				several := httptest.NewServer(newDistrict())
+				env.Setenv(name, several.URL)
+				env.Defer(several.Close)
+			}
 			srv := httptest.NewServer(http.NotFoundHandler())
 			env.Setenv("OTHER", srv.URL)
 			env.Defer(srv.Close)
