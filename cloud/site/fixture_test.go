@@ -248,6 +248,12 @@ func startWith(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, c
 
 func startAll(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, cfg Config, around func(Log) Log, documents *fakeDocuments) (*line, error) {
 	t.Helper()
+	return startOn(t, mem, h, node, cfg, around, documents, func(*Parts) {})
+}
+
+// startOn is startAll with other parts; h is what reach looks at.
+func startOn(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, cfg Config, around func(Log) Log, documents *fakeDocuments, change func(*Parts)) (*line, error) {
+	t.Helper()
 	l := &line{t: t, mem: mem, log: mem.Log(0), history: h, reg: prometheus.NewRegistry()}
 	var err error
 	l.owner, err = cluster.Claim(t.Context(), cluster.Config{Node: node, Incarnation: 1}, mem.KV("cluster"), l.log, quiet(), nil)
@@ -257,10 +263,12 @@ func startAll(t testing.TB, mem *journaltest.Mem, h *memHistory, node string, cf
 	system := actor.NewActorSystem(actor.Config{Address: node, Port: 1, ClusterName: "test"}, quiet())
 	cfg.Node = node
 	l.sender, l.documents = &fakeSender{}, documents
-	l.shard, err = New(cfg, Parts{
+	parts := Parts{
 		Journal: around(l.log), Owner: l.owner, Objects: mem.Objects(0), History: h,
 		Documents: l.documents, Sender: l.sender, Actors: system,
-	}, quiet(), l.reg)
+	}
+	change(&parts)
+	l.shard, err = New(cfg, parts, quiet(), l.reg)
 	if err != nil {
 		return nil, err
 	}

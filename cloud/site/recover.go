@@ -92,7 +92,10 @@ func (s *Shard) load(ctx context.Context, token uint64) error {
 	}
 	position := s.history.Position(s.cfg.Shard)
 	lossless := func(seq uint64) bool {
-		return seq <= position && first <= seq+1 || parts.cover(position, seq)
+		if seq <= position {
+			return first <= seq+1
+		}
+		return parts.cover(position, seq)
 	}
 	slices.SortFunc(seqs, func(a, b uint64) int { // lossless ones first, newest first
 		if l := lossless(a); l != lossless(b) {

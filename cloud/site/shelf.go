@@ -42,6 +42,8 @@ type shelf struct {
 	history Holes
 	codec   *history.PartCodec
 
+	partBytes int // PartBytes, but in tests
+
 	// Of the loop.
 	body  bytes.Buffer
 	after uint64 // the last message of the part before
@@ -67,18 +69,20 @@ func newShelf(s *Shard, objects Objects, holes Holes) (*shelf, error) {
 		return nil, err
 	}
 	return &shelf{
-		s: s, objects: objects, history: holes, codec: codec,
+		s: s, objects: objects, history: holes, codec: codec, partBytes: PartBytes,
 		queue: make(chan *history.Part, maxWaiting), signal: make(chan struct{}, 1), changed: make(chan struct{}),
 	}, nil
 }
 
 // begin forgets what was collected: the shard goes on behind another message.
+// The parts up to there are those of owners before.
 func (h *shelf) begin() {
 	if h == nil {
 		return
 	}
 	h.body.Reset()
 	h.after = h.s.applied
+	h.tried(h.after, nil)
 }
 
 // collect takes what the message that was applied last left.
@@ -89,7 +93,7 @@ func (h *shelf) collect(ctx context.Context, p history.Projections) error {
 	if err := h.codec.Append(&h.body, &p); err != nil {
 		return err
 	}
-	if h.body.Len() < PartBytes {
+	if h.body.Len() < h.partBytes {
 		return nil
 	}
 	return h.cut(ctx)
@@ -123,7 +127,7 @@ func (h *shelf) room() <-chan struct{} {
 	return h.signal
 }
 
-// durable is the message up to which all parts of this owner are in the bucket.
+// durable is the message up to which no part has still to be put.
 func (h *shelf) durable() uint64 {
 	if h == nil {
 		return math.MaxUint64 - 1
