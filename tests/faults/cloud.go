@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -123,48 +122,6 @@ func fullCloud(ctx context.Context, t *trial) error {
 		return err
 	}
 	return t.finish(ctx)
-}
-
-func restoredCloud(ctx context.Context, t *trial) error {
-	if err := t.raise(ctx, both()...); err != nil {
-		return err
-	}
-	backup := filepath.Join(t.dir, "backup")
-	for range t.rounds(10, 1) {
-		if err := t.ackedAll(ctx); err != nil {
-			return err
-		}
-		if err := t.line.Cloud.Stop(); err != nil {
-			return err
-		}
-		if err := errors.Join(os.RemoveAll(backup), copyFolder(t.line.Data(), backup)); err != nil {
-			return err
-		}
-		if err := t.line.Cloud.Start(ctx); err != nil {
-			return err
-		}
-		for _, s := range t.line.Sites { // runs that the backup knows, and new ones
-			if err := delivered(ctx, s, 150+t.rng.IntN(150)); err != nil {
-				return err
-			}
-		}
-		if err := t.ackedAll(ctx); err != nil {
-			return err
-		}
-		if err := t.line.Cloud.Kill(); err != nil {
-			return err
-		}
-		if err := errors.Join(os.RemoveAll(t.line.Data()), copyFolder(backup, t.line.Data())); err != nil {
-			return err
-		}
-		if err := t.line.Cloud.Start(ctx); err != nil {
-			return err
-		}
-		if err := t.ackedAll(ctx); err != nil {
-			return err
-		}
-	}
-	return t.finishWithRemainder(ctx)
 }
 
 // copyFolder copies a folder that nobody writes.
