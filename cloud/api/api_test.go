@@ -69,7 +69,17 @@ func (v fakeViews) Device(_ context.Context, dev id.Device) (client.Device, erro
 }
 
 // fakeHistory has readings of c1, four in each instant.
-type fakeHistory struct{ fault error }
+type fakeHistory struct {
+	fault error
+	hole  history.Hole // of shard 7, which has hq
+}
+
+func (h fakeHistory) Hole(shard int) history.Hole {
+	if shard != 7 {
+		return history.Hole{}
+	}
+	return h.hole
+}
 
 func (h fakeHistory) Read(_ context.Context, dev id.Device, _ id.Point, from, to time.Time, _ int) iter.Seq2[history.Reading, error] {
 	return func(yield func(history.Reading, error) bool) {

@@ -54,10 +54,14 @@ func (s *server) history(ctx context.Context, in *historyInput) (*body[client.Pa
 	if err != nil {
 		return nil, err
 	}
-	if err := s.hasPoint(dev, q.point, in.Point); err != nil {
+	incomplete, err := s.incomplete(ctx, dev.Site)
+	if err != nil {
 		return nil, err
 	}
-	out := client.Page[client.Reading]{Items: []client.Reading{}}
+	if err := s.hasPoint(dev, q.point, in.Point); err != nil && !incomplete {
+		return nil, err
+	}
+	out := client.Page[client.Reading]{Items: []client.Reading{}, Incomplete: incomplete}
 	var last history.Reading
 	looked := 0
 	for r, err := range s.store.Read(ctx, dev, q.point, q.since, q.until, 0) {
@@ -81,6 +85,20 @@ func (s *server) history(ctx context.Context, in *historyInput) (*body[client.Pa
 		out.Next = cursorOf(last).String()
 	}
 	return ok(out), nil
+}
+
+// incomplete reports whether this node's history lacks what others stored of a
+// site. It is asked before history is read: what is filled in meanwhile may be
+// missing in the answer.
+func (s *server) incomplete(ctx context.Context, site id.Site) (bool, error) {
+	shard, err := s.views.ShardOf(ctx, site)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil // of no shard: nothing is stored
+	}
+	if err != nil {
+		return false, answered(err, "shard of site "+string(site), "/v1/sites")
+	}
+	return s.store.Hole(shard).Open(), nil
 }
 
 // hasPoint tells a point that never was from one without readings in a range.

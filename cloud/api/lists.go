@@ -109,12 +109,12 @@ func (s *server) device(ctx context.Context, in *DevicePath) (*body[client.Devic
 }
 
 func (s *server) ledger(ctx context.Context, in *siteInput) (*body[client.Page[client.LedgerEntry]], error) {
-	return logged(ctx, in, "ledger", s.store.Ledger, ledgerEntry)
+	return logged(ctx, s, in, "ledger", s.store.Ledger, ledgerEntry)
 }
 
 // logged answers with a page of something that only grows: it pages by the
 // number of entries before.
-func logged[E, C any](ctx context.Context, in *siteInput, what string, read func(id.Site) iter.Seq2[E, error], as func(E) C) (*body[client.Page[C]], error) {
+func logged[E, C any](ctx context.Context, s *server, in *siteInput, what string, read func(id.Site) iter.Seq2[E, error], as func(E) C) (*body[client.Page[C]], error) {
 	site, err := parseSite(in.Site)
 	if err != nil {
 		return nil, err
@@ -125,7 +125,11 @@ func logged[E, C any](ctx context.Context, in *siteInput, what string, read func
 			return nil, badParameter("query.after", in.After, fmt.Errorf("want the 'next' of the page before"))
 		}
 	}
-	out := client.Page[C]{Items: []C{}}
+	incomplete, err := s.incomplete(ctx, site)
+	if err != nil {
+		return nil, err
+	}
+	out := client.Page[C]{Items: []C{}, Incomplete: incomplete}
 	at := uint64(0)
 	for e, err := range read(site) {
 		if err == nil {

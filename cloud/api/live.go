@@ -122,7 +122,11 @@ func (s *server) windows(ctx context.Context, in *windowsInput) (*body[client.Pa
 	if err != nil {
 		return nil, answered(err, "pipeline "+name.String(), "/v1/sites/"+in.Site+"/pipelines")
 	}
-	out := client.Page[client.Window]{Items: []client.Window{}}
+	incomplete, err := s.incomplete(ctx, name.Site)
+	if err != nil {
+		return nil, err
+	}
+	out := client.Page[client.Window]{Items: []client.Window{}, Incomplete: incomplete}
 	looked, last := 0, ""
 	for w, err := range s.store.Windows(ctx, name.Site, name.Name, p.Revision, in.Device, since, until, 0) {
 		if err != nil {
@@ -168,7 +172,7 @@ func (s *server) alarms(ctx context.Context, in *alarmsInput) (*body[client.Page
 }
 
 func (s *server) alarmLog(ctx context.Context, in *siteInput) (*body[client.Page[client.AlarmEntry]], error) {
-	return logged(ctx, in, "alarm log", s.store.AlarmLog, alarmEntryOf)
+	return logged(ctx, s, in, "alarm log", s.store.AlarmLog, alarmEntryOf)
 }
 
 func alarmEntryOf(e history.AlarmEntry) client.AlarmEntry {

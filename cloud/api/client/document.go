@@ -9,8 +9,9 @@ import "time"
 // Page is one page of a list. Next is empty on the last one; otherwise it is
 // the `after` of the next.
 type Page[T any] struct {
-	Items []T    `json:"items"`
-	Next  string `json:"next,omitempty" doc:"Give it as 'after' to get the next page; absent on the last one."`
+	Items      []T    `json:"items"`
+	Next       string `json:"next,omitempty" doc:"Give it as 'after' to get the next page; absent on the last one."`
+	Incomplete bool   `json:"incomplete,omitempty" doc:"Of history: the node took the site over and has not yet filled in all that others stored; some may be missing here."`
 }
 
 // Site is a site of the catalog.

@@ -2,8 +2,10 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"net/url"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/verify"
@@ -26,7 +28,32 @@ func (c *Client) Verification(ctx context.Context, truth []verify.Sample) (verif
 	return in, nil
 }
 
+// ErrIncomplete says that the node that owns a site is still filling in what
+// other nodes stored of it.
+var ErrIncomplete = errors.New("its history is still being filled in after a move, try again later")
+
+// complete returns ErrIncomplete while the history of a site lacks something.
+func (c *Client) complete(ctx context.Context, site id.Site) error {
+	page, err := get[Page[LedgerEntry]](ctx, c, url.Values{"limit": {"1"}}, "v1", "sites", string(site), "ledger")
+	if err == nil && page.Incomplete {
+		err = fmt.Errorf("client: site %s: %w", site, ErrIncomplete)
+	}
+	return err
+}
+
+// verifySite asks before and after whether the history is whole: the site may
+// move meanwhile.
 func (c *Client) verifySite(ctx context.Context, site id.Site, in *verify.Input) error {
+	if err := c.complete(ctx, site); err != nil {
+		return err
+	}
+	if err := c.fetchSite(ctx, site, in); err != nil {
+		return err
+	}
+	return c.complete(ctx, site)
+}
+
+func (c *Client) fetchSite(ctx context.Context, site id.Site, in *verify.Input) error {
 	gateways, err := c.Gateways(ctx, site)
 	if err != nil && !NotFound(err) { // a site may be assigned before its first record is applied
 		return err
