@@ -35,6 +35,7 @@ type world struct {
 	mem    *journaltest.Mem
 	shards int
 	kv     cluster.Watcher
+	hang   func(ctx context.Context, shard int) error // before a claim, if set
 
 	mu        sync.Mutex
 	nodes     []placement.Node
@@ -131,6 +132,11 @@ func (w *world) start(name string, settle time.Duration, broken func(int) error)
 		Owners: owners, Peers: w,
 		Zones: func(int) []placement.ZoneLoad { return nil },
 		Claim: func(ctx context.Context, shard int) (*cluster.Ownership, error) {
+			if w.hang != nil {
+				if err := w.hang(ctx, shard); err != nil {
+					return nil, err
+				}
+			}
 			return cluster.Claim(ctx, cluster.Config{Node: name, Shard: shard, Incarnation: 1}, w.mem.KV("owners"), w.mem.Log(shard), quiet(), reg)
 		},
 		Open: func(shard int, claim *cluster.Ownership) (*site.Shard, error) {

@@ -23,6 +23,9 @@ const (
 	// election takes seconds, a full disk minutes.
 	restFirst = 250 * time.Millisecond
 	restMost  = 30 * time.Second
+	// claimTime bounds a claim: of a node that was cut off for longer than this,
+	// no claim is left that would take a shard from whoever has it by then.
+	claimTime = 10 * time.Second
 	// handOverTime bounds a hand-over, the snapshot of a large shard included.
 	handOverTime = 2 * time.Minute
 	// takeTime is how long an offer waits for its node, which needs a claim and a
@@ -216,7 +219,9 @@ func (s *Seats) hold(ctx context.Context, shard int) {
 
 // sit claims a shard and works on it until it ends.
 func (s *Seats) sit(ctx context.Context, shard int) error {
-	claim, err := s.parts.Claim(ctx, shard)
+	claiming, cancel := context.WithTimeout(ctx, claimTime)
+	claim, err := s.parts.Claim(claiming, shard)
+	cancel()
 	if err != nil {
 		return err
 	}

@@ -211,6 +211,30 @@ func TestAShardThatFailsRestsAndIsTakenUpAgain(t *testing.T) {
 	})
 }
 
+// A node that was cut off in the middle of a claim must not come back with it
+// when another has long had the shard.
+func TestAClaimThatGetsNoAnswerIsGivenUpAndMadeAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 2)
+		var tries atomic.Int32
+		w.hang = func(ctx context.Context, shard int) error {
+			if shard != 0 || tries.Add(1) > 1 {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		n := w.start("a", 0, nil)
+		after(claimTime - time.Second)
+		if got := n.active(); len(got) != 1 || tries.Load() != 1 {
+			t.Fatalf("shards %v are served, %d tries", got, tries.Load())
+		}
+		after(3 * time.Second)
+		w.settled(n)
+		n.stop()
+	})
+}
+
 // late shows each change of the owners some seconds late.
 type late struct {
 	cluster.Watcher
