@@ -64,7 +64,7 @@ func OpenKV(ctx context.Context, s *Server, bucket string) (*KV, error) {
 func (k *KV) Get(ctx context.Context, key string) (Entry, error) {
 	ctx, cancel := bounded(ctx, kvTimeout)
 	defer cancel()
-	e, err := k.kv.Get(ctx, key)
+	e, err := asked(ctx, k.replicas, func(ctx context.Context) (jetstream.KeyValueEntry, error) { return k.kv.Get(ctx, key) })
 	if err != nil {
 		return Entry{}, fmt.Errorf("journal: get %s: %w", key, unanswered(kvError(err)))
 	}

@@ -169,7 +169,7 @@ func (l *Log) admit(ctx context.Context, size int64) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
-	info, err := l.stream.Info(ctx)
+	info, err := l.info(ctx)
 	if err != nil {
 		return unanswered(err)
 	}
@@ -277,7 +277,7 @@ func (l *Log) publish(ctx context.Context, subject string, msg []byte, opts ...j
 func (l *Log) LastBarrier(ctx context.Context) (Barrier, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
-	raw, err := l.stream.GetLastMsgForSubject(ctx, l.epochSubject)
+	raw, err := l.rawBarrier(ctx)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		raw, err = l.barrierAfterAll(ctx)
 	}
@@ -299,6 +299,16 @@ func (l *Log) LastBarrier(ctx context.Context) (Barrier, uint64, error) {
 	return b, raw.Sequence, nil
 }
 
+func (l *Log) rawBarrier(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+	return asked(ctx, l.replicas, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return l.stream.GetLastMsgForSubject(ctx, l.epochSubject)
+	})
+}
+
+func (l *Log) info(ctx context.Context) (*jetstream.StreamInfo, error) {
+	return asked(ctx, l.replicas, func(ctx context.Context) (*jetstream.StreamInfo, error) { return l.stream.Info(ctx) })
+}
+
 // barrierAfterAll says why there was no barrier. A log that holds messages by
 // now may have got its first barrier since: only a second look says that it is
 // lost.
@@ -310,7 +320,7 @@ func (l *Log) barrierAfterAll(ctx context.Context) (*jetstream.RawStreamMsg, err
 	if last == 0 {
 		return nil, ErrNoBarrier
 	}
-	raw, err := l.stream.GetLastMsgForSubject(ctx, l.epochSubject)
+	raw, err := l.rawBarrier(ctx)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, fmt.Errorf("last message %d: %w", last, ErrBarrierLost)
 	}
@@ -322,7 +332,7 @@ func (l *Log) barrierAfterAll(ctx context.Context) (*jetstream.RawStreamMsg, err
 func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
-	info, err := l.stream.Info(ctx)
+	info, err := l.info(ctx)
 	if err != nil {
 		return 0, 0, fmt.Errorf("journal: bounds: shard %d: %w", l.shard, unanswered(err))
 	}

@@ -34,6 +34,8 @@ type Objects struct {
 	bucket string
 	shard  int
 
+	replicas int
+
 	turn  chan struct{} // holds one token: a sweep must not take a Put's chunks
 	dirty bool          // under turn: a Put failed, here or elsewhere, its chunks may be left
 }
@@ -64,7 +66,7 @@ func openBucket(ctx context.Context, s *Server, kind string, shard int, maxBytes
 	}
 	// Of what others left the first Put knows nothing. Opening removes nothing:
 	// the owner, on another node, may be in the middle of a Put.
-	o := &Objects{shard: shard, bucket: fmt.Sprintf("%s_%d", kind, shard), turn: make(chan struct{}, 1), dirty: true}
+	o := &Objects{shard: shard, replicas: s.Replicas(), bucket: fmt.Sprintf("%s_%d", kind, shard), turn: make(chan struct{}, 1), dirty: true}
 	var err error
 	// The stream of an object store (NATS ADR-20).
 	if o.stream, err = s.openStream(ctx, jetstream.StreamConfig{
@@ -201,7 +203,7 @@ func (o *Objects) Put(ctx context.Context, name string, data []byte) error {
 func (o *Objects) Get(ctx context.Context, name string) ([]byte, error) {
 	ctx, cancel := bounded(ctx, objectTimeout)
 	defer cancel()
-	b, err := o.store.GetBytes(ctx, name)
+	b, err := asked(ctx, o.replicas, func(ctx context.Context) ([]byte, error) { return o.store.GetBytes(ctx, name) })
 	if errors.Is(err, jetstream.ErrDigestMismatch) {
 		// The chunks came from some replica, which may not have had them all.
 		b, err = o.fromLeader(ctx, name)
@@ -244,7 +246,7 @@ func (o *Objects) fromLeader(ctx context.Context, name string) ([]byte, error) {
 func (o *Objects) List(ctx context.Context) ([]Object, error) {
 	ctx, cancel := bounded(ctx, objectTimeout)
 	defer cancel()
-	infos, err := o.infos(ctx)
+	infos, err := asked(ctx, o.replicas, o.infos)
 	if err != nil {
 		return nil, fmt.Errorf("journal: list objects: shard %d: %w", o.shard, err)
 	}
