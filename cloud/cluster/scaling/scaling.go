@@ -109,7 +109,7 @@ func Advise(history []Sample) (Advice, error) {
 	case last.Nodes > 1 && idle >= InAfter:
 		return Advice{In, fmt.Sprintf("CPU is below %.0f %%, now %.0f %%, for %v or longer, and nothing waits", 100*LowCPU, 100*last.CPU, InAfter)}, nil
 	case last.Nodes > 1 && idle > 0:
-		return Advice{Stay, fmt.Sprintf("CPU is below %.0f %%, for %v of %v", 100*LowCPU, idle, InAfter)}, nil
+		return Advice{Stay, fmt.Sprintf("CPU is below %.0f %%, for %v of %v", 100*LowCPU, idle.Truncate(time.Second), InAfter)}, nil
 	}
 	return Advice{Stay, fmt.Sprintf("no sign has lasted for %v", OutAfter)}, nil
 }
