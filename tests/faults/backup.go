@@ -22,7 +22,7 @@ func restoredCloud(ctx context.Context, t *trial) error {
 			return err
 		}
 		for _, s := range t.line.Sites { // runs that the backup knows, and new ones
-			if err := delivered(ctx, s, 150+t.rng.IntN(150)); err != nil {
+			if err := s.Delivered(ctx, 150+t.rng.IntN(150)); err != nil {
 				return err
 			}
 		}
@@ -73,10 +73,10 @@ func (t *trial) restore(ctx context.Context) error {
 // telemetry that went, as the cloud knows them.
 func (t *trial) comeAndGo(ctx context.Context) (gone []client.Run, err error) {
 	restart := func(s *line.Site) error {
-		return errors.Join(s.Gateway.Stop(), s.Gateway.Start(ctx), linked(ctx, s, true))
+		return errors.Join(s.Gateway.Stop(), s.Gateway.Start(ctx), s.Linked(ctx, true))
 	}
 	for _, s := range t.line.Sites {
-		if err := errors.Join(restart(s), delivered(ctx, s, 50), acked(ctx, s)); err != nil {
+		if err := errors.Join(restart(s), s.Delivered(ctx, 50), s.Acked(ctx)); err != nil {
 			return nil, err
 		}
 		runs, err := t.runs(ctx, id.Site(s.Name))
@@ -93,7 +93,7 @@ func (t *trial) comeAndGo(ctx context.Context) (gone []client.Run, err error) {
 		}
 	}
 	for _, s := range t.line.Sites {
-		err := until(ctx, "only the open runs are held", func() (bool, error) {
+		err := line.Until(ctx, "only the open runs are held", func() (bool, error) {
 			runs, err := metric(ctx, s.Gateway, "atrium_buffer_runs")
 			return runs == 2, err
 		})
@@ -127,7 +127,7 @@ func (t *trial) remembered(ctx context.Context, gone []client.Run) error {
 	if err != nil {
 		return err
 	}
-	return until(ctx, "runs that are gone are in the ledger", func() (bool, error) {
+	return line.Until(ctx, "runs that are gone are in the ledger", func() (bool, error) {
 		var all []client.LedgerEntry
 		for _, s := range t.line.Sites {
 			ledger, err := c.Ledger(ctx, id.Site(s.Name))

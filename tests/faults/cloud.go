@@ -39,13 +39,13 @@ var clouds = []scenario{
 
 func silentCloud(ctx context.Context, t *trial) error {
 	for range t.rounds(20, 2) {
-		if err := pause(ctx, t.between(0, 2*time.Second)); err != nil {
+		if err := line.Pause(ctx, t.between(0, 2*time.Second)); err != nil {
 			return err
 		}
 		if err := syscall.Kill(t.line.Cloud.PID(), syscall.SIGSTOP); err != nil {
 			return err
 		}
-		err := pause(ctx, t.between(500*time.Millisecond, 6*time.Second))
+		err := line.Pause(ctx, t.between(500*time.Millisecond, 6*time.Second))
 		if err := errors.Join(err, syscall.Kill(t.line.Cloud.PID(), syscall.SIGCONT)); err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ func silentCloud(ctx context.Context, t *trial) error {
 
 // ackedAll waits until the cloud has taken what all gateways hold now.
 func (t *trial) ackedAll(ctx context.Context) error {
-	return t.each(func(s *line.Site, _ *rand.Rand) error { return acked(ctx, s) })
+	return t.each(func(s *line.Site, _ *rand.Rand) error { return s.Acked(ctx) })
 }
 
 func killedCloud(ctx context.Context, t *trial) error {
@@ -68,7 +68,7 @@ func killedCloud(ctx context.Context, t *trial) error {
 				return err
 			}
 		}
-		if err := pause(ctx, t.between(0, untilKill)); err != nil {
+		if err := line.Pause(ctx, t.between(0, untilKill)); err != nil {
 			return err
 		}
 		if err := t.crashCloud(ctx); err != nil {
@@ -105,7 +105,7 @@ func fullCloud(ctx context.Context, t *trial) error {
 			return err
 		}
 		for _, s := range t.line.Sites {
-			if err := delivered(ctx, s, 200+t.rng.IntN(200)); err != nil {
+			if err := s.Delivered(ctx, 200+t.rng.IntN(200)); err != nil {
 				return err
 			}
 		}

@@ -60,7 +60,7 @@ func kill(ctx context.Context, t *trial) error {
 			if err := t.toggle(s, rng); err != nil {
 				return err
 			}
-			if err := pause(ctx, time.Duration(rng.Int64N(int64(untilKill)))); err != nil {
+			if err := line.Pause(ctx, time.Duration(rng.Int64N(int64(untilKill)))); err != nil {
 				return err
 			}
 			if err := s.Gateway.Kill(); err != nil {
@@ -91,7 +91,7 @@ func (t *trial) toggle(s *line.Site, rng *rand.Rand) error {
 func killStarting(ctx context.Context, p *process.Process, after time.Duration) error {
 	started := make(chan error, 1)
 	go func() { started <- p.Start(ctx) }()
-	err := pause(ctx, after)
+	err := line.Pause(ctx, after)
 	if err := errors.Join(err, p.Kill()); err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func powerCut(ctx context.Context, t *trial) error {
 			if err := t.toggle(s, rng); err != nil {
 				return err
 			}
-			if err := pause(ctx, time.Duration(rng.Int64N(int64(2*untilKill)))); err != nil {
+			if err := line.Pause(ctx, time.Duration(rng.Int64N(int64(2*untilKill)))); err != nil {
 				return err
 			}
 			if err := syscall.Kill(s.Gateway.PID(), syscall.SIGSTOP); err != nil {

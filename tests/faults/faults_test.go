@@ -31,7 +31,7 @@ func TestAScenarioOnARealLineFailsWhenAReadingIsMissing(t *testing.T) { // I1
 	o := options{bin: bin, short: true, seed: 1}
 	var sabotage func(s *line.Site) error
 	sc := scenario{name: "sabotage", run: onOne(func(ctx context.Context, _ *trial, s *line.Site) error {
-		if err := delivered(ctx, s, 40); err != nil {
+		if err := s.Delivered(ctx, 40); err != nil {
 			return err
 		}
 		return sabotage(s)

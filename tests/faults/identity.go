@@ -54,7 +54,7 @@ func restoredCard(ctx context.Context, t *trial) error {
 	s := t.line.Sites[0]
 	image := filepath.Join(t.dir, "image")
 	for range t.rounds(10, 1) {
-		if err := acked(ctx, s); err != nil {
+		if err := s.Acked(ctx); err != nil {
 			return err
 		}
 		// The image is made of a running gateway, which then goes on.
@@ -65,22 +65,22 @@ func restoredCard(ctx context.Context, t *trial) error {
 		if err := errors.Join(err, syscall.Kill(s.Gateway.PID(), syscall.SIGCONT)); err != nil {
 			return err
 		}
-		if err := delivered(ctx, s, 50+t.rng.IntN(100)); err != nil {
+		if err := s.Delivered(ctx, 50+t.rng.IntN(100)); err != nil {
 			return err
 		}
-		if err := errors.Join(s.Gateway.Kill(), s.Gateway.Start(ctx), linked(ctx, s, true), acked(ctx, s)); err != nil {
+		if err := errors.Join(s.Gateway.Kill(), s.Gateway.Start(ctx), s.Linked(ctx, true), s.Acked(ctx)); err != nil {
 			return err
 		}
 		if err := s.Cut(); err != nil {
 			return err
 		}
-		if err := delivered(ctx, s, 400+t.rng.IntN(200)); err != nil { // these are gone with the image
+		if err := s.Delivered(ctx, 400+t.rng.IntN(200)); err != nil { // these are gone with the image
 			return err
 		}
 		if err := errors.Join(s.Gateway.Kill(), os.RemoveAll(s.State), copyFolder(image, s.State), s.Heal()); err != nil {
 			return err
 		}
-		if err := errors.Join(s.Gateway.Start(ctx), linked(ctx, s, true), acked(ctx, s)); err != nil {
+		if err := errors.Join(s.Gateway.Start(ctx), s.Linked(ctx, true), s.Acked(ctx)); err != nil {
 			return err
 		}
 	}
@@ -109,13 +109,13 @@ func wipedState(ctx context.Context, t *trial) error {
 			}
 		}
 		for _, s := range t.line.Sites {
-			if err := delivered(ctx, s, 50+t.rng.IntN(200)); err != nil {
+			if err := s.Delivered(ctx, 50+t.rng.IntN(200)); err != nil {
 				return err
 			}
 			if err := errors.Join(s.Gateway.Kill(), os.RemoveAll(s.State), s.Heal(), s.Gateway.Start(ctx)); err != nil {
 				return err
 			}
-			if err := errors.Join(linked(ctx, s, true), acked(ctx, s)); err != nil {
+			if err := errors.Join(s.Linked(ctx, true), s.Acked(ctx)); err != nil {
 				return err
 			}
 		}
@@ -150,17 +150,17 @@ func replacedBoard(ctx context.Context, t *trial) error {
 	for i := range t.rounds(20, 2) {
 		// Two readings of each counter at least: the checker knows from them how
 		// many a crash may take.
-		if err := errors.Join(delivered(ctx, s, 20), acked(ctx, s)); err != nil {
+		if err := errors.Join(s.Delivered(ctx, 20), s.Acked(ctx)); err != nil {
 			return err
 		}
-		if err := errors.Join(s.Cut(), delivered(ctx, s, 50+t.rng.IntN(100)), s.Gateway.Kill()); err != nil {
+		if err := errors.Join(s.Cut(), s.Delivered(ctx, 50+t.rng.IntN(100)), s.Gateway.Kill()); err != nil {
 			return err
 		}
 		// Another serial number behind the same file is another board.
 		if err := os.WriteFile(filepath.Join(t.dir, "machine-id-"+file), fmt.Appendf(nil, "%s-%d\n", file, i), 0o600); err != nil {
 			return err
 		}
-		if err := errors.Join(s.Heal(), s.Gateway.Start(ctx), linked(ctx, s, true), acked(ctx, s)); err != nil {
+		if err := errors.Join(s.Heal(), s.Gateway.Start(ctx), s.Linked(ctx, true), s.Acked(ctx)); err != nil {
 			return err
 		}
 		board, err := t.board(ctx, id.Site(s.Name))
@@ -197,7 +197,7 @@ func clonedCard(ctx context.Context, t *trial) error {
 	}
 	t.rounds(1, 1)
 	a := t.line.Sites[0]
-	if err := errors.Join(a.Cut(), delivered(ctx, a, 100), a.Gateway.Kill()); err != nil {
+	if err := errors.Join(a.Cut(), a.Delivered(ctx, 100), a.Gateway.Kill()); err != nil {
 		return err
 	}
 	agent, err := t.boarded("clone")
@@ -208,7 +208,7 @@ func clonedCard(ctx context.Context, t *trial) error {
 	if err := errors.Join(os.MkdirAll(filepath.Dir(clone), 0o700), copyFolder(a.State, clone)); err != nil {
 		return err
 	}
-	if err := errors.Join(a.Heal(), a.Gateway.Start(ctx), linked(ctx, a, true)); err != nil {
+	if err := errors.Join(a.Heal(), a.Gateway.Start(ctx), a.Linked(ctx, true)); err != nil {
 		return err
 	}
 	b, err := t.line.Raise(ctx, hasty(line.Gateway{
@@ -228,7 +228,7 @@ func clonedCard(ctx context.Context, t *trial) error {
 		}
 	}
 	for _, s := range []*line.Site{a, b} {
-		if err := errors.Join(s.Gateway.Start(ctx), linked(ctx, s, true), acked(ctx, s), s.Gateway.Stop()); err != nil {
+		if err := errors.Join(s.Gateway.Start(ctx), s.Linked(ctx, true), s.Acked(ctx), s.Gateway.Stop()); err != nil {
 			return err
 		}
 	}
@@ -241,7 +241,7 @@ func (t *trial) noticedTwice(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return until(ctx, identityTwice, func() (bool, error) {
+	return line.Until(ctx, identityTwice, func() (bool, error) {
 		ledger, err := c.Ledger(ctx, "hq")
 		return slices.ContainsFunc(ledger, func(l client.LedgerEntry) bool { return l.Reason == identityTwice }), err
 	})

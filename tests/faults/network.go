@@ -36,7 +36,7 @@ func backlog(ctx context.Context, s *line.Site, readings int) error {
 	if err := s.Cut(); err != nil {
 		return err
 	}
-	if err := delivered(ctx, s, readings); err != nil {
+	if err := s.Delivered(ctx, readings); err != nil {
 		return err
 	}
 	return s.Heal()
@@ -53,7 +53,7 @@ func bad(begin, end string) func(ctx context.Context, t *trial) error {
 			if err := backlog(ctx, s, 100+t.rng.IntN(200)); err != nil {
 				return err
 			}
-			if err := acked(ctx, s); err != nil {
+			if err := s.Acked(ctx); err != nil {
 				return err
 			}
 			if err := s.Set(end); err != nil {
@@ -69,13 +69,13 @@ func slowRoundTrip(ctx context.Context, t *trial, s *line.Site) error {
 		return err
 	}
 	for range t.rounds(10, 1) {
-		if err := acked(ctx, s); err != nil { // live, on the connection that there is
+		if err := s.Acked(ctx); err != nil { // live, on the connection that there is
 			return err
 		}
 		if err := backlog(ctx, s, 200); err != nil {
 			return err
 		}
-		if err := acked(ctx, s); err != nil { // with a new one
+		if err := s.Acked(ctx); err != nil { // with a new one
 			return err
 		}
 	}
@@ -97,14 +97,14 @@ func blackout(ctx context.Context, t *trial, s *line.Site) error {
 		if err := s.Cut(); err != nil {
 			return err
 		}
-		if err := pause(ctx, long); err != nil {
+		if err := line.Pause(ctx, long); err != nil {
 			return err
 		}
 		if err := s.Heal(); err != nil {
 			return err
 		}
 		healed := time.Now()
-		if err := acked(ctx, s); err != nil {
+		if err := s.Acked(ctx); err != nil {
 			return fmt.Errorf("after %v: %w", long, err)
 		}
 		t.say("%.1f s of silence, drained %.1f s later", long.Seconds(), time.Since(healed).Seconds())
@@ -117,16 +117,16 @@ func natRebind(ctx context.Context, t *trial, s *line.Site) error {
 		if err := s.Set("/rebind"); err != nil {
 			return err
 		}
-		if err := pause(ctx, t.between(0, 500*time.Millisecond)); err != nil {
+		if err := line.Pause(ctx, t.between(0, 500*time.Millisecond)); err != nil {
 			return err
 		}
 		if t.rng.IntN(2) == 0 { // the old port meets frames that are on their way
-			if err := acked(ctx, s); err != nil {
+			if err := s.Acked(ctx); err != nil {
 				return err
 			}
 		}
 	}
-	if err := acked(ctx, s); err != nil {
+	if err := s.Acked(ctx); err != nil {
 		return err
 	}
 	return t.connects(ctx)
@@ -152,13 +152,13 @@ func lostAcks(ctx context.Context, t *trial, s *line.Site) error {
 			return err
 		}
 		// Past the silence after which a gateway dials again, and before it.
-		if err := pause(ctx, t.between(100*time.Millisecond, 4*time.Second)); err != nil {
+		if err := line.Pause(ctx, t.between(100*time.Millisecond, 4*time.Second)); err != nil {
 			return err
 		}
 		if err := s.Heal(); err != nil {
 			return err
 		}
-		if err := acked(ctx, s); err != nil {
+		if err := s.Acked(ctx); err != nil {
 			return err
 		}
 	}
@@ -177,7 +177,7 @@ func udpBlocked(ctx context.Context, t *trial, s *line.Site) error {
 			if err := carried(ctx, s, step.tcp); err != nil {
 				return fmt.Errorf("after %s: %w", step.control, err)
 			}
-			if err := acked(ctx, s); err != nil {
+			if err := s.Acked(ctx); err != nil {
 				return err
 			}
 		}
@@ -187,8 +187,8 @@ func udpBlocked(ctx context.Context, t *trial, s *line.Site) error {
 
 // carried waits until a gateway is connected over TCP, or over UDP alone.
 func carried(ctx context.Context, s *line.Site, tcp bool) error {
-	return until(ctx, fmt.Sprintf("%s: over TCP %v", s.Gateway.Name(), tcp), func() (bool, error) {
-		st, err := status(ctx, s)
+	return line.Until(ctx, fmt.Sprintf("%s: over TCP %v", s.Gateway.Name(), tcp), func() (bool, error) {
+		st, err := s.Status(ctx)
 		if err != nil {
 			return false, err
 		}

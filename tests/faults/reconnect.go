@@ -85,16 +85,16 @@ func (t *trial) disconnect(ctx context.Context, s *line.Site, rng *rand.Rand) er
 	if err := s.Cut(); err != nil {
 		return err
 	}
-	if err := linked(ctx, s, false); err != nil {
+	if err := s.Linked(ctx, false); err != nil {
 		return err
 	}
 	if err := s.Heal(); err != nil {
 		return err
 	}
-	if err := linked(ctx, s, true); err != nil {
+	if err := s.Linked(ctx, true); err != nil {
 		return err
 	}
-	return pause(ctx, time.Duration(rng.Int64N(int64(300*time.Millisecond))))
+	return line.Pause(ctx, time.Duration(rng.Int64N(int64(300*time.Millisecond))))
 }
 
 // wholeFleet has no truth files, as its boards are in the fleet's process: the
@@ -161,7 +161,7 @@ func (t *trial) connected(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	return within(ctx, patience+time.Duration(n)*startEach, fmt.Sprintf("%d gateways", n), func() (bool, error) {
+	return line.Within(ctx, line.Patience+time.Duration(n)*startEach, fmt.Sprintf("%d gateways", n), func() (bool, error) {
 		st, err := c.Status(ctx)
 		if err == nil && st.Gateways < n {
 			err = fmt.Errorf("%d are connected", st.Gateways)
@@ -173,7 +173,7 @@ func (t *trial) connected(ctx context.Context, n int) error {
 // drained waits until a fleet says that all are connected and that nothing
 // waits but what was just sampled: readings that wait at its end stay on disk.
 func drained(ctx context.Context, all *process.Process, n int) error {
-	return until(ctx, "the fleet's backlogs", func() (bool, error) {
+	return line.Until(ctx, "the fleet's backlogs", func() (bool, error) {
 		said := fleetSays.FindAllStringSubmatch(all.Tail(), -1)
 		if len(said) == 0 {
 			return false, nil
@@ -212,7 +212,7 @@ func (t *trial) fleetArrived(ctx context.Context, said string) error {
 	if err != nil {
 		return err
 	}
-	return until(ctx, fmt.Sprintf("all of %d readings", sampled), func() (bool, error) {
+	return line.Until(ctx, fmt.Sprintf("all of %d readings", sampled), func() (bool, error) {
 		sites, err := c.Sites(ctx)
 		if err != nil {
 			return false, err

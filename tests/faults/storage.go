@@ -57,7 +57,7 @@ func fullDisk(ctx context.Context, t *trial) error {
 		return err
 	}
 	for range t.rounds(10, 2) {
-		if err := delivered(ctx, s, 400); err != nil {
+		if err := s.Delivered(ctx, 400); err != nil {
 			return err
 		}
 		if err := d.fill(0); err != nil {
@@ -68,7 +68,7 @@ func fullDisk(ctx context.Context, t *trial) error {
 			return err
 		}
 		t.say("%d bytes are free", free)
-		if err := delivered(ctx, s, 400+t.rng.IntN(800)); err != nil {
+		if err := s.Delivered(ctx, 400+t.rng.IntN(800)); err != nil {
 			return err
 		}
 		if err := d.release(); err != nil {
@@ -78,7 +78,7 @@ func fullDisk(ctx context.Context, t *trial) error {
 			return err
 		}
 	}
-	if err := errors.Join(s.Heal(), linked(ctx, s, true), acked(ctx, s)); err != nil {
+	if err := errors.Join(s.Heal(), s.Linked(ctx, true), s.Acked(ctx)); err != nil {
 		return err
 	}
 	if err := t.relaxed(ctx, s); err != nil {
@@ -90,7 +90,7 @@ func fullDisk(ctx context.Context, t *trial) error {
 // relaxed waits until a gateway's buffer is under no pressure, and takes down
 // how many readings its samplers withheld while it was: a counter's row is one.
 func (t *trial) relaxed(ctx context.Context, s *line.Site) error {
-	err := until(ctx, s.Gateway.Name()+": no pressure", func() (bool, error) {
+	err := line.Until(ctx, s.Gateway.Name()+": no pressure", func() (bool, error) {
 		pressure, err := metric(ctx, s.Gateway, "atrium_buffer_pressure")
 		return pressure == 0, err
 	})
@@ -104,7 +104,7 @@ func (t *trial) relaxed(ctx context.Context, s *line.Site) error {
 
 // committed waits until a gateway has committed all that it has sampled by now.
 func committed(ctx context.Context, s *line.Site) error {
-	return caughtUp(ctx, s, "commits", func(st agent.Status) uint64 { return st.Committed })
+	return s.CaughtUp(ctx, "commits", func(st agent.Status) uint64 { return st.Committed })
 }
 
 // damaged gives gateways a backlog, ends them, lets somebody damage their stores
@@ -135,7 +135,7 @@ func (t *trial) damagedOnce(ctx context.Context, s *line.Site, rng *rand.Rand, d
 	if err := s.Cut(); err != nil {
 		return err
 	}
-	if err := delivered(ctx, s, 150+rng.IntN(150)); err != nil {
+	if err := s.Delivered(ctx, 150+rng.IntN(150)); err != nil {
 		return err
 	}
 	if err := s.Gateway.Kill(); err != nil {
@@ -151,8 +151,8 @@ func (t *trial) damagedOnce(ctx context.Context, s *line.Site, rng *rand.Rand, d
 	t.say("%s: %s", s.Name, what)
 	for _, step := range []func() error{
 		func() error { return s.Gateway.Start(ctx) },
-		func() error { return linked(ctx, s, true) },
-		func() error { return acked(ctx, s) },
+		func() error { return s.Linked(ctx, true) },
+		func() error { return s.Acked(ctx) },
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("%s: %w", what, err)

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -14,20 +12,13 @@ import (
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/demo/process"
-	"github.com/atrium-iot/atrium/edge/agent"
 	"github.com/atrium-iot/atrium/tests/e2e/account"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 	"github.com/atrium-iot/atrium/tests/proc"
 )
 
-const (
-	// patience bounds the wait for what must come; the machine may be busy.
-	patience = 90 * time.Second
-	// pollEvery is how often a state that is awaited is looked at.
-	pollEvery = 20 * time.Millisecond
-	// shown is how many of the things that are wrong a result names.
-	shown = 5
-)
+// shown is how many of the things that are wrong a result names.
+const shown = 5
 
 // trial is one run of a scenario.
 type trial struct {
@@ -125,7 +116,7 @@ func (t *trial) raiseOn(ctx context.Context, data string, gateways ...line.Gatew
 		return err
 	}
 	for _, s := range t.line.Sites {
-		if err := linked(ctx, s, true); err != nil {
+		if err := s.Linked(ctx, true); err != nil {
 			return err
 		}
 	}
@@ -178,92 +169,6 @@ func (t *trial) judge(ctx context.Context) error {
 		wrong = append(wrong[:shown], fmt.Sprintf("and %d more", more))
 	}
 	return errors.New(strings.Join(wrong, "\n  "))
-}
-
-// pause lets the line run for a time that a fault's plan has.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}
-
-// until waits for a state; an error that stays is why it never came.
-func until(ctx context.Context, what string, ok func() (bool, error)) error {
-	return within(ctx, patience, what, ok)
-}
-
-// within is until for what takes longer.
-func within(ctx context.Context, limit time.Duration, what string, ok func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		done, err := ok()
-		if done && err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s: %w", what, errors.Join(err, ctx.Err()))
-		case <-tick.C:
-		}
-	}
-}
-
-// delivered waits until a board has delivered so many readings more.
-func delivered(ctx context.Context, s *line.Site, more int) error {
-	begin, err := truth(s)
-	if err != nil {
-		return err
-	}
-	return until(ctx, fmt.Sprintf("%s: %d readings more", s.Board.Name(), more), func() (bool, error) {
-		n, err := truth(s)
-		return n >= begin+more, err
-	})
-}
-
-// truth is how many readings a board has delivered.
-func truth(s *line.Site) (int, error) {
-	b, err := os.ReadFile(s.Truth)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	return bytes.Count(b, []byte("\n")), err
-}
-
-// status asks a gateway how it is.
-func status(ctx context.Context, s *line.Site) (agent.Status, error) {
-	return agent.FetchStatus(ctx, strings.TrimPrefix(s.Gateway.URL(), "http://"))
-}
-
-// linked waits until a gateway is connected, or is not.
-func linked(ctx context.Context, s *line.Site, want bool) error {
-	return until(ctx, fmt.Sprintf("%s: connected %v", s.Gateway.Name(), want), func() (bool, error) {
-		st, err := status(ctx, s)
-		return st.Connected == want, err
-	})
-}
-
-// acked waits until the cloud has taken all that a gateway holds now.
-func acked(ctx context.Context, s *line.Site) error {
-	return caughtUp(ctx, s, "acks", func(st agent.Status) uint64 { return st.Acked })
-}
-
-// caughtUp waits until a count of a gateway's, with what it dropped, has reached
-// what it has sampled by now.
-func caughtUp(ctx context.Context, s *line.Site, what string, count func(agent.Status) uint64) error {
-	begin, err := status(ctx, s)
-	if err != nil {
-		return err
-	}
-	return until(ctx, s.Gateway.Name()+": "+what, func() (bool, error) {
-		st, err := status(ctx, s)
-		return count(st)+st.Dropped >= begin.Sampled, err
-	})
 }
 
 // metric sums up a process's samples of a counter or gauge.
