@@ -9,7 +9,7 @@ TOOL    := go tool -modfile=.ci/tools.mod
 EDGE    := ./edge/cmd/atrium-edge ./simulator/cmd/atrium-sim
 CLOUD   := ./cloud/cmd/atrium-cloud ./cloud/cmd/atrium
 
-.PHONY: help build test lint bench bench-actors bench-edge stress-actors stress-journal demo demo-check test-faults test-outage board-rpi3 board-rpi0 board-pc mutants clean
+.PHONY: help build test lint bench bench-actors bench-edge stress-actors stress-journal demo demo-check test-faults test-cluster test-outage board-rpi3 board-rpi0 board-pc mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ demo-check: ## one cloud node, two boards, two gateways, cuts and kills, then ve
 
 test-faults: ## what the field does to gateways, links, disks and clouds, and a checker outside; FAULTS="-short" for CI
 	scripts/test-faults $(FAULTS)
+
+test-cluster: ## what happens to the nodes of a cluster, and a checker outside; CLUSTER="-short" for CI
+	scripts/test-cluster $(CLUSTER)
 
 test-outage: ## a week without a link at 100 readings/s and 64 MiB, in fake time on the real store; TMPDIR=/dev/shm for fast fsyncs
 	go test -count=1 -timeout 60m -v ./tests/outage -outage $(OUTAGE)

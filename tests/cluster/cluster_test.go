@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/atrium-iot/atrium/cloud/journal"
+)
+
+func barrier(seq, epoch, previous uint64, owner string) fence {
+	return fence{journal.Barrier{Incarnation: 1, Epoch: epoch, Owner: owner, Previous: previous}, seq}
+}
+
+// An owner's barrier comes again before a purge, and another's has a higher
+// epoch.
+func TestALogWithOneOwnerAnEpochPasses(t *testing.T) { // I3
+	c := chain{barrier(9, 2, 1, "n1"), barrier(20, 2, 9, "n1"), barrier(25, 3, 20, "n2")}
+	if wrong := c.check(); len(wrong) > 0 || c.claims() != 2 {
+		t.Errorf("%d claims, %q", c.claims(), wrong)
+	}
+}
+
+func TestTwoOwnersOfALogAreFound(t *testing.T) { // I3
+	first := barrier(9, 2, 1, "n1")
+	for what, second := range map[string]fence{
+		"one epoch of two":               barrier(20, 2, 9, "n2"),
+		"a lower epoch":                  barrier(20, 1, 9, "n2"),
+		"a barrier that knows not this":  barrier(20, 3, 1, "n2"),
+		"its own again, from before":     barrier(20, 2, 1, "n1"),
+		"a claim that knows what is not": barrier(20, 3, 12, "n2"),
+	} {
+		if wrong := (chain{first, second}).check(); len(wrong) != 1 {
+			t.Errorf("%s: %q", what, wrong)
+		}
+	}
+}
+
+func TestMovesAreCountedByEpochs(t *testing.T) {
+	was := map[int]owner{0: {"n1", 1}, 1: {"n2", 4}, 2: {"n2", 1}}
+	is := map[int]owner{0: {"n1", 1}, 1: {"n1", 5}, 2: {"n2", 3}}
+	if n := moves(was, is); n != 3 || count(was, "n2") != 2 {
+		t.Errorf("%d moves, of %d", n, count(was, "n2"))
+	}
+}
+
+func TestEveryScenarioSaysWhatItProtects(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, s := range scenarios() {
+		if seen[s.name] || s.protects == "" || s.run == nil || !bytes.Contains(readme, []byte("`"+s.name+"`")) {
+			t.Errorf("%s: twice, empty, or not in README.md", s.name)
+		}
+		seen[s.name] = true
+	}
+}
+
+func TestScenariosAreChosenByName(t *testing.T) {
+	if got, err := choose(scenarios(), "^kill$"); err != nil || len(got) != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, bad := range []string{"[", "no-such"} {
+		if _, err := choose(scenarios(), bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+func TestAFailureSaysWhere(t *testing.T) {
+	var table bytes.Buffer
+	r := result{Scenario: "kill", Verdict: failed, Notes: []string{"logs and data are in /there"}}
+	if err := printTable(&table, 7, []result{r}); err != nil || !strings.Contains(table.String(), "FAILED") || !strings.Contains(table.String(), "kill: logs and data are in /there") {
+		t.Errorf("%v\n%s", err, table.String())
+	}
+}
