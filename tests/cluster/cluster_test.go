@@ -60,11 +60,19 @@ func TestEveryScenarioSaysWhatItProtects(t *testing.T) {
 }
 
 func TestScenariosAreChosenByName(t *testing.T) {
-	if got, err := choose(scenarios(), "^kill$"); err != nil || len(got) != 1 {
-		t.Errorf("%v, %v", got, err)
+	for want, got := range map[int]func() ([]scenario, error){
+		1:                func() ([]scenario, error) { return choose(scenarios(), "^stall$", true) },
+		len(scenarios()): func() ([]scenario, error) { return choose(scenarios(), "", false) },
+	} {
+		if s, err := got(); err != nil || len(s) != want {
+			t.Errorf("%d, %v, want %d", len(s), err, want)
+		}
+	}
+	if s, err := choose(scenarios(), "", true); err != nil || len(s) == 0 || len(s) == len(scenarios()) {
+		t.Errorf("the short form has %d scenarios, %v", len(s), err)
 	}
 	for _, bad := range []string{"[", "no-such"} {
-		if _, err := choose(scenarios(), bad); err == nil {
+		if _, err := choose(scenarios(), bad, false); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
 	}

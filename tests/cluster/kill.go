@@ -9,18 +9,31 @@ import (
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 )
 
-// roles are what a node is to the data, in the order of the rounds.
-var roles = []string{"an owner of a site", "another core node", "a worker"}
+// What a node is to the data.
+const (
+	siteOwner = "an owner of a site"
+	otherCore = "another core node"
+	aWorker   = "a worker"
+)
+
+var roles = []string{siteOwner, otherCore, aWorker}
 
 // kill kills nodes by role, one at a time.
 func kill(ctx context.Context, t *trial) error {
+	return t.each(ctx, t.rounds(40, 4), roles, func(n *node) error { return n.kill() }, t.restore)
+}
+
+// each takes a node away, by role, waits until its shards are served by others,
+// and brings it back, as often as asked.
+func (t *trial) each(ctx context.Context, rounds int, roles []string, away func(*node) error, back func(context.Context, *node) error) error {
 	var took []time.Duration
-	for i := range t.rounds(40, 4) {
+	for i := range rounds {
 		was, err := t.settled(ctx)
 		if err != nil {
 			return err
 		}
-		victim, err := t.victim(ctx, roles[i%len(roles)], was)
+		role := roles[i%len(roles)]
+		n, err := t.one(ctx, role, was)
 		if err != nil {
 			return err
 		}
@@ -28,26 +41,26 @@ func kill(ctx context.Context, t *trial) error {
 			return err
 		}
 		begin := time.Now()
-		if err := victim.kill(); err != nil {
+		if err := away(n); err != nil {
 			return err
 		}
 		is, err := t.healthy(ctx)
 		if err != nil {
-			return fmt.Errorf("round %d, %s was killed: %w", i+1, victim.name, err)
+			return fmt.Errorf("round %d, without %s: %w", i+1, n.name, err)
 		}
 		took = append(took, time.Since(begin))
-		had, moved := count(was, victim.name), moves(was, is)
+		had, moved := count(was, n.name), moves(was, is)
 		t.result.Moved += moved
-		t.say("round %d: killed %s, %s with %d shards; all were served again after %v, %d moved", i+1, victim.name, roles[i%len(roles)], had, took[i].Round(10*time.Millisecond), moved)
-		if moved > had+1 {
-			return fmt.Errorf("round %d: %s had %d shards, and %d moved", i+1, victim.name, had, moved)
+		t.say("round %d: %s, %s with %d shards; without it all were served after %v, %d moved", i+1, n.name, role, had, took[i].Round(10*time.Millisecond), moved)
+		if moved > had+1+t.beside {
+			return fmt.Errorf("round %d: %s had %d shards, and %d moved", i+1, n.name, had, moved)
 		}
-		if err := t.restore(ctx, victim); err != nil {
+		if err := back(ctx, n); err != nil {
 			return fmt.Errorf("round %d: %w", i+1, err)
 		}
 	}
 	slices.Sort(took)
-	t.note("from the kill until every shard was served: median %v, longest %v", took[len(took)/2].Round(10*time.Millisecond), took[len(took)-1].Round(10*time.Millisecond))
+	t.note("until others served every shard: median %v, longest %v", took[len(took)/2].Round(10*time.Millisecond), took[len(took)-1].Round(10*time.Millisecond))
 	return nil
 }
 
@@ -56,6 +69,12 @@ func (t *trial) restore(ctx context.Context, n *node) error {
 	if err := start(ctx, n); err != nil {
 		return err
 	}
+	return t.holds(ctx)
+}
+
+// holds leaves the cluster alone for a while: then it is healthy, and what was
+// sampled meanwhile is taken.
+func (t *trial) holds(ctx context.Context) error {
 	if err := line.Pause(ctx, hold); err != nil {
 		return err
 	}
@@ -65,8 +84,8 @@ func (t *trial) restore(ctx context.Context, n *node) error {
 	return t.acked(ctx)
 }
 
-// victim chooses a node.
-func (t *trial) victim(ctx context.Context, role string, of map[int]owner) (*node, error) {
+// one chooses a node of a role.
+func (t *trial) one(ctx context.Context, role string, of map[int]owner) (*node, error) {
 	sites, err := t.nodes.all[0].api.Sites(ctx)
 	if err != nil {
 		return nil, err
@@ -74,7 +93,7 @@ func (t *trial) victim(ctx context.Context, role string, of map[int]owner) (*nod
 	owner := of[sites[t.rng.IntN(len(sites))].Shard].node
 	var fit []*node
 	for _, n := range t.nodes.running() {
-		if role == roles[0] && n.name == owner || role == roles[1] && !n.worker && n.name != owner || role == roles[2] && n.worker {
+		if role == siteOwner && n.name == owner || role == otherCore && !n.worker && n.name != owner || role == aWorker && n.worker {
 			fit = append(fit, n)
 		}
 	}

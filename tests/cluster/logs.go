@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -42,6 +43,9 @@ func readLogs(ctx context.Context, c *nodes) (claims int, wrong []string, err er
 	}
 	for shard := range cloud.DefaultClusterShards {
 		chain, err := readBarriers(ctx, s, shard)
+		for errors.Is(err, journal.ErrGap) && ctx.Err() == nil { // its owner purged it meanwhile
+			chain, err = readBarriers(ctx, s, shard)
+		}
 		if err != nil {
 			return 0, nil, fmt.Errorf("shard %d: %w", shard, err)
 		}

@@ -40,7 +40,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.bin, "bin", "bin/host", "folder with the programs")
 	flag.StringVar(&o.match, "run", "", "regular expression of the scenarios to run; all without")
-	flag.BoolVar(&o.short, "short", false, "fewer rounds: all in about 4 minutes")
+	flag.BoolVar(&o.short, "short", false, "fewer scenarios and rounds: about 4 minutes")
 	flag.BoolVar(&o.json, "json", false, "print the results as JSON")
 	flag.BoolVar(&o.keep, "keep", false, "keep the folders, logs and data, also of what went well")
 	flag.Uint64Var(&o.seed, "seed", 0, "seed of the faults' times and places; 0 draws one")
@@ -67,7 +67,7 @@ func main() {
 // run runs the chosen scenarios one after another, as each has five processes
 // and more, and prints what came of them; ok is that none failed.
 func run(ctx context.Context, o options, stdout, stderr io.Writer) (ok bool, err error) {
-	chosen, err := choose(scenarios(), o.match)
+	chosen, err := choose(scenarios(), o.match, o.short)
 	if err != nil {
 		return false, err
 	}
@@ -96,13 +96,16 @@ func run(ctx context.Context, o options, stdout, stderr io.Writer) (ok bool, err
 	return !slices.ContainsFunc(results, func(r result) bool { return r.Verdict == failed }), err
 }
 
-// choose returns the scenarios whose name matches.
-func choose(all []scenario, expression string) ([]scenario, error) {
+// choose returns the scenarios whose name matches; of the short form, without a
+// name, those that are in it.
+func choose(all []scenario, expression string, short bool) ([]scenario, error) {
 	match, err := regexp.Compile(expression)
 	if err != nil {
 		return nil, fmt.Errorf("-run: %w", err)
 	}
-	chosen := slices.DeleteFunc(all, func(s scenario) bool { return !match.MatchString(s.name) })
+	chosen := slices.DeleteFunc(all, func(s scenario) bool {
+		return !match.MatchString(s.name) || short && s.long && expression == ""
+	})
 	if len(chosen) == 0 {
 		return nil, fmt.Errorf("-run %q: no scenario has such a name: -list shows them", expression)
 	}

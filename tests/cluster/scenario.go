@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"time"
+
+	"github.com/atrium-iot/atrium/cloud/cluster/placement"
 )
 
 // scenario is one kind of trouble with nodes.
@@ -11,6 +13,8 @@ type scenario struct {
 	name     string
 	protects string // what must hold, in a sentence
 	workers  int    // beside the three core nodes, at the beginning
+	beside   int    // shards that placement may move meanwhile for other reasons
+	long     bool   // not in the short form
 	run      func(ctx context.Context, t *trial) error
 }
 
@@ -22,6 +26,32 @@ func scenarios() []scenario {
 			protects: "a node that is killed at any moment costs no reading, and only its shards move",
 			workers:  1,
 			run:      kill,
+		},
+		{
+			name:     "stall",
+			protects: "a node that stands still until others have its shards, and goes on, does no harm",
+			workers:  1,
+			long:     true,
+			run:      stall,
+		},
+		{
+			name:     "drain",
+			protects: "a node that is stopped gives its shards away before it ends",
+			workers:  1,
+			beside:   placement.MaxMoves, // until it is gone, no node has come or gone
+			run:      drain,
+		},
+		{
+			name:     "wipe",
+			protects: "a worker that lost its disk costs nothing",
+			workers:  2,
+			long:     true,
+			run:      wipe,
+		},
+		{
+			name:     "grow",
+			protects: "nodes that join take shards, and give them back when they leave",
+			run:      grow,
 		},
 	}
 }

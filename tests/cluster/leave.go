@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// stall stops owners (SIGSTOP) until others have their shards, and lets them go
+// on: they believe that they still own, and the log says otherwise.
+func stall(ctx context.Context, t *trial) error {
+	stop := func(n *node) error {
+		n.down = true
+		return syscall.Kill(n.PID(), syscall.SIGSTOP)
+	}
+	goOn := func(ctx context.Context, n *node) error {
+		n.down = false
+		if err := syscall.Kill(n.PID(), syscall.SIGCONT); err != nil {
+			return err
+		}
+		return t.holds(ctx)
+	}
+	return t.each(ctx, t.rounds(20, 1), []string{siteOwner}, stop, goOn)
+}
+
+// drain stops nodes as an operator does (SIGTERM): they give their shards away
+// before they end.
+func drain(ctx context.Context, t *trial) error {
+	return t.each(ctx, t.rounds(20, 1), []string{siteOwner, aWorker}, func(n *node) error {
+		n.down = true
+		return n.Stop()
+	}, t.restore)
+}
+
+// wipe kills workers and removes all that they had on disk, but who they are.
+func wipe(ctx context.Context, t *trial) error {
+	return t.each(ctx, t.rounds(10, 1), []string{aWorker}, func(n *node) error {
+		return errors.Join(n.kill(), os.RemoveAll(n.data), t.nodes.certify(n))
+	}, t.restore)
+}
+
+// grown is how many workers join at a time, and leave.
+const grown = 3
+
+// grow doubles a cluster of three under load, and halves it again.
+func grow(ctx context.Context, t *trial) error {
+	for i := range t.rounds(10, 1) {
+		if _, err := t.settled(ctx); err != nil {
+			return err
+		}
+		var joined []*node
+		for _, n := range t.nodes.all[cores:] { // of the rounds before
+			joined = append(joined, n)
+		}
+		for len(joined) < grown {
+			n, err := t.nodes.add(true)
+			if err != nil {
+				return err
+			}
+			joined = append(joined, n)
+		}
+		if err := start(ctx, joined...); err != nil {
+			return err
+		}
+		of, err := t.settled(ctx)
+		if err != nil {
+			return err
+		}
+		with := 0
+		for _, n := range joined {
+			with += count(of, n.name)
+		}
+		t.say("round %d: %d workers joined and took %d shards", i+1, grown, with)
+		if with == 0 {
+			return fmt.Errorf("round %d: of %d shards none went to the %d nodes that joined", i+1, len(of), grown)
+		}
+		for _, n := range joined {
+			n.down = true
+			if err := n.Stop(); err != nil {
+				return err
+			}
+		}
+		if err := t.holds(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
