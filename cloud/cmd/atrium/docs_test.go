@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -73,4 +74,37 @@ func openCatalog(t *testing.T) *catalog.Catalog {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// Every command that docs/scaling.md types does what it should, in the order of
+// the page.
+func TestThePageOfScalingIsTrue(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/scaling.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(newDistrict())
+	defer srv.Close()
+	typed := 0
+	for _, b := range block.FindAllStringSubmatch(string(page), -1) {
+		for l := range strings.Lines(b[2]) {
+			args := strings.Fields(l)
+			ctx, stop := context.WithCancel(t.Context())
+			root := newRoot()
+			root.SetArgs(append(args[1:], "--api", srv.URL))
+			root.SetOut(printed(func(string) {
+				if args[1] == "watch" { // it goes on until Ctrl-C
+					stop()
+				}
+			}))
+			if err := root.ExecuteContext(ctx); err != nil || args[0] != "atrium" {
+				t.Errorf("%q: %v", l, err)
+			}
+			stop()
+			typed++
+		}
+	}
+	if typed < 8 {
+		t.Errorf("only %d commands were typed", typed)
+	}
 }
