@@ -40,6 +40,7 @@ import (
 	"github.com/atrium-iot/atrium/cloud/cluster"
 	"github.com/atrium-iot/atrium/cloud/cluster/membership"
 	"github.com/atrium-iot/atrium/cloud/cluster/seat"
+	"github.com/atrium-iot/atrium/cloud/cluster/transport"
 	"github.com/atrium-iot/atrium/cloud/console"
 	"github.com/atrium-iot/atrium/cloud/gate"
 	"github.com/atrium-iot/atrium/cloud/history"
@@ -111,7 +112,9 @@ type node struct {
 	server    *journal.Server
 	bus       *journal.Bus
 	catalog   *catalog.Catalog
+	transport *transport.Transport
 	actors    *actor.ActorSystem
+	summaries actor.Type[question] // of sites
 	logs      []*journal.Log // by shard
 	objects   []*journal.Objects
 	parts     []*journal.Objects // of history; none alone
@@ -196,7 +199,9 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err := n.openCatalog(opening); err != nil {
 		return err
 	}
-	n.actors = actor.NewActorSystem(actor.Config{Address: n.cfg.Name, ClusterName: n.ca.Cluster()}, n.log.With("part", "actors"), actor.WithMetrics(n.reg))
+	if err := n.openActors(); err != nil {
+		return err
+	}
 	if err := n.openShards(opening); err != nil {
 		return err
 	}
@@ -256,6 +261,7 @@ func (n *node) serve(ctx context.Context) error {
 	defer stopBehind()
 	g.Go(func() error { return n.seats.Run(behind) })
 	g.Go(func() error { return n.members.Run(behind) })
+	g.Go(func() error { return n.transport.Serve(behind, n.actors.Engine()) })
 	g.Go(func() error { n.measure(behind); return nil })
 	g.Go(func() error { n.guide(failing); return nil })
 	g.Go(func() error { n.advise(behind); return nil })

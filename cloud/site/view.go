@@ -156,6 +156,19 @@ func (s *Shard) Sites(ctx context.Context) (all []Summary, err error) {
 	return all, err
 }
 
+// Summary returns a site in short, and the last message applied of those that
+// it comes from. A site without any record has none of anything.
+func (s *Shard) Summary(ctx context.Context, name id.Site) (v Summary, applied uint64, err error) {
+	v.Site = name
+	err = s.ask(ctx, func() {
+		applied = s.applied
+		if st, ok := s.sites[name]; ok {
+			v = st.summary()
+		}
+	})
+	return v, applied, err
+}
+
 // Gateways returns a site's gateways by name. ErrUnknown.
 func (s *Shard) Gateways(ctx context.Context, name id.Site) ([]Gateway, error) {
 	return askSite(ctx, s, name, func(st *site) (all []Gateway, err error) {

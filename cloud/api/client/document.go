@@ -19,6 +19,21 @@ type Site struct {
 	Site     string `json:"site"`
 	Shard    int    `json:"shard" doc:"The shard whose log holds the site."`
 	Revision uint64 `json:"revision" doc:"The catalog's revision of that assignment."`
+	// Of a list with summaries, one of the two.
+	Summary      *SiteSummary `json:"summary,omitempty" doc:"With summary=true: the site in short."`
+	SummaryError string       `json:"summary_error,omitempty" doc:"With summary=true: why there is none."`
+}
+
+// SiteSummary is a site in short, as the owner of its shard knows it.
+type SiteSummary struct {
+	Gateways int    `json:"gateways"`
+	Devices  int    `json:"devices"`
+	Live     int    `json:"live" doc:"Of the devices."`
+	Silent   int    `json:"silent" doc:"Likewise."`
+	Alarms   int    `json:"alarms" doc:"Active ones."`
+	Owner    string `json:"owner" doc:"The node that says so."`
+	Epoch    uint64 `json:"epoch" doc:"Of its claim."`
+	Applied  uint64 `json:"applied" doc:"The last message of the shard's log that it has applied."`
 }
 
 // Gateway is an edge agent as its site knows it.
