@@ -1,6 +1,7 @@
 package site
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -18,21 +19,34 @@ type noHistory struct{}
 func (noHistory) Position(int) uint64                           { return 0 }
 func (noHistory) Write(int, uint64, *history.Projections) error { return nil }
 
+func (noHistory) Hole(int) history.Hole      { return history.Hole{} }
+func (noHistory) OpenHole(int, uint64) error { return nil }
+func (noHistory) Fill(*history.Part) error   { return nil }
+
+// nowhere takes every part.
+type nowhere struct{ Objects }
+
+func (nowhere) Put(context.Context, string, []byte) error { return nil }
+
+func (nowhere) List(context.Context) ([]journal.Object, error) { return nil, nil }
+
 // BenchmarkFrame is the way of a frame through its site: of one device with a
-// reading, and of 64 devices.
+// reading, and of 64 devices; without parts of history, and with them.
 func BenchmarkFrame(b *testing.B) {
 	for _, devices := range []int{1, 64} {
-		b.Run(fmt.Sprintf("devices=%d", devices), func(b *testing.B) { benchFrames(b, devices) })
+		b.Run(fmt.Sprintf("devices=%d", devices), func(b *testing.B) { benchFrames(b, devices, nil) })
+		b.Run(fmt.Sprintf("devices=%d/parts", devices), func(b *testing.B) { benchFrames(b, devices, nowhere{}) })
 	}
 }
 
-func benchFrames(b *testing.B, devices int) {
+func benchFrames(b *testing.B, devices int, parts Objects) {
 	system := actor.NewActorSystem(actor.Config{Address: "node", Port: 1, ClusterName: "test"}, quiet())
-	s, err := New(Config{Node: "node"}, Parts{Journal: noLog{}, Owner: noOwner{}, History: noHistory{}, Actors: system}, quiet(), nil)
+	s, err := New(Config{Node: "node"}, Parts{Journal: noLog{}, Owner: noOwner{}, History: noHistory{}, Parts: parts, Actors: system}, quiet(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer s.done()
+	defer s.shelf.start(b.Context())()
 	recs := opening(gw1, run(1), boot1, dev1)
 	names := []id.Device{dev1}
 	for i := 1; i < devices; i++ {

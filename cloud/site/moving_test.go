@@ -116,8 +116,9 @@ type barred struct {
 	tape *tape
 }
 
-func (o barred) Token() uint64                                             { return o.tape.end }
-func (o barred) Refence(context.Context) (uint64, error)                   { return o.tape.end, nil }
+func (o barred) Token() uint64 { return o.tape.end }
+func (o barred) Refence(context.Context) (uint64, error) { return o.tape.end, nil }
+
 func (o barred) Publish(context.Context, []journal.Record) (uint64, error) { return o.tape.end, nil }
 
 var errPower = errors.New("the power is off")

@@ -290,8 +290,16 @@ func TestOnlySmallPartsThatFollowEachOtherAreJoined(t *testing.T) {
 
 func TestPartsCoverWhatLiesBetweenTwoMessages(t *testing.T) {
 	h := holdingOf([]journal.Object{
-		{Name: "rows.20.30"}, {Name: "rows.0.10"}, {Name: "rows.8.15"}, {Name: "rows.0.4"}, {Name: "rows.30.99"},
-		{Name: "rows.5.5"}, {Name: "rows.+1.9"}, {Name: "site.hq.3"}, {Name: "aged.2"}, {Name: "aged.x"},
+		{Name: "rows.20.30"},
+		{Name: "rows.0.10"},
+		{Name: "rows.8.15"},
+		{Name: "rows.0.4"},
+		{Name: "rows.30.99"},
+		{Name: "rows.5.5"},
+		{Name: "rows.+1.9"},
+		{Name: "site.hq.3"},
+		{Name: "aged.2"},
+		{Name: "aged.x"},
 	}, 50)
 	if len(h.parts) != 4 || h.aged != 2 {
 		t.Fatalf("%+v", h)
