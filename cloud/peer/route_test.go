@@ -73,6 +73,16 @@ func TestAPipelineGoesToTheOwnerOfItsSite(t *testing.T) {
 	}
 }
 
+// Who asks why a site is not served gets an answer from any node.
+func TestAPlacementIsRatherAskedAtTheOwner(t *testing.T) {
+	if at, site := placeOf("/v1/sites/hq/placement"); at != ratherAtOwner || site != "hq" {
+		t.Errorf("%d %q", at, site)
+	}
+	if at, _ := placeOf("/v1/sites/hq/placements"); at != atOwner {
+		t.Errorf("another route of a site: %d", at)
+	}
+}
+
 // The API's router decides what is asked for: here the same site must be read
 // in a path, or a node would answer for a site that is not its own.
 func FuzzASiteIsReadAsTheRouterReadsIt(f *testing.F) {
