@@ -46,6 +46,9 @@ var (
 type Views interface {
 	Status(ctx context.Context) (client.Status, error)
 	Sites(ctx context.Context) ([]client.Site, error)
+	// Summarize asks the owners of sites, and gives each its summary or says why
+	// there is none.
+	Summarize(ctx context.Context, sites []client.Site)
 	Gateways(ctx context.Context, site id.Site) ([]client.Gateway, error)
 	Devices(ctx context.Context, site id.Site) ([]client.Device, error)
 	Device(ctx context.Context, dev id.Device) (client.Device, error)

@@ -40,6 +40,12 @@ func (fakeViews) Sites(context.Context) ([]client.Site, error) {
 	return []client.Site{{Site: "hq", Shard: 0, Revision: 7}}, nil
 }
 
+func (fakeViews) Summarize(_ context.Context, sites []client.Site) {
+	for i := range sites {
+		sites[i].Summary = &client.SiteSummary{Devices: 3, Owner: "n1"}
+	}
+}
+
 func (fakeViews) Gateways(_ context.Context, site id.Site) ([]client.Gateway, error) {
 	if site != "hq" {
 		return nil, api.ErrNotFound
@@ -153,6 +159,12 @@ func TestTheClientReadsWhatTheServerWrites(t *testing.T) {
 	}
 	if all, err := c.Sites(t.Context()); err != nil || len(all) != 1 || all[0].Revision != 7 {
 		t.Error(all, err)
+	}
+	if all, err := c.SitesInShort(t.Context()); err != nil || len(all) != 1 || all[0].Summary == nil || all[0].Summary.Devices != 3 {
+		t.Error(all, err)
+	}
+	if all, err := c.Sites(t.Context()); err != nil || all[0].Summary != nil {
+		t.Error("nobody asked for summaries:", all, err)
 	}
 	if all, err := c.Gateways(t.Context(), "hq"); err != nil || len(all) != 1 || all[0].Runs[0].State != "open" {
 		t.Error(all, err)

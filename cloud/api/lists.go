@@ -64,12 +64,21 @@ func (s *server) status(ctx context.Context, _ *struct{}) (*body[client.Status],
 	return ok(st), nil
 }
 
-func (s *server) sites(ctx context.Context, in *Listing) (*body[client.Page[client.Site]], error) {
+type sitesInput struct {
+	Listing
+	Summary bool `query:"summary" doc:"Ask the owners how the sites of the page do."`
+}
+
+func (s *server) sites(ctx context.Context, in *sitesInput) (*body[client.Page[client.Site]], error) {
 	sites, err := s.views.Sites(ctx)
 	if err != nil {
 		return nil, answered(err, "sites", "/v1/sites")
 	}
-	return page(sites, func(s client.Site) string { return s.Site }, *in), nil
+	out := page(sites, func(s client.Site) string { return s.Site }, in.Listing)
+	if in.Summary {
+		s.views.Summarize(ctx, out.Body.Items)
+	}
+	return out, nil
 }
 
 func (s *server) gateways(ctx context.Context, in *siteInput) (*body[client.Page[client.Gateway]], error) {

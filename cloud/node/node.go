@@ -115,7 +115,7 @@ type node struct {
 	transport *transport.Transport
 	actors    *actor.ActorSystem
 	summaries actor.Type[question] // of sites
-	logs      []*journal.Log // by shard
+	logs      []*journal.Log       // by shard
 	objects   []*journal.Objects
 	parts     []*journal.Objects // of history; none alone
 	documents *journal.KV        // of the shards: shard.<s>

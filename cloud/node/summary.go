@@ -141,7 +141,7 @@ func (n *node) summary(ctx context.Context, name id.Site) (client.SiteSummary, e
 	return said.Summary, nil
 }
 
-// Summarize implements api.Views: it asks all owners side by side.
+// Summarize asks all owners side by side.
 func (v views) Summarize(ctx context.Context, sites []client.Site) {
 	var g errgroup.Group
 	g.SetLimit(summariesAtOnce)

@@ -56,6 +56,12 @@ func TestTheSummaryOfASiteComesFromItsOwnerWhoeverIsAsked(t *testing.T) {
 			t.Errorf("%s was told %+v, the owner is %s", l.node.cfg.Name, got, has.node.cfg.Name)
 		}
 	}
+	for _, l := range nodes {
+		all, err := l.api.SitesInShort(t.Context())
+		if err != nil || len(all) != 1 || all[0].Summary == nil || all[0].Summary.Owner != has.node.cfg.Name {
+			t.Errorf("%s lists %+v, %v", l.node.cfg.Name, all, err)
+		}
+	}
 	// One that takes another node for the owner is corrected, and so is one that
 	// takes a node that is gone for it.
 	stale(t, others[0], others[1].node.cfg.Name, has.node.cfg.Name)

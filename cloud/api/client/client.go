@@ -80,6 +80,12 @@ func (c *Client) Sites(ctx context.Context) ([]Site, error) {
 	return collect(list[Site](ctx, c, nil, "v1", "sites"))
 }
 
+// SitesInShort returns all sites with what their owners say of them. A site
+// whose owner does not answer has a SummaryError instead.
+func (c *Client) SitesInShort(ctx context.Context) ([]Site, error) {
+	return collect(list[Site](ctx, c, url.Values{"summary": {"true"}}, "v1", "sites"))
+}
+
 // Gateways returns the gateways of a site.
 func (c *Client) Gateways(ctx context.Context, site id.Site) ([]Gateway, error) {
 	return collect(list[Gateway](ctx, c, nil, "v1", "sites", string(site), "gateways"))

@@ -18,7 +18,10 @@ func building() http.Handler {
 	warm, on := 21.5, 1.0
 	mux := http.NewServeMux()
 	answer(mux, "/v1/documents", page(client.Document{Kind: "room", Name: "hq/kitchen", Revision: 7, AppliedAt: noon, Text: "kind: room\nname: hq/kitchen\ntitle: Kitchen\ndevices: [air]\n"}))
-	answer(mux, "/v1/sites", page(client.Site{Site: "hq", Shard: 3, Revision: 1}))
+	answer(mux, "/v1/sites", page(client.Site{
+		Site: "hq", Shard: 3, Revision: 1,
+		Summary: &client.SiteSummary{Gateways: 1, Devices: 1234, Live: 1200, Silent: 34, Alarms: 2, Owner: "n1"},
+	}, client.Site{Site: "lab", Shard: 1, SummaryError: "node n2 does not answer"}))
 	answer(mux, "/v1/nodes", page(client.Node{Node: "n1", State: "live", Core: true, Capacity: 4, CPU: 0.25, Zone: "cellar", Version: "test", StartedAt: noon, Shards: []int{0, 1}, Gateways: 2}))
 	const hq = "/v1/sites/hq"
 	answer(mux, hq+"/gateways", page(client.Gateway{

@@ -14,14 +14,28 @@ import (
 
 func siteKind() kind {
 	return kind{
-		name: "site", document: document.Site, columns: []string{"SHARD"},
+		name: "site", document: document.Site,
+		columns: []string{"SHARD", "GATEWAYS", "DEVICES", "LIVE", "SILENT", "ALARMS"},
 		list: func(ctx context.Context, c *client.Client, _ id.Site) ([]entity, error) {
-			all, err := c.Sites(ctx)
+			all, err := c.SitesInShort(ctx)
 			return live("site", func(s client.Site) string { return s.Site }, all, err)
 		},
-		row:     func(state any) []string { return []string{fmt.Sprint(state.(client.Site).Shard)} },
+		row: siteRow,
 		details: describeSite,
 	}
+}
+
+// siteRow has no numbers for a site whose owner does not answer: -o json says
+// why.
+func siteRow(state any) []string {
+	s := state.(client.Site)
+	row := []string{fmt.Sprint(s.Shard), "-", "-", "-", "-", "-"}
+	if of := s.Summary; of != nil {
+		for i, n := range []int{of.Gateways, of.Devices, of.Live, of.Silent, of.Alarms} {
+			row[i+1] = terminal.Number(uint64(n))
+		}
+	}
+	return row
 }
 
 func gatewayKind() kind {

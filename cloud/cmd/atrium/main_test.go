@@ -98,6 +98,8 @@ func (s silent) Sites(context.Context) (all []client.Site, err error) {
 	return all, nil
 }
 
+func (silent) Summarize(context.Context, []client.Site) {}
+
 func (silent) Devices(context.Context, id.Site) ([]client.Device, error) {
 	return nil, api.ErrNotFound
 }
