@@ -26,6 +26,7 @@ type town struct {
 	deaf   error // of Drain
 	stuck  bool  // a drain never ends
 	empty  map[string]bool
+	counts bool      // the advice's reason changes
 	joins  time.Time // of w1, once it was started
 }
 
@@ -37,8 +38,13 @@ func newTown(workers ...string) *town {
 	return c
 }
 
-func (c *town) Nodes(context.Context) ([]client.Node, error)  { return slices.Clone(c.nodes), nil }
-func (c *town) Advice(context.Context) (client.Advice, error) { return c.advice, nil }
+func (c *town) Nodes(context.Context) ([]client.Node, error) { return slices.Clone(c.nodes), nil }
+func (c *town) Advice(context.Context) (client.Advice, error) {
+	if c.counts {
+		c.advice.Why = time.Now().String()
+	}
+	return c.advice, nil
+}
 
 func (c *town) Drain(ctx context.Context, node string, on bool) (client.Drain, error) {
 	if ctx.Err() != nil {
@@ -175,6 +181,17 @@ func TestAStopInADrainTakesItBack(t *testing.T) {
 		c.run(t, time.Minute, Limits{1, 9}, never, neither)
 		if c.nodes[1].State != "live" {
 			t.Errorf("did %v, and the node is %s", c.log, c.nodes[1].State)
+		}
+	})
+}
+
+// A reason that counts the minutes is not told every ten seconds.
+func TestAReasonThatChangesIsToldOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTown()
+		c.counts = true
+		if events := c.run(t, 5*time.Minute+time.Second, Limits{1, 2}, never, neither); len(events) != 6 {
+			t.Errorf("told %d times: %+v", len(events), events)
 		}
 	})
 }

@@ -21,6 +21,9 @@ const (
 	emptyWithin = 15 * time.Minute
 	// restAfter is the pause after a step that failed.
 	restAfter = time.Minute
+	// sayAgain is how often the reason to stay is told while it changes: it counts
+	// the minutes that a sign has lasted.
+	sayAgain = time.Minute
 	// undoWithin bounds how long taking a drain back may take.
 	undoWithin = 10 * time.Second
 )
@@ -40,7 +43,8 @@ type Config struct {
 	// is told, and the step tried again later. A nil one is not done.
 	Out func(ctx context.Context) error
 	In  func(ctx context.Context, node string) error
-	// Tell is called with each new decision and each step; its error ends Run.
+	// Tell is called with each step and each new decision, with a new reason for
+	// the same one once a minute; its error ends Run.
 	Tell func(Event) error
 }
 
@@ -96,6 +100,7 @@ type runner struct {
 	cluster Cluster
 	cfg     Config
 	said    Action // last
+	saidAt  time.Time
 }
 
 func (r *runner) say(step string, a Action, fault error) error {
@@ -108,8 +113,9 @@ func (r *runner) say(step string, a Action, fault error) error {
 
 // act does what was decided, and returns how long to wait before the next look.
 func (r *runner) act(ctx context.Context, a Action) (time.Duration, error) {
-	if a != r.said {
-		r.said = a
+	now := time.Now()
+	if a.Do != r.said.Do || a.Node != r.said.Node || a != r.said && now.Sub(r.saidAt) >= sayAgain {
+		r.said, r.saidAt = a, now
 		if err := r.say("decided", a, nil); err != nil {
 			return 0, err
 		}

@@ -21,6 +21,9 @@ func (v views) Nodes(context.Context) ([]client.Node, error) {
 			Node: m.Name, Version: m.Version, StartedAt: m.StartedAt, Zone: m.Zone, Shards: m.Shards, Gateways: m.Gateways,
 			State: stateOf(m), Core: m.Core, Capacity: m.Capacity, CPU: m.Load.CPU, SeenAt: m.SeenAt.UTC(),
 		}
+		if m.Dead { // what it said last is over
+			one.Shards, one.Gateways, one.CPU = nil, 0, 0
+		}
 		if one.Shards == nil {
 			one.Shards = []int{} // [], not null
 		}
