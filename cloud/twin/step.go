@@ -92,7 +92,7 @@ func (s *State) readings(now int64, b *Batch) Output {
 		s.Silence = silence(b.Grid, b.Tick)
 	}
 	for i := range b.Columns {
-		p := s.point(b.Columns[i])
+		p := s.point(b.Columns[i], len(b.Columns))
 		if p == nil {
 			out.Refused++
 			s.Refused++
@@ -167,8 +167,9 @@ func (b *Batch) stamp(now int64, row, column int) Stamp {
 	return at
 }
 
-// point finds or adds a point; nil when the twin is full.
-func (s *State) point(c wire.Column) *Point {
+// point finds or adds a point, of a series of so many columns; nil when the twin
+// is full.
+func (s *State) point(c wire.Column, columns int) *Point {
 	i, ok := slices.BinarySearchFunc(s.Points, c.Point, func(p Point, name id.Point) int {
 		return strings.Compare(string(p.Column.Point), string(name))
 	})
@@ -179,6 +180,9 @@ func (s *State) point(c wire.Column) *Point {
 		return nil
 	}
 	col := Column{Point: c.Point, Unit: c.Unit, Kind: c.Kind, Mantissa: c.Mantissa, Exponent: c.Exponent}
+	if n := len(s.Points); n == cap(s.Points) { // a twin stays: no room for points that do not come
+		s.Points = append(make([]Point, 0, min(n+columns, MaxPoints)), s.Points...)
+	}
 	s.Points = slices.Insert(s.Points, i, Point{Column: col})
 	return &s.Points[i]
 }
