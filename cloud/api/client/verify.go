@@ -32,8 +32,8 @@ func (c *Client) Verification(ctx context.Context, truth []verify.Sample) (verif
 // other nodes stored of it.
 var ErrIncomplete = errors.New("its history is still being filled in after a move, try again later")
 
-// complete returns ErrIncomplete while the history of a site lacks something.
-func (c *Client) complete(ctx context.Context, site id.Site) error {
+// Complete returns ErrIncomplete while the history of a site lacks something.
+func (c *Client) Complete(ctx context.Context, site id.Site) error {
 	page, err := get[Page[LedgerEntry]](ctx, c, url.Values{"limit": {"1"}}, "v1", "sites", string(site), "ledger")
 	if err == nil && page.Incomplete {
 		err = fmt.Errorf("client: site %s: %w", site, ErrIncomplete)
@@ -44,13 +44,13 @@ func (c *Client) complete(ctx context.Context, site id.Site) error {
 // verifySite asks before and after whether the history is whole: the site may
 // move meanwhile.
 func (c *Client) verifySite(ctx context.Context, site id.Site, in *verify.Input) error {
-	if err := c.complete(ctx, site); err != nil {
+	if err := c.Complete(ctx, site); err != nil {
 		return err
 	}
 	if err := c.fetchSite(ctx, site, in); err != nil {
 		return err
 	}
-	return c.complete(ctx, site)
+	return c.Complete(ctx, site)
 }
 
 func (c *Client) fetchSite(ctx context.Context, site id.Site, in *verify.Input) error {

@@ -45,6 +45,8 @@ func building() http.Handler {
 		client.Reading{Time: noon, Value: &warm, Quality: "good", Clock: "system"},
 		client.Reading{Time: noon.Add(time.Second), Quality: "bad", Clock: "system"},
 	))
+	answer(mux, "/v1/sites/moved/devices/air/history", client.Page[client.Reading]{Incomplete: true, Items: []client.Reading{{Time: noon, Value: &warm, Quality: "good", Clock: "system"}}})
+	answer(mux, "/v1/sites/moved/ledger", client.Page[client.LedgerEntry]{Incomplete: true, Items: []client.LedgerEntry{}})
 	answer(mux, hq+"/rooms", page(client.Room{Room: "hq/kitchen", Title: "Kitchen", Revision: 7, Devices: []string{"air"}, Live: 1, Aggregates: []client.Aggregate{
 		{Point: "temperature", Unit: "Cel", Kind: "number", Count: 1, Mean: 21.5, Min: 21, Max: 22, Any: true, NewestAt: noon},
 	}}))

@@ -61,6 +61,24 @@ func (f historyFlags) run(cmd *cobra.Command, api string, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := f.print(cmd, c, dev, args, s); err != nil {
+		return err
+	}
+	return noteIncomplete(cmd, c, dev.Site)
+}
+
+// noteIncomplete says that some of what was printed may be missing.
+func noteIncomplete(cmd *cobra.Command, c *client.Client, site id.Site) error {
+	err := c.Complete(cmd.Context(), site)
+	if errors.Is(err, client.ErrIncomplete) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "some may be missing: site %s has moved to another node, and its history is still being filled in\n", site)
+		return nil
+	}
+	return err
+}
+
+// print prints the readings or windows of a device.
+func (f historyFlags) print(cmd *cobra.Command, c *client.Client, dev id.Device, args []string, s span) error {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
 	if f.pipeline != "" {
 		name, err := id.ParsePipeline(string(dev.Site) + "/" + f.pipeline)

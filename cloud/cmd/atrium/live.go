@@ -20,7 +20,7 @@ func siteKind() kind {
 			all, err := c.SitesInShort(ctx)
 			return live("site", func(s client.Site) string { return s.Site }, all, err)
 		},
-		row: siteRow,
+		row:     siteRow,
 		details: describeSite,
 	}
 }
