@@ -14,8 +14,9 @@
 // Goroutines: the gate's, two flushers a shard, one owner a shard that is held
 // and those it reads ahead with, the seats', membership's, the watches of
 // catalog and owners, the actors' and their transport's, HTTP's, the embedded
-// NATS server's, and Run's, which waits for the end. A shard's work that fails is taken up again; any other part ends
-// the node: its supervisor starts it again and it recovers from the journal.
+// NATS server's, and Run's, which waits for the end. A shard's work that fails
+// is taken up again; any other part ends the node: its supervisor starts it
+// again and it recovers from the journal.
 package node
 
 import (
