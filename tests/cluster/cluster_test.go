@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/tests/e2e/nodes"
 )
 
 func barrier(seq, epoch, previous uint64, owner string) fence {
@@ -38,8 +39,8 @@ func TestTwoOwnersOfALogAreFound(t *testing.T) { // I3
 }
 
 func TestMovesAreCountedByEpochs(t *testing.T) {
-	was := map[int]owner{0: {"n1", 1}, 1: {"n2", 4}, 2: {"n2", 1}}
-	is := map[int]owner{0: {"n1", 1}, 1: {"n1", 5}, 2: {"n2", 3}}
+	was := map[int]nodes.Owner{0: {Node: "n1", Epoch: 1}, 1: {Node: "n2", Epoch: 4}, 2: {Node: "n2", Epoch: 1}}
+	is := map[int]nodes.Owner{0: {Node: "n1", Epoch: 1}, 1: {Node: "n1", Epoch: 5}, 2: {Node: "n2", Epoch: 3}}
 	if n := moves(was, is); n != 3 || count(was, "n2") != 2 {
 		t.Errorf("%d moves, of %d", n, count(was, "n2"))
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/e2e/nodes"
 )
 
 // What a node is to the data.
@@ -20,12 +21,12 @@ var roles = []string{siteOwner, otherCore, aWorker}
 
 // kill kills nodes by role, one at a time.
 func kill(ctx context.Context, t *trial) error {
-	return t.each(ctx, t.rounds(40, 4), roles, func(n *node) error { return n.kill() }, t.restore)
+	return t.each(ctx, t.rounds(40, 4), roles, (*nodes.Node).PowerOff, t.restore)
 }
 
 // each takes a node away, by role, waits until its shards are served by others,
 // and brings it back, as often as asked.
-func (t *trial) each(ctx context.Context, rounds int, roles []string, away func(*node) error, back func(context.Context, *node) error) error {
+func (t *trial) each(ctx context.Context, rounds int, roles []string, away func(*nodes.Node) error, back func(context.Context, *nodes.Node) error) error {
 	var took []time.Duration
 	for i := range rounds {
 		was, err := t.settled(ctx)
@@ -46,14 +47,14 @@ func (t *trial) each(ctx context.Context, rounds int, roles []string, away func(
 		}
 		is, err := t.healthy(ctx)
 		if err != nil {
-			return fmt.Errorf("round %d, without %s: %w", i+1, n.name, err)
+			return fmt.Errorf("round %d, without %s: %w", i+1, n.Name, err)
 		}
 		took = append(took, time.Since(begin))
-		had, moved := count(was, n.name), moves(was, is)
+		had, moved := count(was, n.Name), moves(was, is)
 		t.result.Moved += moved
-		t.say("round %d: %s, %s with %d shards; without it all were served after %v, %d moved", i+1, n.name, role, had, took[i].Round(10*time.Millisecond), moved)
+		t.say("round %d: %s, %s with %d shards; without it all were served after %v, %d moved", i+1, n.Name, role, had, took[i].Round(10*time.Millisecond), moved)
 		if moved > had+1+t.beside {
-			return fmt.Errorf("round %d: %s had %d shards, and %d moved", i+1, n.name, had, moved)
+			return fmt.Errorf("round %d: %s had %d shards, and %d moved", i+1, n.Name, had, moved)
 		}
 		if err := back(ctx, n); err != nil {
 			return fmt.Errorf("round %d: %w", i+1, err)
@@ -65,8 +66,8 @@ func (t *trial) each(ctx context.Context, rounds int, roles []string, away func(
 }
 
 // restore starts a node that is down, and leaves the cluster alone for a while.
-func (t *trial) restore(ctx context.Context, n *node) error {
-	if err := start(ctx, n); err != nil {
+func (t *trial) restore(ctx context.Context, n *nodes.Node) error {
+	if err := nodes.Start(ctx, n); err != nil {
 		return err
 	}
 	return t.holds(ctx)
@@ -85,15 +86,15 @@ func (t *trial) holds(ctx context.Context) error {
 }
 
 // one chooses a node of a role.
-func (t *trial) one(ctx context.Context, role string, of map[int]owner) (*node, error) {
-	sites, err := t.nodes.all[0].api.Sites(ctx)
+func (t *trial) one(ctx context.Context, role string, of map[int]nodes.Owner) (*nodes.Node, error) {
+	sites, err := t.cluster.All[0].API.Sites(ctx)
 	if err != nil {
 		return nil, err
 	}
-	owner := of[sites[t.rng.IntN(len(sites))].Shard].node
-	var fit []*node
-	for _, n := range t.nodes.running() {
-		if role == siteOwner && n.name == owner || role == otherCore && !n.worker && n.name != owner || role == aWorker && n.worker {
+	owner := of[sites[t.rng.IntN(len(sites))].Shard].Node
+	var fit []*nodes.Node
+	for _, n := range t.cluster.Running() {
+		if role == siteOwner && n.Name == owner || role == otherCore && !n.Worker && n.Name != owner || role == aWorker && n.Worker {
 			fit = append(fit, n)
 		}
 	}
@@ -104,9 +105,9 @@ func (t *trial) one(ctx context.Context, role string, of map[int]owner) (*node, 
 }
 
 // count is how many shards a node has.
-func count(of map[int]owner, node string) (n int) {
+func count(of map[int]nodes.Owner, node string) (n int) {
 	for _, o := range of {
-		if o.node == node {
+		if o.Node == node {
 			n++
 		}
 	}
@@ -114,9 +115,9 @@ func count(of map[int]owner, node string) (n int) {
 }
 
 // moves is how many times shards were claimed between two states.
-func moves(was, is map[int]owner) (n int) {
+func moves(was, is map[int]nodes.Owner) (n int) {
 	for shard, o := range is {
-		n += int(o.epoch - was[shard].epoch)
+		n += int(o.Epoch - was[shard].Epoch)
 	}
 	return n
 }

@@ -5,18 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
+
+	"github.com/atrium-iot/atrium/tests/e2e/nodes"
 )
 
 // stall stops owners (SIGSTOP) until others have their shards, and lets them go
 // on: they believe that they still own, and the log says otherwise.
 func stall(ctx context.Context, t *trial) error {
-	stop := func(n *node) error {
-		n.down = true
+	stop := func(n *nodes.Node) error {
+		n.Down = true
 		return syscall.Kill(n.PID(), syscall.SIGSTOP)
 	}
-	goOn := func(ctx context.Context, n *node) error {
-		n.down = false
+	goOn := func(ctx context.Context, n *nodes.Node) error {
+		n.Down = false
 		if err := syscall.Kill(n.PID(), syscall.SIGCONT); err != nil {
 			return err
 		}
@@ -28,16 +31,13 @@ func stall(ctx context.Context, t *trial) error {
 // drain stops nodes as an operator does (SIGTERM): they give their shards away
 // before they end.
 func drain(ctx context.Context, t *trial) error {
-	return t.each(ctx, t.rounds(20, 1), []string{siteOwner, aWorker}, func(n *node) error {
-		n.down = true
-		return n.Stop()
-	}, t.restore)
+	return t.each(ctx, t.rounds(20, 1), []string{siteOwner, aWorker}, (*nodes.Node).Leave, t.restore)
 }
 
 // wipe kills workers and removes all that they had on disk, but who they are.
 func wipe(ctx context.Context, t *trial) error {
-	return t.each(ctx, t.rounds(10, 1), []string{aWorker}, func(n *node) error {
-		return errors.Join(n.kill(), os.RemoveAll(n.data), t.nodes.certify(n))
+	return t.each(ctx, t.rounds(10, 1), []string{aWorker}, func(n *nodes.Node) error {
+		return errors.Join(n.PowerOff(), os.RemoveAll(n.Data), t.cluster.Certify(n))
 	}, t.restore)
 }
 
@@ -50,18 +50,15 @@ func grow(ctx context.Context, t *trial) error {
 		if _, err := t.settled(ctx); err != nil {
 			return err
 		}
-		var joined []*node
-		for _, n := range t.nodes.all[cores:] { // of the rounds before
-			joined = append(joined, n)
-		}
+		joined := slices.Clone(t.cluster.All[nodes.Cores:]) // of the rounds before
 		for len(joined) < grown {
-			n, err := t.nodes.add(true)
+			n, err := t.cluster.Add(true)
 			if err != nil {
 				return err
 			}
 			joined = append(joined, n)
 		}
-		if err := start(ctx, joined...); err != nil {
+		if err := nodes.Start(ctx, joined...); err != nil {
 			return err
 		}
 		of, err := t.settled(ctx)
@@ -70,15 +67,14 @@ func grow(ctx context.Context, t *trial) error {
 		}
 		with := 0
 		for _, n := range joined {
-			with += count(of, n.name)
+			with += count(of, n.Name)
 		}
 		t.say("round %d: %d workers joined and took %d shards", i+1, grown, with)
 		if with == 0 {
 			return fmt.Errorf("round %d: of %d shards none went to the %d nodes that joined", i+1, len(of), grown)
 		}
 		for _, n := range joined {
-			n.down = true
-			if err := n.Stop(); err != nil {
+			if err := n.Leave(); err != nil {
 				return err
 			}
 		}

@@ -7,40 +7,24 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/atrium-iot/atrium/cloud/identity"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	cloud "github.com/atrium-iot/atrium/cloud/node"
+	"github.com/atrium-iot/atrium/tests/e2e/nodes"
 )
 
 // readTime bounds the reading of all logs.
 const readTime = time.Minute
 
-// readLogs joins the cluster as a worker that takes no shard, and reads every
-// log that there is. It returns how many claims they hold and what is wrong
+// readLogs reads every log that there is. It returns how many claims they hold and what is wrong
 // with their barriers.
-func readLogs(ctx context.Context, c *nodes) (claims int, wrong []string, err error) {
+func readLogs(ctx context.Context, c *nodes.Cluster) (claims int, wrong []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
-	const name = "checker"
-	ca, err := identity.OpenCA(c.authority("n1"))
-	if err != nil {
-		return 0, nil, err
-	}
-	route, err := ca.RouteTLS(name)
-	if err != nil {
-		return 0, nil, err
-	}
-	s, err := journal.StartServer(journal.ServerConfig{
-		Dir: c.folder(name), Name: name,
-		Cluster: &journal.ClusterConfig{ID: ca.Cluster(), Listen: c.free[len(c.free)-1].route, Core: c.core, TLS: route, Worker: true},
-	}, slog.New(slog.DiscardHandler))
+	s, err := c.Join(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer s.Close()
-	if err := s.Form(ctx); err != nil {
-		return 0, nil, err
-	}
 	for shard := range cloud.DefaultClusterShards {
 		chain, err := readBarriers(ctx, s, shard)
 		for errors.Is(err, journal.ErrGap) && ctx.Err() == nil { // its owner purged it meanwhile

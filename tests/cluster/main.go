@@ -5,7 +5,7 @@
 // the gap ledger (I1), each epoch of a shard's log has one owner (I3),
 // and no more shards moved than had to.
 //
-// A scenario is data with a function (scenario.go); nodes.go raises the cluster,
+// A scenario is data with a function (scenario.go);
 // trial.go has what scenarios do and the judgement, logs.go reads the logs, and
 // the other files hold the scenarios. README.md lists them.
 package main

@@ -14,6 +14,7 @@ import (
 	"github.com/atrium-iot/atrium/cloud/cluster/placement"
 	"github.com/atrium-iot/atrium/tests/e2e/account"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/e2e/nodes"
 )
 
 const (
@@ -38,8 +39,8 @@ type trial struct {
 	result result
 	tell   func(scenario, format string, args ...any)
 
-	nodes *nodes
-	line  *line.Line
+	cluster *nodes.Cluster
+	line    *line.Line
 }
 
 func newTrial(s scenario, o options, say func(scenario, format string, args ...any)) (*trial, error) {
@@ -68,8 +69,8 @@ func (t *trial) perform(ctx context.Context) error {
 	if t.line != nil {
 		err = errors.Join(err, t.line.Stop())
 	}
-	if t.nodes != nil {
-		err = errors.Join(err, t.nodes.stop())
+	if t.cluster != nil {
+		err = errors.Join(err, t.cluster.Stop())
 	}
 	if err != nil || t.keep {
 		t.note("logs and data are in %s: a log NODE.log and a folder NODE a node, what boards delivered in SITE/truth.jsonl", t.dir)
@@ -100,25 +101,21 @@ func (t *trial) upTo(most time.Duration) time.Duration {
 
 // raise raises the nodes and three sites that send to them.
 func (t *trial) raise(ctx context.Context) (err error) {
-	if t.nodes, err = newNodes(ctx, t.bin, t.dir); err != nil {
+	if t.cluster, err = nodes.New(ctx, t.bin, t.dir); err != nil {
 		return err
 	}
-	for i := range cores + t.workers {
-		if _, err := t.nodes.add(i >= cores); err != nil {
+	for i := range nodes.Cores + t.workers {
+		if _, err := t.cluster.Add(i >= nodes.Cores); err != nil {
 			return err
 		}
 	}
-	if err := start(ctx, t.nodes.all...); err != nil {
+	if err := nodes.Start(ctx, t.cluster.All...); err != nil {
 		return err
 	}
 	if _, err := t.healthy(ctx); err != nil {
 		return err
 	}
-	var gates []string
-	for _, n := range t.nodes.all {
-		gates = append(gates, n.gate)
-	}
-	cfg := line.Config{Bin: t.bin, Dir: t.dir, Cloud: &line.Cloud{API: t.nodes.all[0].URL(), Data: t.nodes.all[0].data, Gates: gates}}
+	cfg := line.Config{Bin: t.bin, Dir: t.dir, Cloud: t.cluster.Cloud()}
 	for _, site := range []string{"hq", "lab", "yard"} {
 		cfg.Gateways = append(cfg.Gateways, line.Gateway{Site: site, Mode: "always", Counters: 2, Keys: "reconnect: 2s\ndrain: 15s"})
 	}
@@ -144,12 +141,12 @@ func (t *trial) acked(ctx context.Context) error {
 }
 
 // healthy waits until every node is ready and each shard with one of them.
-func (t *trial) healthy(ctx context.Context) (of map[int]owner, err error) {
+func (t *trial) healthy(ctx context.Context) (of map[int]nodes.Owner, err error) {
 	err = line.Within(ctx, takeOver, "the cluster is healthy", func() (bool, error) {
-		if err := t.nodes.ready(ctx); err != nil {
+		if err := t.cluster.Ready(ctx); err != nil {
 			return false, err
 		}
-		of, err = t.nodes.owners(ctx)
+		of, err = t.cluster.Owners(ctx)
 		return err == nil, err
 	})
 	return of, err
@@ -157,7 +154,7 @@ func (t *trial) healthy(ctx context.Context) (of map[int]owner, err error) {
 
 // settled waits until no shard has moved for so long that no plan is under way:
 // placement waits for a while after a node came, and then moves two at a time.
-func (t *trial) settled(ctx context.Context) (of map[int]owner, err error) {
+func (t *trial) settled(ctx context.Context) (of map[int]nodes.Owner, err error) {
 	var since time.Time
 	err = line.Within(ctx, line.Patience, "no shard moves", func() (bool, error) {
 		now, err := t.healthy(ctx)
@@ -189,7 +186,7 @@ func (t *trial) finish(ctx context.Context) error {
 	r.Sampled, r.Lost, r.Duplicated, r.Gaps = e.Report.Sampled, e.Report.Lost, e.Report.Duplicated, e.Report.Gaps
 	wrong := e.Judge(nil) // a fault of the cloud costs nothing
 	var broken []string
-	if r.Claims, broken, err = readLogs(ctx, t.nodes); err != nil {
+	if r.Claims, broken, err = readLogs(ctx, t.cluster); err != nil {
 		return err
 	}
 	wrong = append(wrong, broken...)
