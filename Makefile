@@ -9,7 +9,7 @@ TOOL    := go tool -modfile=.ci/tools.mod
 EDGE    := ./edge/cmd/atrium-edge ./simulator/cmd/atrium-sim
 CLOUD   := ./cloud/cmd/atrium-cloud ./cloud/cmd/atrium
 
-.PHONY: help build test lint bench bench-actors bench-edge stress-actors stress-journal demo demo-check test-faults test-cluster test-outage board-rpi3 board-rpi0 board-pc mutants clean
+.PHONY: help build test lint bench bench-actors bench-edge bench-cluster stress-actors stress-journal demo demo-check test-faults test-cluster test-outage board-rpi3 board-rpi0 board-pc mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ bench-actors: ## the actor runtime beside its limits and proto.actor; RUNS=5 for
 
 bench-edge: ## the edge's data path and its peers; BENCH=-markdown for docs/BENCHMARKS.md, -json, -short for CI
 	go run ./tests/bench/edge $(BENCH)
+
+bench-cluster: ## what is seen of a cluster when nodes die, leave and come back; CLUSTER_BENCH="-rounds 3 -json"
+	go run ./tests/bench/cluster $(CLUSTER_BENCH)
 
 stress-actors: ## a million actors born, told, crashed, passivated and ended, each message accounted for
 	go test -count=1 -timeout 60m -v -run '^TestAMillionLives$$' ./shared/actor -actors 1000000

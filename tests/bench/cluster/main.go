@@ -1,0 +1,150 @@
+// Command cluster measures what gateways and people see of a cluster when nodes
+// die, leave and come back: how long shards are not served, how long the store
+// takes no write in the same moments (which no owner can be quicker than), and
+// how long no gateway's ack comes. All runs as processes on this machine, which
+// share its cores and its disk. It prints a table, or JSON with -json, and judges
+// nothing. docs/BENCHMARKS.md says what was seen.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/e2e/nodes"
+)
+
+// workers are beside the core nodes.
+const workers = 2
+
+// bench is a run.
+type bench struct {
+	cluster *nodes.Cluster
+	line    *line.Line
+	store   *pauses
+	acks    []*pauses // by gateway
+}
+
+func main() {
+	rounds := flag.Int("rounds", 10, "how often each thing is done")
+	asJSON := flag.Bool("json", false, "print JSON instead of a table")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *rounds, *asJSON, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, rounds int, asJSON bool, w io.Writer) (err error) {
+	if rounds < 1 {
+		return fmt.Errorf("-rounds %d: want 1 or more", rounds)
+	}
+	dir, err := os.MkdirTemp("", "atrium-bench-cluster-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	bin, err := line.Build(ctx)
+	if err != nil {
+		return err
+	}
+	b := &bench{}
+	defer func() { err = errors.Join(err, b.stop()) }()
+	if err := b.raise(ctx, bin, dir); err != nil {
+		return err
+	}
+	measuring, end := context.WithCancel(ctx)
+	defer end()
+	wait, err := b.watch(measuring)
+	if err != nil {
+		return err
+	}
+	defer wait()
+	defer end()
+	rows, err := b.measure(ctx, rounds)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(rows)
+	}
+	return printTable(w, rows)
+}
+
+func (b *bench) raise(ctx context.Context, bin, dir string) (err error) {
+	if b.cluster, err = nodes.New(ctx, bin, dir); err != nil {
+		return err
+	}
+	for i := range nodes.Cores + workers {
+		if _, err := b.cluster.Add(i >= nodes.Cores); err != nil {
+			return err
+		}
+	}
+	if err := nodes.Start(ctx, b.cluster.All...); err != nil {
+		return err
+	}
+	cfg := line.Config{Bin: bin, Dir: dir, Cloud: b.cluster.Cloud()}
+	for _, site := range []string{"hq", "lab", "yard"} {
+		cfg.Gateways = append(cfg.Gateways, line.Gateway{Site: site, Mode: "always", Counters: 2, Keys: "reconnect: 2s"})
+	}
+	b.line, err = line.Start(ctx, cfg)
+	return err
+}
+
+func (b *bench) stop() error {
+	var err error
+	if b.line != nil {
+		err = b.line.Stop()
+	}
+	if b.cluster != nil {
+		err = errors.Join(err, b.cluster.Stop())
+	}
+	return err
+}
+
+// row is what came of one kind of event.
+type row struct {
+	Event   string `json:"event"`
+	Rounds  int    `json:"rounds"`
+	Served  spread `json:"served_again"` // from the event until every shard is served
+	Store   spread `json:"store_pause"`  // the longest time without a committed write
+	Acks    spread `json:"ack_pause"`    // the longest time without an ack, of the gateway with the longest
+	Restart spread `json:"restart"`      // from the start of the node until it is ready
+}
+
+func printTable(w io.Writer, rows []row) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "event\trounds\tall shards served\tno write committed\tno ack\trestart")
+	for _, r := range rows {
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\n", r.Event, r.Rounds, r.Served, r.Store, r.Acks, r.Restart)
+	}
+	fmt.Fprintln(t, "(median / longest)")
+	return t.Flush()
+}
+
+// spread is of several measurements.
+type spread struct {
+	Median  time.Duration `json:"median_ns"`
+	Longest time.Duration `json:"longest_ns"`
+}
+
+func (s spread) String() string {
+	if s.Longest == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%v / %v", s.Median.Round(10*time.Millisecond), s.Longest.Round(10*time.Millisecond))
+}
