@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 )
 
@@ -54,4 +55,38 @@ func freeBoth() (at string, held []io.Closer, err error) {
 		udp.Close() // nothing was sent
 	}
 	return "", nil, err
+}
+
+const (
+	// lastingFirst and lastingEnd are ports below those that Linux gives to
+	// connections (ip_local_port_range begins at 32768), from which FreePorts
+	// draws, too.
+	lastingFirst = 20_000
+	lastingEnd   = 32_000
+)
+
+// LastingPorts returns different addresses on loopback that nobody listens on,
+// of UDP and TCP, for programs that are ended and started again: no connection
+// takes such a port while its program is down.
+func LastingPorts(n int) (all []string, err error) {
+	const span = lastingEnd - lastingFirst
+	from := rand.IntN(span)
+	for i := 0; i < span && len(all) < n; i++ {
+		at := fmt.Sprintf("127.0.0.1:%d", lastingFirst+(from+i)%span)
+		udp, err := net.ListenPacket("udp4", at)
+		if err != nil {
+			continue
+		}
+		tcp, err := net.Listen("tcp4", at)
+		udp.Close() // nothing was sent
+		if err != nil {
+			continue
+		}
+		tcp.Close()
+		all = append(all, at)
+	}
+	if len(all) < n {
+		return nil, fmt.Errorf("process: only %d of %d ports from %d to %d are free", len(all), n, lastingFirst, lastingEnd-1)
+	}
+	return all, nil
 }

@@ -3,6 +3,7 @@ package process_test
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -105,5 +106,28 @@ func TestPortsThatAreAskedForTogetherDiffer(t *testing.T) {
 		if len(all) != 10 || len(slices.Compact(all)) != 10 {
 			t.Fatalf("%v and %v, want ten different ones", both, tcp)
 		}
+	}
+}
+
+// A connection is never given a port that a program has for good.
+func TestLastingPortsAreFreeAndNotForConnections(t *testing.T) {
+	ports, err := process.LastingPorts(40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, at := range ports {
+		l, err := net.Listen("tcp4", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if port := l.Addr().(*net.TCPAddr).Port; seen[at] || port >= 32768 {
+			t.Errorf("%s is there twice, or among those of connections", at)
+		}
+		seen[at] = true
+		l.Close()
+	}
+	if _, err := process.LastingPorts(50_000); err == nil {
+		t.Error("more ports than there are were found")
 	}
 }

@@ -48,8 +48,8 @@ func (b *bench) measure(ctx context.Context, rounds int) ([]row, error) {
 	return rows, nil
 }
 
-// once returns until when all was served again, the store's pause, the longest
-// pause of acks, and how long the restart took.
+// once returns until when all was served again, the longest pauses of a log and
+// of acks, and how long the restart took.
 func (b *bench) once(ctx context.Context, e event, round int) (took [4]time.Duration, err error) {
 	of, err := b.served(ctx)
 	if err != nil {
@@ -63,11 +63,9 @@ func (b *bench) once(ctx context.Context, e event, round int) (took [4]time.Dura
 	if err := line.Pause(ctx, placement.StableFor); err != nil {
 		return took, err
 	}
-	b.store.begin()
-	for _, a := range b.acks {
-		a.begin()
-	}
-	begin := time.Now()
+	begin(b.logs)
+	begin(b.acks)
+	start := time.Now()
 	if e.do != nil {
 		if err := e.do(n); err != nil {
 			return took, err
@@ -75,21 +73,18 @@ func (b *bench) once(ctx context.Context, e event, round int) (took [4]time.Dura
 		if _, err := b.served(ctx); err != nil {
 			return took, err
 		}
-		took[0] = time.Since(begin)
+		took[0] = time.Since(start)
 	}
-	if err := line.Pause(ctx, window-time.Since(begin)); err != nil {
+	if err := line.Pause(ctx, window-time.Since(start)); err != nil {
 		return took, err
 	}
-	took[1] = b.store.longest()
-	for _, a := range b.acks {
-		took[2] = max(took[2], a.longest())
-	}
+	took[1], took[2] = longest(b.logs), longest(b.acks)
 	if e.do != nil {
-		begin = time.Now()
+		start = time.Now()
 		if err := nodes.Start(ctx, n); err != nil {
 			return took, err
 		}
-		took[3] = time.Since(begin)
+		took[3] = time.Since(start)
 	}
 	return took, nil
 }

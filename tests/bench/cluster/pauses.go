@@ -2,22 +2,21 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/cloud/node"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 )
 
 const (
 	// lookEvery is how exactly pauses are known.
-	lookEvery = 20 * time.Millisecond
-	// ownersBucket holds who owns what: a claim is a write to it. Keys that are
-	// not a shard's nobody heeds.
-	ownersBucket = "owners"
-	key          = "bench"
+	lookEvery = 50 * time.Millisecond
+	// answerWithin bounds one question to a log's leader, which needs some
+	// milliseconds.
+	answerWithin = 500 * time.Millisecond
 )
 
 // pauses are the times between things that should come all the time.
@@ -48,21 +47,24 @@ func (p *pauses) longest() time.Duration {
 	return max(p.most, time.Since(p.last))
 }
 
-// watch begins to write to the store and to look at acks, until ctx ends; then
-// wait returns.
+// watch begins to look at acks and at the logs, until ctx ends; then wait
+// returns.
 func (b *bench) watch(ctx context.Context) (wait func(), err error) {
 	s, err := b.cluster.Join(ctx)
 	if err != nil {
 		return nil, err
 	}
-	kv, err := journal.OpenKV(ctx, s, ownersBucket)
-	if err != nil {
-		s.Close()
-		return nil, err
-	}
 	var all sync.WaitGroup
-	b.store = &pauses{}
-	all.Go(func() { write(ctx, kv, b.store) })
+	for shard := range node.DefaultClusterShards {
+		l, err := journal.OpenLog(ctx, s, shard, journal.LogConfig{MaxBytes: s.LogBytes(node.DefaultClusterShards)}, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		p := &pauses{}
+		b.logs = append(b.logs, p)
+		all.Go(func() { ask(ctx, l, p) })
+	}
 	for _, site := range b.line.Sites {
 		p := &pauses{}
 		b.acks = append(b.acks, p)
@@ -71,21 +73,31 @@ func (b *bench) watch(ctx context.Context) (wait func(), err error) {
 	return func() { all.Wait(); s.Close() }, nil
 }
 
-// write commits one small document after another.
-func write(ctx context.Context, kv *journal.KV, p *pauses) {
-	var revision uint64
-	for n := 0; line.Pause(ctx, lookEvery) == nil; n++ {
-		r, err := kv.Put(ctx, key, fmt.Append(nil, n), revision)
-		switch {
-		case err == nil:
-			revision = r
+// ask asks a log's leader one thing after another: only a leader answers, and
+// without one nothing is stored.
+func ask(ctx context.Context, l *journal.Log, p *pauses) {
+	for line.Pause(ctx, lookEvery) == nil {
+		short, cancel := context.WithTimeout(ctx, answerWithin)
+		if _, _, err := l.LastBarrier(short); err == nil {
 			p.came()
-		case errors.Is(err, journal.ErrConflict) || errors.Is(err, journal.ErrAmbiguous):
-			if e, err := kv.Get(ctx, key); err == nil {
-				revision = e.Revision
-			}
 		}
+		cancel()
 	}
+}
+
+// begin begins to watch for the longest of several pauses.
+func begin(all []*pauses) {
+	for _, p := range all {
+		p.begin()
+	}
+}
+
+// longest is the longest of all.
+func longest(all []*pauses) (most time.Duration) {
+	for _, p := range all {
+		most = max(most, p.longest())
+	}
+	return most
 }
 
 // look sees a gateway's acks grow.

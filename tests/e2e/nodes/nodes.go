@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,12 +54,12 @@ type Cluster struct {
 // New reserves what nodes need and makes their authority.
 func New(ctx context.Context, bin, dir string) (*Cluster, error) {
 	c := &Cluster{bin: bin, dir: dir}
-	both, tcp, err := process.FreePorts(most, 3*most)
+	ports, err := process.LastingPorts(4 * most)
 	if err != nil {
 		return nil, err
 	}
 	for i := range most {
-		a := address{gate: both[i], http: tcp[3*i], route: tcp[3*i+1], peer: tcp[3*i+2]}
+		a := address{gate: ports[4*i], http: ports[4*i+1], route: ports[4*i+2], peer: ports[4*i+3]}
 		c.free = append(c.free, a)
 		if i < Cores {
 			c.core = append(c.core, a.route)
@@ -87,18 +86,15 @@ func (c *Cluster) Add(worker bool) (*Node, error) {
 	if err := c.Certify(n); err != nil {
 		return nil, err
 	}
-	_, port, err := net.SplitHostPort(a.gate)
-	if err != nil {
-		return nil, err
-	}
 	args := []string{
 		filepath.Join(c.bin, "atrium-cloud"), "run", "--name", n.Name, "--data", n.Data, "--http", a.http,
-		"--listen", ":" + port, "--host", "127.0.0.1", "--cluster", strings.Join(c.core, ","), "--route", a.route, "--peer", a.peer,
+		"--listen", a.gate, "--host", "127.0.0.1", "--cluster", strings.Join(c.core, ","), "--route", a.route, "--peer", a.peer,
 	}
 	if worker {
 		args = append(args, "--role", "worker")
 	}
 	n.Process = process.New(process.Config{Name: n.Name, Args: args, Log: c.Folder(n.Name + ".log"), HTTP: "http://" + a.http})
+	var err error
 	if n.API, err = client.New(n.URL()); err != nil {
 		return nil, err
 	}
