@@ -116,7 +116,7 @@ type barred struct {
 	tape *tape
 }
 
-func (o barred) Token() uint64 { return o.tape.end }
+func (o barred) Token() uint64                           { return o.tape.end }
 func (o barred) Refence(context.Context) (uint64, error) { return o.tape.end, nil }
 
 func (o barred) Publish(context.Context, []journal.Record) (uint64, error) { return o.tape.end, nil }
