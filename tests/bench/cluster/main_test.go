@@ -1,0 +1,57 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/atrium-iot/atrium/tests/e2e/nodes"
+)
+
+// A pause counts from the last thing that came, and also if it never ends.
+func TestTheLongestPauseIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := []*pauses{{}, {}}
+		begin(all)
+		for _, step := range []time.Duration{1, 3, 2} {
+			time.Sleep(step * time.Second)
+			all[0].came()
+			all[1].came()
+		}
+		if most := longest(all); most != 3*time.Second {
+			t.Errorf("%v", most)
+		}
+		time.Sleep(5 * time.Second)
+		all[0].came()
+		if most := longest(all[1:]); most != 5*time.Second {
+			t.Errorf("a pause that has not ended: %v", most)
+		}
+		begin(all)
+		if most := longest(all); most != 0 {
+			t.Errorf("of before: %v", most)
+		}
+	})
+}
+
+func TestNodesTakeTurns(t *testing.T) {
+	c := &nodes.Cluster{All: []*nodes.Node{{Name: "n1"}, {Name: "n2", Worker: true}, {Name: "n3", Worker: true}, {Name: "n4", Worker: true, Down: true}}}
+	of := map[int]nodes.Owner{0: {Node: "n2"}, 1: {Node: "n3"}, 2: {Node: "n4"}}
+	worker := events[1]
+	for round, want := range []string{"n2", "n3", "n2"} {
+		if n, err := choose(c, of, worker, round); err != nil || n.Name != want {
+			t.Errorf("round %d: %v, %v, want %s", round, n, err, want)
+		}
+	}
+	if _, err := choose(c, map[int]nodes.Owner{0: {Node: "n1"}}, worker, 0); err == nil {
+		t.Error("a worker without a shard was taken")
+	}
+}
+
+func TestTheTableHasMediansAndLongest(t *testing.T) {
+	var b strings.Builder
+	r := row{Event: "a worker is killed", Rounds: 3, Served: spreadOf([]time.Duration{3 * time.Second, time.Second, 2 * time.Second})}
+	if err := printTable(&b, []row{r}); err != nil || !strings.Contains(b.String(), "2s / 3s") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+}
