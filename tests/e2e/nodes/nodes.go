@@ -72,6 +72,7 @@ func New(ctx context.Context, bin, dir string) (*Cluster, error) {
 	return c, nil
 }
 
+// Folder is where a node, or something else of a name, has its files.
 func (c *Cluster) Folder(name string) string { return filepath.Join(c.dir, name) }
 
 // Authority is the folder of the cluster's authority of a node.
@@ -138,7 +139,7 @@ func (n *Node) PowerOff() error {
 // Leave has a node give its shards away and end.
 func (n *Node) Leave() error {
 	n.Down = true
-	return n.Process.Stop()
+	return n.Stop()
 }
 
 // Cloud is what a line of gateways needs to know of the nodes that there are.
