@@ -10,6 +10,7 @@ package process
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,8 @@ type Config struct {
 	// HTTP is the program's HTTP base, whose /readyz says that it is ready;
 	// empty: it prints a line that begins with "ready".
 	HTTP string
+	// Ready is how long it may take to be ready; 0 means 30 s.
+	Ready time.Duration
 }
 
 // Process is a program that runs, or has run. Its methods may be called from
@@ -90,7 +93,7 @@ func (p *Process) Start(ctx context.Context) error {
 }
 
 func (p *Process) awaitReady(ctx context.Context, done <-chan struct{}, from int64) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.cfg.Ready, readyTimeout))
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()

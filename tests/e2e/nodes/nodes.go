@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/cloud/demo/process"
@@ -27,6 +28,9 @@ const (
 	Cores = 3
 	// most is how many nodes a trial may have over its time, and the guest.
 	most = 8
+	// forms is how long nodes that start together may take: their store elects a
+	// leader, and then one for each of some fifty streams.
+	forms = 2 * time.Minute
 )
 
 // Node is one of them.
@@ -94,7 +98,7 @@ func (c *Cluster) Add(worker bool) (*Node, error) {
 	if worker {
 		args = append(args, "--role", "worker")
 	}
-	n.Process = process.New(process.Config{Name: n.Name, Args: args, Log: c.Folder(n.Name + ".log"), HTTP: "http://" + a.http})
+	n.Process = process.New(process.Config{Name: n.Name, Args: args, Log: c.Folder(n.Name + ".log"), HTTP: "http://" + a.http, Ready: forms})
 	var err error
 	if n.API, err = client.New(n.URL()); err != nil {
 		return nil, err
