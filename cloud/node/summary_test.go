@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -15,6 +16,9 @@ func (l *life) summarized(what string, holds func(client.SiteSummary) bool) (got
 	l.t.Helper()
 	until(l.t, l.node.cfg.Name+": "+what, func() bool {
 		said, err := l.node.summary(l.t.Context(), gateway.Site)
+		if errors.Is(err, actor.ErrStopped) { // is for who asks to try again, not for people
+			l.t.Errorf("%s: %v", l.node.cfg.Name, err)
+		}
 		got = said
 		return err == nil && holds(said)
 	})
@@ -113,5 +117,12 @@ func TestAListSaysWhyASiteHasNoSummary(t *testing.T) {
 	}
 	if all[1].Summary != nil || !strings.Contains(all[1].SummaryError, "nowhere") {
 		t.Errorf("of a site that is not: %+v", all[1])
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	late := []client.Site{{Site: "hq"}}
+	views{l.node}.Summarize(over, late)
+	if late[0].Summary != nil || !strings.Contains(late[0].SummaryError, "canceled") {
+		t.Errorf("out of time: %+v", late[0])
 	}
 }
