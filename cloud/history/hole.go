@@ -64,7 +64,8 @@ func (s *Store) OpenHole(shard int, to uint64) error {
 // Fill writes a part's rows, and then that the hole of its shard is smaller.
 // The position stays. It may be cut short at any moment and repeated: the rows
 // rewrite their keys. They age from when they were projected. An empty body
-// says that nobody has what was there. A part that does not reach over the lower end of the hole is an error.
+// says that nobody has what was there. A part that does not reach over the lower
+// end of the hole is an error.
 func (s *Store) Fill(p *Part) error {
 	sh, err := s.shard(p.Shard)
 	if err != nil {
