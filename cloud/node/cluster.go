@@ -156,13 +156,13 @@ type peers struct{ n *node }
 func (p peers) Changed() <-chan struct{} { return p.n.members.Changed() }
 func (p peers) StableSince() time.Time   { return p.n.members.StableSince() }
 
-// Rate is what the shard's owner says of it.
+// Rate is what the shard's owner says of it, or the one before.
 func (p peers) Rate(shard int) float64 {
 	m, lives := p.n.member(p.n.owners.Of(shard).Serving())
 	if i := slices.Index(m.Shards, shard); lives && i >= 0 && i < len(m.Rates) {
 		return m.Rates[i]
 	}
-	return 0
+	return p.n.load.last(shard)
 }
 
 func (p peers) Nodes() (all []placement.Node) {

@@ -24,6 +24,7 @@ type meter struct {
 	mu     sync.Mutex
 	load   placement.NodeLoad
 	shards map[int]shardLoad // that it holds
+	heard  map[int]float64   // readings/s of every shard, as an owner last said
 }
 
 // shardLoad is how a shard does. epoch parts its times here.
@@ -45,9 +46,31 @@ func (m *meter) rates(shards []int) []float64 {
 	defer m.mu.Unlock()
 	all := make([]float64, len(shards))
 	for i, s := range shards {
-		all[i] = m.shards[s].rate
+		if one, counted := m.shards[s]; counted {
+			all[i] = one.rate
+		} else {
+			all[i] = m.heard[s]
+		}
 	}
 	return all
+}
+
+// hear notes what the owner of a shard says of it. Its next owner begins with
+// that, so that a move does not make a shard look idle, and move others.
+func (m *meter) hear(shard int, rate float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.heard == nil {
+		m.heard = make(map[int]float64)
+	}
+	m.heard[shard] = rate
+}
+
+// last returns what an owner last said of a shard.
+func (m *meter) last(shard int) float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.heard[shard]
 }
 
 // measure keeps the meter until ctx ends.
@@ -60,6 +83,13 @@ func (n *node) measure(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
+			for _, o := range n.members.Members() {
+				for i := range min(len(o.Shards), len(o.Rates)) {
+					if !o.Dead {
+						n.load.hear(o.Shards[i], o.Rates[i])
+					}
+				}
+			}
 			total, passed := cpuTime(), now.Sub(before)
 			n.load.take(n.counts(ctx), float64(total-used)/float64(passed)/float64(runtime.GOMAXPROCS(0)), passed)
 			before, used = now, total
@@ -94,7 +124,7 @@ func countOf(ctx context.Context, s seat.Seat) (count, bool) {
 }
 
 // take averages what was counted over the time that passed. A shard that has
-// just come counts from its next time on.
+// just come begins with what its owner before said of it.
 func (m *meter) take(counts []count, cpu float64, passed time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -103,7 +133,7 @@ func (m *meter) take(counts []count, cpu float64, passed time.Duration) {
 	shards := make(map[int]shardLoad, len(counts))
 	var rate, waiting float64
 	for _, c := range counts {
-		one := shardLoad{epoch: c.epoch, readings: c.readings}
+		one := shardLoad{epoch: c.epoch, readings: c.readings, rate: m.heard[c.shard]}
 		if old, known := m.shards[c.shard]; known && old.epoch == c.epoch {
 			one.rate = old.rate + part*(float64(c.readings-old.readings)/passed.Seconds()-old.rate)
 		}
