@@ -54,7 +54,8 @@ func OpenKV(ctx context.Context, s *Server, bucket string) (*KV, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("journal: open bucket %s: %w", bucket, err)
 	}
-	if k.kv, err = s.js.KeyValue(ctx, bucket); err != nil {
+	k.kv, err = asked(ctx, k.replicas, func(ctx context.Context) (jetstream.KeyValue, error) { return s.js.KeyValue(ctx, bucket) })
+	if err != nil {
 		return nil, fmt.Errorf("journal: open bucket %s: %w", bucket, err)
 	}
 	return k, nil

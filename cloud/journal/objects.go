@@ -75,10 +75,8 @@ func openBucket(ctx context.Context, s *Server, kind string, shard int, maxBytes
 	}); err != nil {
 		return nil, err
 	}
-	if o.store, err = s.js.ObjectStore(ctx, o.bucket); err != nil {
-		return nil, err
-	}
-	return o, nil
+	o.store, err = asked(ctx, o.replicas, func(ctx context.Context) (jetstream.ObjectStore, error) { return s.js.ObjectStore(ctx, o.bucket) })
+	return o, err
 }
 
 // The subjects of an object's chunks and of its description (NATS ADR-20).
