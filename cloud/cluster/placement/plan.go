@@ -14,7 +14,7 @@ const (
 	MinGain = 1.10
 	// StableFor is how long membership must have been quiet before a shard leaves
 	// a node that serves it: one that restarts is back within, and finds its
-	// shards where they were.
+	// shards where they were. While a node drains nothing is quiet.
 	StableFor = 10 * time.Second
 	// MaxMoves is how many hand-overs may be under way at once: each pauses the
 	// commands of its sites, and two show whether one hurts before the next.
@@ -94,6 +94,9 @@ func newTable(v View) *table {
 		one := &shard{Shard: s, hash: hashShard(s.Number), load: loads[i], owner: Dead}
 		if s.Owner != "" {
 			one.owner = states[s.Owner]
+		}
+		if one.owner == Draining { // it is about to go: where the others are better off is not known yet
+			t.stable = false
 		}
 		t.settle(one, states)
 		t.shards = append(t.shards, one)
