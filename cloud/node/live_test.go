@@ -203,10 +203,10 @@ func TestTheStreamTellsTheStateAndItsChangesAndEndsWithTheNode(t *testing.T) {
 			t.Fatalf("not told: device %v, room %v, alarm %v", device, room, alarm)
 		}
 	}
-	nodes, err := l.api.Nodes(t.Context())
-	if err != nil || len(nodes) != 1 || nodes[0].Node != "n1" || len(nodes[0].Shards) != 2 {
-		t.Errorf("nodes %+v, %v", nodes, err)
-	}
+	until(t, "the node says that it has both shards", func() bool {
+		nodes, err := l.api.Nodes(t.Context())
+		return err == nil && len(nodes) == 1 && nodes[0].Node == "n1" && len(nodes[0].Shards) == 2
+	})
 	if status, body := l.get("/v1/stream?site=nowhere"); status != http.StatusNotFound || !strings.Contains(body, "site nowhere: not found: a site begins with") {
 		t.Errorf("a stream of an unknown site is %d %s", status, body)
 	}

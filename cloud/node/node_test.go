@@ -25,8 +25,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait of these tests; the machine may be busy.
-const patience = 30 * time.Second
+// patience bounds every wait of these tests; the machine may be busy, and three
+// nodes elect leaders.
+const patience = 2 * time.Minute
 
 var (
 	gateway = id.Gateway{Site: "hq", Name: "gw-1"}

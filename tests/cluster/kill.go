@@ -114,10 +114,13 @@ func count(of map[int]nodes.Owner, node string) (n int) {
 	return n
 }
 
-// moves is how many times shards were claimed between two states.
+// moves is how many shards have another owner in one state than in another. A
+// claim that is made twice by one node moves nothing.
 func moves(was, is map[int]nodes.Owner) (n int) {
 	for shard, o := range is {
-		n += int(o.Epoch - was[shard].Epoch)
+		if o.Node != was[shard].Node {
+			n++
+		}
 	}
 	return n
 }
