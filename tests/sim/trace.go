@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// maxComplaints bounds what a failing run says: the first ones matter.
-const maxComplaints = 40
+// maxComplaints bounds what a failing run says: the first ones matter, but many of
+// one kind must not hide another.
+const maxComplaints = 2000
 
 // trace is the story of a run, and what was wrong with it.
 type trace struct {
