@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/atrium-iot/atrium/cloud/journal"
@@ -51,38 +49,7 @@ func TestEveryScenarioSaysWhatItProtects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := map[string]bool{}
-	for _, s := range scenarios() {
-		if seen[s.name] || s.protects == "" || s.run == nil || !bytes.Contains(readme, []byte("`"+s.name+"`")) {
-			t.Errorf("%s: twice, empty, or not in README.md", s.name)
-		}
-		seen[s.name] = true
-	}
-}
-
-func TestScenariosAreChosenByName(t *testing.T) {
-	for want, got := range map[int]func() ([]scenario, error){
-		1:                func() ([]scenario, error) { return choose(scenarios(), "^stall$", true) },
-		len(scenarios()): func() ([]scenario, error) { return choose(scenarios(), "", false) },
-	} {
-		if s, err := got(); err != nil || len(s) != want {
-			t.Errorf("%d, %v, want %d", len(s), err, want)
-		}
-	}
-	if s, err := choose(scenarios(), "", true); err != nil || len(s) == 0 || len(s) == len(scenarios()) {
-		t.Errorf("the short form has %d scenarios, %v", len(s), err)
-	}
-	for _, bad := range []string{"[", "no-such"} {
-		if _, err := choose(scenarios(), bad, false); err == nil {
-			t.Errorf("%q was taken", bad)
-		}
-	}
-}
-
-func TestAFailureSaysWhere(t *testing.T) {
-	var table bytes.Buffer
-	r := result{Scenario: "kill", Verdict: failed, Notes: []string{"logs and data are in /there"}}
-	if err := printTable(&table, 7, []result{r}); err != nil || !strings.Contains(table.String(), "FAILED") || !strings.Contains(table.String(), "kill: logs and data are in /there") {
-		t.Errorf("%v\n%s", err, table.String())
+	for _, wrong := range program().Check(readme) {
+		t.Error(wrong)
 	}
 }

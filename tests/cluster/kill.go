@@ -20,13 +20,13 @@ const (
 var roles = []string{siteOwner, otherCore, aWorker}
 
 // kill kills nodes by role, one at a time.
-func kill(ctx context.Context, t *trial) error {
-	return t.each(ctx, t.rounds(40, 4), roles, (*nodes.Node).PowerOff, t.restore)
+func kill(ctx context.Context, t *rig) error {
+	return t.each(ctx, t.Rounds(40, 4), roles, (*nodes.Node).PowerOff, t.restore)
 }
 
 // each takes a node away, by role, waits until its shards are served by others,
 // and brings it back, as often as asked.
-func (t *trial) each(ctx context.Context, rounds int, roles []string, away func(*nodes.Node) error, back func(context.Context, *nodes.Node) error) error {
+func (t *rig) each(ctx context.Context, rounds int, roles []string, away func(*nodes.Node) error, back func(context.Context, *nodes.Node) error) error {
 	var took []time.Duration
 	for i := range rounds {
 		was, err := t.settled(ctx)
@@ -38,7 +38,7 @@ func (t *trial) each(ctx context.Context, rounds int, roles []string, away func(
 		if err != nil {
 			return err
 		}
-		if err := line.Pause(ctx, t.upTo(time.Second)); err != nil {
+		if err := line.Pause(ctx, t.Between(0, time.Second)); err != nil {
 			return err
 		}
 		begin := time.Now()
@@ -50,23 +50,23 @@ func (t *trial) each(ctx context.Context, rounds int, roles []string, away func(
 			return fmt.Errorf("round %d, without %s: %w", i+1, n.Name, err)
 		}
 		took = append(took, time.Since(begin))
-		had, moved := count(was, n.Name), moves(was, is)
-		t.result.Moved += moved
-		t.say("round %d: %s, %s with %d shards; without it all were served after %v, %d moved", i+1, n.Name, role, had, took[i].Round(10*time.Millisecond), moved)
-		if moved > had+1+t.beside {
-			return fmt.Errorf("round %d: %s had %d shards, and %d moved", i+1, n.Name, had, moved)
+		had, went := count(was, n.Name), moves(was, is)
+		t.Result.Counts[moved] += went
+		t.Say("round %d: %s, %s with %d shards; without it all were served after %v, %d moved", i+1, n.Name, role, had, took[i].Round(10*time.Millisecond), went)
+		if went > had+1+t.scenario.beside {
+			return fmt.Errorf("round %d: %s had %d shards, and %d moved", i+1, n.Name, had, went)
 		}
 		if err := back(ctx, n); err != nil {
 			return fmt.Errorf("round %d: %w", i+1, err)
 		}
 	}
 	slices.Sort(took)
-	t.note("until others served every shard: median %v, longest %v", took[len(took)/2].Round(10*time.Millisecond), took[len(took)-1].Round(10*time.Millisecond))
+	t.Note("until others served every shard: median %v, longest %v", took[len(took)/2].Round(10*time.Millisecond), took[len(took)-1].Round(10*time.Millisecond))
 	return nil
 }
 
 // restore starts a node that is down, and leaves the cluster alone for a while.
-func (t *trial) restore(ctx context.Context, n *nodes.Node) error {
+func (t *rig) restore(ctx context.Context, n *nodes.Node) error {
 	if err := nodes.Start(ctx, n); err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (t *trial) restore(ctx context.Context, n *nodes.Node) error {
 
 // holds leaves the cluster alone for a while: then it is healthy, and what was
 // sampled meanwhile is taken.
-func (t *trial) holds(ctx context.Context) error {
+func (t *rig) holds(ctx context.Context) error {
 	if err := line.Pause(ctx, hold); err != nil {
 		return err
 	}
@@ -86,12 +86,12 @@ func (t *trial) holds(ctx context.Context) error {
 }
 
 // one chooses a node of a role.
-func (t *trial) one(ctx context.Context, role string, of map[int]nodes.Owner) (*nodes.Node, error) {
+func (t *rig) one(ctx context.Context, role string, of map[int]nodes.Owner) (*nodes.Node, error) {
 	sites, err := t.cluster.All[0].API.Sites(ctx)
 	if err != nil {
 		return nil, err
 	}
-	owner := of[sites[t.rng.IntN(len(sites))].Shard].Node
+	owner := of[sites[t.Rand.IntN(len(sites))].Shard].Node
 	var fit []*nodes.Node
 	for _, n := range t.cluster.Running() {
 		if role == siteOwner && n.Name == owner || role == otherCore && !n.Worker && n.Name != owner || role == aWorker && n.Worker {
@@ -101,7 +101,7 @@ func (t *trial) one(ctx context.Context, role string, of map[int]nodes.Owner) (*
 	if len(fit) == 0 {
 		return nil, fmt.Errorf("no node is %s", role)
 	}
-	return fit[t.rng.IntN(len(fit))], nil
+	return fit[t.Rand.IntN(len(fit))], nil
 }
 
 // count is how many shards a node has.

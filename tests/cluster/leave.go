@@ -13,7 +13,7 @@ import (
 
 // stall stops owners (SIGSTOP) until others have their shards, and lets them go
 // on: they believe that they still own, and the log says otherwise.
-func stall(ctx context.Context, t *trial) error {
+func stall(ctx context.Context, t *rig) error {
 	stop := func(n *nodes.Node) error {
 		n.Down = true
 		return syscall.Kill(n.PID(), syscall.SIGSTOP)
@@ -25,18 +25,18 @@ func stall(ctx context.Context, t *trial) error {
 		}
 		return t.holds(ctx)
 	}
-	return t.each(ctx, t.rounds(20, 1), []string{siteOwner}, stop, goOn)
+	return t.each(ctx, t.Rounds(20, 1), []string{siteOwner}, stop, goOn)
 }
 
 // drain stops nodes as an operator does (SIGTERM): they give their shards away
 // before they end.
-func drain(ctx context.Context, t *trial) error {
-	return t.each(ctx, t.rounds(20, 1), []string{siteOwner, aWorker}, (*nodes.Node).Leave, t.restore)
+func drain(ctx context.Context, t *rig) error {
+	return t.each(ctx, t.Rounds(20, 1), []string{siteOwner, aWorker}, (*nodes.Node).Leave, t.restore)
 }
 
 // wipe kills workers and removes all that they had on disk, but who they are.
-func wipe(ctx context.Context, t *trial) error {
-	return t.each(ctx, t.rounds(10, 1), []string{aWorker}, func(n *nodes.Node) error {
+func wipe(ctx context.Context, t *rig) error {
+	return t.each(ctx, t.Rounds(10, 1), []string{aWorker}, func(n *nodes.Node) error {
 		return errors.Join(n.PowerOff(), os.RemoveAll(n.Data), t.cluster.Certify(n))
 	}, t.restore)
 }
@@ -45,8 +45,8 @@ func wipe(ctx context.Context, t *trial) error {
 const grown = 3
 
 // grow doubles a cluster of three under load, and halves it again.
-func grow(ctx context.Context, t *trial) error {
-	for i := range t.rounds(10, 1) {
+func grow(ctx context.Context, t *rig) error {
+	for i := range t.Rounds(10, 1) {
 		if _, err := t.settled(ctx); err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func grow(ctx context.Context, t *trial) error {
 		for _, n := range joined {
 			with += count(of, n.Name)
 		}
-		t.say("round %d: %d workers joined and took %d shards", i+1, grown, with)
+		t.Say("round %d: %d workers joined and took %d shards", i+1, grown, with)
 		if with == 0 {
 			return fmt.Errorf("round %d: of %d shards none went to the %d nodes that joined", i+1, len(of), grown)
 		}

@@ -2,20 +2,21 @@ package main
 
 import (
 	"context"
-	"strings"
-	"time"
 
 	"github.com/atrium-iot/atrium/cloud/cluster/placement"
+	"github.com/atrium-iot/atrium/tests/trial"
 )
 
 // scenario is one kind of trouble with nodes.
 type scenario struct {
 	name     string
 	protects string // what must hold, in a sentence
-	workers  int    // beside the three core nodes, at the beginning
-	beside   int    // shards that placement may move meanwhile for other reasons
-	long     bool   // not in the short form
-	run      func(ctx context.Context, t *trial) error
+	needs    []trial.Need
+	workers  int      // beside the three core nodes, at the beginning
+	costs    []string // reasons that the ledger may have for it
+	beside   int      // shards that placement may move meanwhile for other reasons
+	long     bool     // not in the short form
+	run      func(ctx context.Context, t *rig) error
 }
 
 // scenarios are all of them, in the order in which they are run.
@@ -56,43 +57,10 @@ func scenarios() []scenario {
 	}
 }
 
-// verdicts of a scenario.
-const (
-	passed = "ok"
-	failed = "FAILED"
-)
-
-// result is what came of a scenario. Sampled, lost, duplicated and in gaps are
-// readings.
-type result struct {
-	Scenario   string   `json:"scenario"`
-	Rounds     int      `json:"rounds"`
-	Sampled    int      `json:"sampled"`
-	Lost       int      `json:"lost"`
-	Duplicated int      `json:"duplicated"`
-	Gaps       int      `json:"gaps"`
-	Moved      int      `json:"moved"`  // shards that got another owner, or the same one again
-	Claims     int      `json:"claims"` // of shards, as far as the logs still hold their barriers
-	Seconds    float64  `json:"seconds"`
-	Verdict    string   `json:"verdict"`
-	Notes      []string `json:"notes,omitempty"` // why it failed; of one that went well what was measured
-}
-
-// perform runs one scenario to its verdict.
-func perform(ctx context.Context, s scenario, o options, say func(scenario, format string, args ...any)) result {
-	begin := time.Now()
-	say(s.name, "%s", s.protects)
-	r := result{Scenario: s.name}
-	t, err := newTrial(s, o, say)
-	if err == nil {
-		err = t.perform(ctx)
-		r = t.result
+// trial is the scenario for who runs it.
+func (s scenario) trial() trial.Scenario {
+	return trial.Scenario{
+		Name: s.name, Protects: s.protects, Needs: s.needs, Long: s.long,
+		Run: func(ctx context.Context, t *trial.Trial) error { return (&rig{Trial: t, scenario: s}).perform(ctx) },
 	}
-	r.Seconds, r.Verdict = time.Since(begin).Seconds(), passed
-	if err != nil {
-		r.Verdict = failed
-		r.Notes = append(r.Notes, err.Error())
-	}
-	say(s.name, "%s", strings.TrimSpace(r.Verdict+" "+strings.Join(r.Notes, "; ")))
-	return r
 }

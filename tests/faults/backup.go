@@ -10,19 +10,20 @@ import (
 
 	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/tests/disk"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 )
 
-func restoredCloud(ctx context.Context, t *trial) error {
+func restoredCloud(ctx context.Context, t *rig) error {
 	if err := t.raise(ctx, both()...); err != nil {
 		return err
 	}
-	for round := range t.rounds(10, 1) {
+	for round := range t.Rounds(10, 1) {
 		if err := errors.Join(t.ackedAll(ctx), t.backUp(ctx)); err != nil {
 			return err
 		}
 		for _, s := range t.line.Sites { // runs that the backup knows, and new ones
-			if err := s.Delivered(ctx, 150+t.rng.IntN(150)); err != nil {
+			if err := s.Delivered(ctx, 150+t.Rand.IntN(150)); err != nil {
 				return err
 			}
 		}
@@ -44,25 +45,25 @@ func restoredCloud(ctx context.Context, t *trial) error {
 }
 
 // backup is the folder of the cloud's backup.
-func (t *trial) backup() string { return filepath.Join(t.dir, "backup") }
+func (t *rig) backup() string { return filepath.Join(t.Dir, "backup") }
 
 // backUp copies the cloud's data while it is down.
-func (t *trial) backUp(ctx context.Context) error {
+func (t *rig) backUp(ctx context.Context) error {
 	if err := t.line.Cloud.Stop(); err != nil {
 		return err
 	}
-	if err := errors.Join(os.RemoveAll(t.backup()), copyFolder(t.line.Data(), t.backup())); err != nil {
+	if err := errors.Join(os.RemoveAll(t.backup()), disk.CopyFolder(t.line.Data(), t.backup())); err != nil {
 		return err
 	}
 	return t.line.Cloud.Start(ctx)
 }
 
 // restore kills the cloud and puts it back to its backup.
-func (t *trial) restore(ctx context.Context) error {
+func (t *rig) restore(ctx context.Context) error {
 	if err := t.line.Cloud.Kill(); err != nil {
 		return err
 	}
-	if err := errors.Join(os.RemoveAll(t.line.Data()), copyFolder(t.backup(), t.line.Data())); err != nil {
+	if err := errors.Join(os.RemoveAll(t.line.Data()), disk.CopyFolder(t.backup(), t.line.Data())); err != nil {
 		return err
 	}
 	return t.line.Cloud.Start(ctx)
@@ -71,7 +72,7 @@ func (t *trial) restore(ctx context.Context) error {
 // comeAndGo has gateways begin runs, end them and let them go, and start again:
 // what was acked of such a run nobody holds any more. It returns the runs of
 // telemetry that went, as the cloud knows them.
-func (t *trial) comeAndGo(ctx context.Context) (gone []client.Run, err error) {
+func (t *rig) comeAndGo(ctx context.Context) (gone []client.Run, err error) {
 	restart := func(s *line.Site) error {
 		return errors.Join(s.Gateway.Stop(), s.Gateway.Start(ctx), s.Linked(ctx, true))
 	}
@@ -105,7 +106,7 @@ func (t *trial) comeAndGo(ctx context.Context) (gone []client.Run, err error) {
 }
 
 // runs are those of a site's gateway.
-func (t *trial) runs(ctx context.Context, site id.Site) ([]client.Run, error) {
+func (t *rig) runs(ctx context.Context, site id.Site) ([]client.Run, error) {
 	c, err := client.New(t.line.Cloud.URL())
 	if err != nil {
 		return nil, err
@@ -119,7 +120,7 @@ func (t *trial) runs(ctx context.Context, site id.Site) ([]client.Run, error) {
 
 // remembered waits until the ledger has at least what the cloud once had of the
 // runs that are gone.
-func (t *trial) remembered(ctx context.Context, gone []client.Run) error {
+func (t *rig) remembered(ctx context.Context, gone []client.Run) error {
 	if len(gone) == 0 {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/trial"
 )
 
 // clouds take the cloud away, its disk, or its memory of the last minutes.
@@ -26,7 +27,7 @@ var clouds = []scenario{
 	{
 		name:     "full-cloud",
 		protects: "a cloud whose disk is full acks nothing, and goes on once it is free",
-		needs:    []need{root, loops},
+		needs:    []trial.Need{trial.Root, loops},
 		run:      fullCloud,
 	},
 	{
@@ -37,15 +38,15 @@ var clouds = []scenario{
 	},
 }
 
-func silentCloud(ctx context.Context, t *trial) error {
-	for range t.rounds(20, 2) {
-		if err := line.Pause(ctx, t.between(0, 2*time.Second)); err != nil {
+func silentCloud(ctx context.Context, t *rig) error {
+	for range t.Rounds(20, 2) {
+		if err := line.Pause(ctx, t.Between(0, 2*time.Second)); err != nil {
 			return err
 		}
 		if err := syscall.Kill(t.line.Cloud.PID(), syscall.SIGSTOP); err != nil {
 			return err
 		}
-		err := line.Pause(ctx, t.between(500*time.Millisecond, 6*time.Second))
+		err := line.Pause(ctx, t.Between(500*time.Millisecond, 6*time.Second))
 		if err := errors.Join(err, syscall.Kill(t.line.Cloud.PID(), syscall.SIGCONT)); err != nil {
 			return err
 		}
@@ -57,18 +58,18 @@ func silentCloud(ctx context.Context, t *trial) error {
 }
 
 // ackedAll waits until the cloud has taken what all gateways hold now.
-func (t *trial) ackedAll(ctx context.Context) error {
+func (t *rig) ackedAll(ctx context.Context) error {
 	return t.each(func(s *line.Site, _ *rand.Rand) error { return s.Acked(ctx) })
 }
 
-func killedCloud(ctx context.Context, t *trial) error {
-	for range t.rounds(60, 5) {
-		if t.rng.IntN(2) == 0 { // it dies while a backlog comes
-			if err := backlog(ctx, t.line.Sites[t.rng.IntN(2)], 100); err != nil {
+func killedCloud(ctx context.Context, t *rig) error {
+	for range t.Rounds(60, 5) {
+		if t.Rand.IntN(2) == 0 { // it dies while a backlog comes
+			if err := backlog(ctx, t.line.Sites[t.Rand.IntN(2)], 100); err != nil {
 				return err
 			}
 		}
-		if err := line.Pause(ctx, t.between(0, untilKill)); err != nil {
+		if err := line.Pause(ctx, t.Between(0, untilKill)); err != nil {
 			return err
 		}
 		if err := t.crashCloud(ctx); err != nil {
@@ -79,7 +80,7 @@ func killedCloud(ctx context.Context, t *trial) error {
 }
 
 // crashCloud kills the node and starts it again.
-func (t *trial) crashCloud(ctx context.Context) error {
+func (t *rig) crashCloud(ctx context.Context) error {
 	if err := t.line.Cloud.Kill(); err != nil {
 		return err
 	}
@@ -89,27 +90,27 @@ func (t *trial) crashCloud(ctx context.Context) error {
 // nodeSize is what a node wants to be free at its start, and some room.
 const nodeSize = 640 << 20
 
-func fullCloud(ctx context.Context, t *trial) error {
+func fullCloud(ctx context.Context, t *rig) error {
 	d, err := t.disk("node", nodeSize)
 	if err != nil {
 		return err
 	}
-	if err := t.raiseOn(ctx, filepath.Join(d.folder, "data"), both()...); err != nil {
+	if err := t.raiseOn(ctx, filepath.Join(d.Folder, "data"), both()...); err != nil {
 		return err
 	}
-	for range t.rounds(10, 1) {
+	for range t.Rounds(10, 1) {
 		if err := t.ackedAll(ctx); err != nil {
 			return err
 		}
-		if err := d.fill(0); err != nil {
+		if err := d.Fill(0); err != nil {
 			return err
 		}
 		for _, s := range t.line.Sites {
-			if err := s.Delivered(ctx, 200+t.rng.IntN(200)); err != nil {
+			if err := s.Delivered(ctx, 200+t.Rand.IntN(200)); err != nil {
 				return err
 			}
 		}
-		if err := d.release(); err != nil {
+		if err := d.Release(); err != nil {
 			return err
 		}
 		// A store that met the full disk may have ended the node: an operator
@@ -123,6 +124,3 @@ func fullCloud(ctx context.Context, t *trial) error {
 	}
 	return t.finish(ctx)
 }
-
-// copyFolder copies a folder that nobody writes.
-func copyFolder(from, to string) error { return command("cp", "-a", from, to) }

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/demo/process"
+	"github.com/atrium-iot/atrium/tests/disk"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/trial"
 )
 
 // crashes end the gateway's process or its power.
@@ -24,7 +26,7 @@ var crashes = []scenario{
 	{
 		name:     "power-cut",
 		protects: "what the agent called committed is there after a power cut, whatever the file system had not written",
-		needs:    []need{root, loops},
+		needs:    []trial.Need{trial.Root, loops},
 		costs:    []string{"crash"},
 		run:      powerCut,
 	},
@@ -36,10 +38,10 @@ func both() []line.Gateway {
 }
 
 // each does the same to all sites at once, each with dice of its own.
-func (t *trial) each(do func(s *line.Site, rng *rand.Rand) error) error {
+func (t *rig) each(do func(s *line.Site, rng *rand.Rand) error) error {
 	errs := make(chan error)
 	for _, s := range t.line.Sites {
-		rng := dice(t.rng.Uint64(), s.Name)
+		rng := trial.Dice(t.Rand.Uint64(), s.Name)
 		go func() { errs <- do(s, rng) }()
 	}
 	var err error
@@ -53,8 +55,8 @@ func (t *trial) each(do func(s *line.Site, rng *rand.Rand) error) error {
 // and more, so that each phase of it is met.
 const untilKill = 1500 * time.Millisecond
 
-func kill(ctx context.Context, t *trial) error {
-	rounds := t.rounds(200, 20) / len(t.line.Sites)
+func kill(ctx context.Context, t *rig) error {
+	rounds := t.Rounds(200, 20) / len(t.line.Sites)
 	return t.each(func(s *line.Site, rng *rand.Rand) error {
 		for i := range rounds {
 			if err := t.toggle(s, rng); err != nil {
@@ -80,7 +82,7 @@ func kill(ctx context.Context, t *trial) error {
 }
 
 // toggle cuts a site's link or heals it.
-func (t *trial) toggle(s *line.Site, rng *rand.Rand) error {
+func (t *rig) toggle(s *line.Site, rng *rand.Rand) error {
 	if rng.IntN(2) == 0 {
 		return s.Cut()
 	}
@@ -102,10 +104,10 @@ func killStarting(ctx context.Context, p *process.Process, after time.Duration) 
 // cardSize is large enough for the reserve, the ballast and Badger's files.
 const cardSize = 96 << 20
 
-func powerCut(ctx context.Context, t *trial) error {
+func powerCut(ctx context.Context, t *rig) error {
 	gateways := both()
-	rounds := t.rounds(60, 6) / len(gateways)
-	disks := map[string]*disk{}
+	rounds := t.Rounds(60, 6) / len(gateways)
+	disks := map[string]*disk.Disk{}
 	for i := range gateways {
 		g := &gateways[i]
 		d, err := t.disk(g.Site, cardSize)
@@ -113,7 +115,7 @@ func powerCut(ctx context.Context, t *trial) error {
 			return err
 		}
 		disks[g.Site] = d
-		g.State = filepath.Join(d.folder, "state")
+		g.State = filepath.Join(d.Folder, "state")
 	}
 	if err := t.raise(ctx, gateways...); err != nil {
 		return err
@@ -129,8 +131,8 @@ func powerCut(ctx context.Context, t *trial) error {
 			if err := syscall.Kill(s.Gateway.PID(), syscall.SIGSTOP); err != nil {
 				return err
 			}
-			copied := filepath.Join(t.dir, s.Name, fmt.Sprintf("disk-%d.img", i+1))
-			if err := disks[s.Name].cut(copied, s.Gateway.Kill); err != nil {
+			copied := filepath.Join(t.Dir, s.Name, fmt.Sprintf("disk-%d.img", i+1))
+			if err := disks[s.Name].Cut(copied, s.Gateway.Kill); err != nil {
 				return err
 			}
 			if err := s.Gateway.Start(ctx); err != nil {
@@ -146,11 +148,11 @@ func powerCut(ctx context.Context, t *trial) error {
 }
 
 // disk makes a disk for the trial.
-func (t *trial) disk(name string, size int64) (*disk, error) {
-	d, err := newDisk(filepath.Join(t.dir, name), size)
+func (t *rig) disk(name string, size int64) (*disk.Disk, error) {
+	d, err := disk.New(filepath.Join(t.Dir, name), size)
 	if err != nil {
 		return nil, err
 	}
-	t.ends = append(t.ends, d.unmount)
+	t.AtEnd(d.Unmount)
 	return d, nil
 }

@@ -11,7 +11,9 @@ import (
 
 	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/shared/id"
+	"github.com/atrium-iot/atrium/tests/disk"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/trial"
 )
 
 // identities confuse who a gateway is and what it has sent.
@@ -31,14 +33,14 @@ var identities = []scenario{
 	{
 		name:     "replaced-board",
 		protects: "a card that is moved to another board brings its backlog, and is no second gateway",
-		needs:    []need{root},
+		needs:    []trial.Need{trial.Root},
 		costs:    []string{"crash"},
 		run:      replacedBoard,
 	},
 	{
 		name:     "cloned-card",
 		protects: "two boards with copies of one card are noticed, and what both send is applied",
-		needs:    []need{root},
+		needs:    []trial.Need{trial.Root},
 		costs:    []string{"crash", identityTwice},
 		run:      clonedCard,
 	},
@@ -47,13 +49,13 @@ var identities = []scenario{
 // identityTwice is the ledger's word for two boards of one identity.
 const identityTwice = "identity-twice"
 
-func restoredCard(ctx context.Context, t *trial) error {
+func restoredCard(ctx context.Context, t *rig) error {
 	if err := t.raise(ctx, line.Gateway{Site: "hq", Mode: "always"}); err != nil {
 		return err
 	}
 	s := t.line.Sites[0]
-	image := filepath.Join(t.dir, "image")
-	for range t.rounds(10, 1) {
+	image := filepath.Join(t.Dir, "image")
+	for range t.Rounds(10, 1) {
 		if err := s.Acked(ctx); err != nil {
 			return err
 		}
@@ -61,11 +63,11 @@ func restoredCard(ctx context.Context, t *trial) error {
 		if err := syscall.Kill(s.Gateway.PID(), syscall.SIGSTOP); err != nil {
 			return err
 		}
-		err := errors.Join(os.RemoveAll(image), copyFolder(s.State, image))
+		err := errors.Join(os.RemoveAll(image), disk.CopyFolder(s.State, image))
 		if err := errors.Join(err, syscall.Kill(s.Gateway.PID(), syscall.SIGCONT)); err != nil {
 			return err
 		}
-		if err := s.Delivered(ctx, 50+t.rng.IntN(100)); err != nil {
+		if err := s.Delivered(ctx, 50+t.Rand.IntN(100)); err != nil {
 			return err
 		}
 		if err := errors.Join(s.Gateway.Kill(), s.Gateway.Start(ctx), s.Linked(ctx, true), s.Acked(ctx)); err != nil {
@@ -74,10 +76,10 @@ func restoredCard(ctx context.Context, t *trial) error {
 		if err := s.Cut(); err != nil {
 			return err
 		}
-		if err := s.Delivered(ctx, 400+t.rng.IntN(200)); err != nil { // these are gone with the image
+		if err := s.Delivered(ctx, 400+t.Rand.IntN(200)); err != nil { // these are gone with the image
 			return err
 		}
-		if err := errors.Join(s.Gateway.Kill(), os.RemoveAll(s.State), copyFolder(image, s.State), s.Heal()); err != nil {
+		if err := errors.Join(s.Gateway.Kill(), os.RemoveAll(s.State), disk.CopyFolder(image, s.State), s.Heal()); err != nil {
 			return err
 		}
 		if err := errors.Join(s.Gateway.Start(ctx), s.Linked(ctx, true), s.Acked(ctx)); err != nil {
@@ -88,28 +90,28 @@ func restoredCard(ctx context.Context, t *trial) error {
 }
 
 // finishWithRemainder is finish where something must be gone.
-func (t *trial) finishWithRemainder(ctx context.Context) error {
+func (t *rig) finishWithRemainder(ctx context.Context) error {
 	if err := t.finish(ctx); err != nil {
 		return err
 	}
-	if t.result.Remainder == 0 {
+	if t.Result.Remainder == 0 {
 		return errors.New("nothing is gone: the scenario shows nothing")
 	}
 	return nil
 }
 
-func wipedState(ctx context.Context, t *trial) error {
+func wipedState(ctx context.Context, t *rig) error {
 	if err := t.raise(ctx, both()...); err != nil {
 		return err
 	}
-	for range t.rounds(20, 1) {
+	for range t.Rounds(20, 1) {
 		for _, s := range t.line.Sites {
 			if err := s.Cut(); err != nil {
 				return err
 			}
 		}
 		for _, s := range t.line.Sites {
-			if err := s.Delivered(ctx, 50+t.rng.IntN(200)); err != nil {
+			if err := s.Delivered(ctx, 50+t.Rand.IntN(200)); err != nil {
 				return err
 			}
 			if err := errors.Join(s.Gateway.Kill(), os.RemoveAll(s.State), s.Heal(), s.Gateway.Start(ctx)); err != nil {
@@ -125,18 +127,18 @@ func wipedState(ctx context.Context, t *trial) error {
 
 // boarded makes a gateway's agent run on a board with a serial number of its
 // own: it sees another /etc/machine-id than this machine.
-func (t *trial) boarded(serial string) ([]string, error) {
-	file := filepath.Join(t.dir, "machine-id-"+serial)
+func (t *rig) boarded(serial string) ([]string, error) {
+	file := filepath.Join(t.Dir, "machine-id-"+serial)
 	if err := os.WriteFile(file, []byte(serial+"\n"), 0o600); err != nil {
 		return nil, err
 	}
 	return []string{
 		"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/machine-id && exec "$@"`,
-		file, filepath.Join(t.bin, "atrium-edge"),
+		file, filepath.Join(t.Bin, "atrium-edge"),
 	}, nil
 }
 
-func replacedBoard(ctx context.Context, t *trial) error {
+func replacedBoard(ctx context.Context, t *rig) error {
 	const file = "a"
 	agent, err := t.boarded(file)
 	if err != nil {
@@ -147,17 +149,17 @@ func replacedBoard(ctx context.Context, t *trial) error {
 	}
 	s := t.line.Sites[0]
 	boards := map[string]bool{}
-	for i := range t.rounds(20, 2) {
+	for i := range t.Rounds(20, 2) {
 		// Two readings of each counter at least: the checker knows from them how
 		// many a crash may take.
 		if err := errors.Join(s.Delivered(ctx, 20), s.Acked(ctx)); err != nil {
 			return err
 		}
-		if err := errors.Join(s.Cut(), s.Delivered(ctx, 50+t.rng.IntN(100)), s.Gateway.Kill()); err != nil {
+		if err := errors.Join(s.Cut(), s.Delivered(ctx, 50+t.Rand.IntN(100)), s.Gateway.Kill()); err != nil {
 			return err
 		}
 		// Another serial number behind the same file is another board.
-		if err := os.WriteFile(filepath.Join(t.dir, "machine-id-"+file), fmt.Appendf(nil, "%s-%d\n", file, i), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(t.Dir, "machine-id-"+file), fmt.Appendf(nil, "%s-%d\n", file, i), 0o600); err != nil {
 			return err
 		}
 		if err := errors.Join(s.Heal(), s.Gateway.Start(ctx), s.Linked(ctx, true), s.Acked(ctx)); err != nil {
@@ -169,14 +171,14 @@ func replacedBoard(ctx context.Context, t *trial) error {
 		}
 		boards[board] = true
 	}
-	if len(boards) != t.result.Rounds {
-		return fmt.Errorf("the cloud saw %d boards of %d", len(boards), t.result.Rounds)
+	if len(boards) != t.Result.Rounds {
+		return fmt.Errorf("the cloud saw %d boards of %d", len(boards), t.Result.Rounds)
 	}
 	return t.finish(ctx)
 }
 
 // board is what the cloud calls the board of a site's gateway.
-func (t *trial) board(ctx context.Context, site id.Site) (string, error) {
+func (t *rig) board(ctx context.Context, site id.Site) (string, error) {
 	c, err := client.New(t.line.Cloud.URL())
 	if err != nil {
 		return "", err
@@ -190,12 +192,12 @@ func (t *trial) board(ctx context.Context, site id.Site) (string, error) {
 
 // clonedCard gives the second board other devices, as the checker could not tell
 // the numbers of two counters with one name apart.
-func clonedCard(ctx context.Context, t *trial) error {
+func clonedCard(ctx context.Context, t *rig) error {
 	first := line.Gateway{Site: "hq", Mode: "always"}
 	if err := t.raise(ctx, first); err != nil {
 		return err
 	}
-	t.rounds(1, 1)
+	t.Rounds(1, 1)
 	a := t.line.Sites[0]
 	if err := errors.Join(a.Cut(), a.Delivered(ctx, 100), a.Gateway.Kill()); err != nil {
 		return err
@@ -204,8 +206,8 @@ func clonedCard(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	clone := filepath.Join(t.dir, "clone", "state")
-	if err := errors.Join(os.MkdirAll(filepath.Dir(clone), 0o700), copyFolder(a.State, clone)); err != nil {
+	clone := filepath.Join(t.Dir, "clone", "state")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(clone), 0o700), disk.CopyFolder(a.State, clone)); err != nil {
 		return err
 	}
 	if err := errors.Join(a.Heal(), a.Gateway.Start(ctx), a.Linked(ctx, true)); err != nil {
@@ -213,7 +215,7 @@ func clonedCard(ctx context.Context, t *trial) error {
 	}
 	b, err := t.line.Raise(ctx, hasty(line.Gateway{
 		Site: "hq", Mode: "always", First: 4, Folder: "clone", State: clone, Edge: agent,
-		Identity: filepath.Join(t.dir, "hq", "certs"),
+		Identity: filepath.Join(t.Dir, "hq", "certs"),
 	}))
 	if err != nil {
 		return err
@@ -236,7 +238,7 @@ func clonedCard(ctx context.Context, t *trial) error {
 }
 
 // noticedTwice waits until the ledger says that two boards use one identity.
-func (t *trial) noticedTwice(ctx context.Context) error {
+func (t *rig) noticedTwice(ctx context.Context) error {
 	c, err := client.New(t.line.Cloud.URL())
 	if err != nil {
 		return err

@@ -25,8 +25,8 @@ var networks = []scenario{
 
 // onOne does something to one gateway, enough where nothing ends its process,
 // and judges.
-func onOne(do func(ctx context.Context, t *trial, s *line.Site) error) func(ctx context.Context, t *trial) error {
-	return on([]line.Gateway{{Site: "hq", Mode: "spill"}}, func(ctx context.Context, t *trial) error {
+func onOne(do func(ctx context.Context, t *rig, s *line.Site) error) func(ctx context.Context, t *rig) error {
+	return on([]line.Gateway{{Site: "hq", Mode: "spill"}}, func(ctx context.Context, t *rig) error {
 		return do(ctx, t, t.line.Sites[0])
 	})
 }
@@ -44,13 +44,13 @@ func backlog(ctx context.Context, s *line.Site, readings int) error {
 
 // bad is a scenario of a condition of the link: live readings and the drain of a
 // backlog both meet it, several times.
-func bad(begin, end string) func(ctx context.Context, t *trial) error {
-	return onOne(func(ctx context.Context, t *trial, s *line.Site) error {
-		for range t.rounds(20, 2) {
+func bad(begin, end string) func(ctx context.Context, t *rig) error {
+	return onOne(func(ctx context.Context, t *rig, s *line.Site) error {
+		for range t.Rounds(20, 2) {
 			if err := s.Set(begin); err != nil {
 				return err
 			}
-			if err := backlog(ctx, s, 100+t.rng.IntN(200)); err != nil {
+			if err := backlog(ctx, s, 100+t.Rand.IntN(200)); err != nil {
 				return err
 			}
 			if err := s.Acked(ctx); err != nil {
@@ -64,11 +64,11 @@ func bad(begin, end string) func(ctx context.Context, t *trial) error {
 	})
 }
 
-func slowRoundTrip(ctx context.Context, t *trial, s *line.Site) error {
+func slowRoundTrip(ctx context.Context, t *rig, s *line.Site) error {
 	if err := s.Set("/delay?ms=1000"); err != nil {
 		return err
 	}
-	for range t.rounds(10, 1) {
+	for range t.Rounds(10, 1) {
 		if err := s.Acked(ctx); err != nil { // live, on the connection that there is
 			return err
 		}
@@ -82,17 +82,17 @@ func slowRoundTrip(ctx context.Context, t *trial, s *line.Site) error {
 	return s.Set("/delay?ms=0")
 }
 
-func blackout(ctx context.Context, t *trial, s *line.Site) error {
+func blackout(ctx context.Context, t *rig, s *line.Site) error {
 	const shortest = 500 * time.Millisecond
 	longest := 600 * time.Second
-	if t.short {
+	if t.Short {
 		longest = 10 * time.Second
 	}
-	n := t.rounds(10, 4)
+	n := t.Rounds(10, 4)
 	for i := range n {
 		// Evenly in the logarithm: the phases of what waits meanwhile, probes and
 		// backoff, grow as they do.
-		share := (float64(i) + t.rng.Float64()) / float64(n)
+		share := (float64(i) + t.Rand.Float64()) / float64(n)
 		long := time.Duration(float64(shortest) * math.Pow(float64(longest)/float64(shortest), share))
 		if err := s.Cut(); err != nil {
 			return err
@@ -107,20 +107,20 @@ func blackout(ctx context.Context, t *trial, s *line.Site) error {
 		if err := s.Acked(ctx); err != nil {
 			return fmt.Errorf("after %v: %w", long, err)
 		}
-		t.say("%.1f s of silence, drained %.1f s later", long.Seconds(), time.Since(healed).Seconds())
+		t.Say("%.1f s of silence, drained %.1f s later", long.Seconds(), time.Since(healed).Seconds())
 	}
 	return nil
 }
 
-func natRebind(ctx context.Context, t *trial, s *line.Site) error {
-	for range t.rounds(100, 10) {
+func natRebind(ctx context.Context, t *rig, s *line.Site) error {
+	for range t.Rounds(100, 10) {
 		if err := s.Set("/rebind"); err != nil {
 			return err
 		}
-		if err := line.Pause(ctx, t.between(0, 500*time.Millisecond)); err != nil {
+		if err := line.Pause(ctx, t.Between(0, 500*time.Millisecond)); err != nil {
 			return err
 		}
-		if t.rng.IntN(2) == 0 { // the old port meets frames that are on their way
+		if t.Rand.IntN(2) == 0 { // the old port meets frames that are on their way
 			if err := s.Acked(ctx); err != nil {
 				return err
 			}
@@ -133,7 +133,7 @@ func natRebind(ctx context.Context, t *trial, s *line.Site) error {
 }
 
 // connects notes how many connections there were.
-func (t *trial) connects(ctx context.Context) error {
+func (t *rig) connects(ctx context.Context) error {
 	sum := 0.0
 	for _, s := range t.line.Sites {
 		n, err := metric(ctx, s.Gateway, "atrium_uplink_connects_total")
@@ -142,17 +142,17 @@ func (t *trial) connects(ctx context.Context) error {
 		}
 		sum += n
 	}
-	t.note("%.0f connections", sum)
+	t.Note("%.0f connections", sum)
 	return nil
 }
 
-func lostAcks(ctx context.Context, t *trial, s *line.Site) error {
-	for range t.rounds(30, 3) {
+func lostAcks(ctx context.Context, t *rig, s *line.Site) error {
+	for range t.Rounds(30, 3) {
 		if err := s.Set("/cut?direction=down"); err != nil {
 			return err
 		}
 		// Past the silence after which a gateway dials again, and before it.
-		if err := line.Pause(ctx, t.between(100*time.Millisecond, 4*time.Second)); err != nil {
+		if err := line.Pause(ctx, t.Between(100*time.Millisecond, 4*time.Second)); err != nil {
 			return err
 		}
 		if err := s.Heal(); err != nil {
@@ -165,8 +165,8 @@ func lostAcks(ctx context.Context, t *trial, s *line.Site) error {
 	return t.connects(ctx)
 }
 
-func udpBlocked(ctx context.Context, t *trial, s *line.Site) error {
-	for range t.rounds(10, 1) {
+func udpBlocked(ctx context.Context, t *rig, s *line.Site) error {
+	for range t.Rounds(10, 1) {
 		for _, step := range []struct {
 			control string
 			tcp     bool

@@ -33,7 +33,7 @@ var reconnects = []scenario{
 // manyReconnects lets gateways drain over a narrow link, and ends each of their
 // connections before or after all is drained; what they sample meanwhile is the
 // next backlog.
-func manyReconnects(ctx context.Context, t *trial) error {
+func manyReconnects(ctx context.Context, t *rig) error {
 	var gateways []line.Gateway
 	for i := range 4 {
 		mode := "spill"
@@ -42,7 +42,7 @@ func manyReconnects(ctx context.Context, t *trial) error {
 		}
 		gateways = append(gateways, line.Gateway{Site: "s" + strconv.Itoa(i+1), Mode: mode})
 	}
-	wanted := float64(t.rounds(1000, 20)) / float64(len(gateways))
+	wanted := float64(t.Rounds(1000, 20)) / float64(len(gateways))
 	if err := t.raise(ctx, gateways...); err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func manyReconnects(ctx context.Context, t *trial) error {
 
 // disconnect cuts a link until the gateway has given its connection up, heals
 // it, and lets the next one work for a moment.
-func (t *trial) disconnect(ctx context.Context, s *line.Site, rng *rand.Rand) error {
+func (t *rig) disconnect(ctx context.Context, s *line.Site, rng *rand.Rand) error {
 	if err := s.Cut(); err != nil {
 		return err
 	}
@@ -99,13 +99,13 @@ func (t *trial) disconnect(ctx context.Context, s *line.Site, rng *rand.Rand) er
 
 // wholeFleet has no truth files, as its boards are in the fleet's process: the
 // counters' own numbers show what is missing.
-func wholeFleet(ctx context.Context, t *trial) error {
-	n := t.rounds(1000, 50)
+func wholeFleet(ctx context.Context, t *rig) error {
+	n := t.Rounds(1000, 50)
 	t.guessed = true // the first hellos of so many take seconds
 	if err := t.raise(ctx); err != nil {
 		return err
 	}
-	ids := filepath.Join(t.dir, "identities")
+	ids := filepath.Join(t.Dir, "identities")
 	args := []string{"issue", "gateway", "--data", t.line.Data(), "--out", ids}
 	for i := range n {
 		args = append(args, fmt.Sprintf("site-%d/gw-%d", i%10, i))
@@ -114,16 +114,16 @@ func wholeFleet(ctx context.Context, t *trial) error {
 		return err
 	}
 	all := process.New(process.Config{
-		Name: "fleet", Log: filepath.Join(t.dir, "fleet.log"),
+		Name: "fleet", Log: filepath.Join(t.Dir, "fleet.log"),
 		Args: []string{
-			filepath.Join(t.bin, "atrium-sim"), "fleet", "--cloud", t.line.Gate, "--identities", ids, "--state", filepath.Join(t.dir, "fleet"),
+			filepath.Join(t.Bin, "atrium-sim"), "fleet", "--cloud", t.line.Gate, "--identities", ids, "--state", filepath.Join(t.Dir, "fleet"),
 			"--devices", "1", "--rate", "1", "--report", "1s", "--log-level", "error",
 		},
 	})
 	if err := all.Start(ctx); err != nil {
 		return err
 	}
-	t.ends = append(t.ends, all.Kill)
+	t.AtEnd(all.Kill)
 	if err := t.connected(ctx, n); err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func wholeFleet(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	t.note("%d gateways were back %.1f s after the kill; %.0f handshakes refused", n, time.Since(begin).Seconds(), refused)
+	t.Note("%d gateways were back %.1f s after the kill; %.0f handshakes refused", n, time.Since(begin).Seconds(), refused)
 	if err := drained(ctx, all, n); err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func wholeFleet(ctx context.Context, t *trial) error {
 const startEach = 200 * time.Millisecond
 
 // connected waits until the cloud serves so many gateways.
-func (t *trial) connected(ctx context.Context, n int) error {
+func (t *rig) connected(ctx context.Context, n int) error {
 	c, err := client.New(t.line.Cloud.URL())
 	if err != nil {
 		return err
@@ -199,7 +199,7 @@ var (
 
 // fleetArrived compares what a fleet sampled with what the cloud applied: a
 // counter without truth does not show that its last readings are missing.
-func (t *trial) fleetArrived(ctx context.Context, said string) error {
+func (t *rig) fleetArrived(ctx context.Context, said string) error {
 	all := sampledBy.FindAllStringSubmatch(said, -1)
 	if len(all) == 0 {
 		return fmt.Errorf("the fleet does not say what it sampled: %s", said)

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 
 	"github.com/atrium-iot/atrium/edge/agent"
+	"github.com/atrium-iot/atrium/tests/disk"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/trial"
 )
 
 // disks take the gateway's disk away or change what is on it.
@@ -18,7 +19,7 @@ var disks = []scenario{
 	{
 		name:     "full-disk",
 		protects: "a disk that somebody else fills costs what the ledger says, and nothing once it is free again",
-		needs:    []need{root, loops},
+		needs:    []trial.Need{trial.Root, loops},
 		costs:    []string{"quota"},
 		run:      fullDisk,
 	},
@@ -42,13 +43,13 @@ var disks = []scenario{
 	},
 }
 
-func fullDisk(ctx context.Context, t *trial) error {
+func fullDisk(ctx context.Context, t *rig) error {
 	g := line.Gateway{Site: "hq", Mode: "always", Counters: 8, Buffer: ", limit: 1GiB, reserve: 16MiB"}
 	d, err := t.disk(g.Site, cardSize)
 	if err != nil {
 		return err
 	}
-	g.State = filepath.Join(d.folder, "state")
+	g.State = filepath.Join(d.Folder, "state")
 	if err := t.raise(ctx, g); err != nil {
 		return err
 	}
@@ -56,22 +57,22 @@ func fullDisk(ctx context.Context, t *trial) error {
 	if err := s.Cut(); err != nil {
 		return err
 	}
-	for range t.rounds(10, 2) {
+	for range t.Rounds(10, 2) {
 		if err := s.Delivered(ctx, 400); err != nil {
 			return err
 		}
-		if err := d.fill(0); err != nil {
+		if err := d.Fill(0); err != nil {
 			return err
 		}
-		free, err := d.free()
+		free, err := d.Free()
 		if err != nil {
 			return err
 		}
-		t.say("%d bytes are free", free)
-		if err := s.Delivered(ctx, 400+t.rng.IntN(800)); err != nil {
+		t.Say("%d bytes are free", free)
+		if err := s.Delivered(ctx, 400+t.Rand.IntN(800)); err != nil {
 			return err
 		}
-		if err := d.release(); err != nil {
+		if err := d.Release(); err != nil {
 			return err
 		}
 		if err := committed(ctx, s); err != nil {
@@ -89,7 +90,7 @@ func fullDisk(ctx context.Context, t *trial) error {
 
 // relaxed waits until a gateway's buffer is under no pressure, and takes down
 // how many readings its samplers withheld while it was: a counter's row is one.
-func (t *trial) relaxed(ctx context.Context, s *line.Site) error {
+func (t *rig) relaxed(ctx context.Context, s *line.Site) error {
 	err := line.Until(ctx, s.Gateway.Name()+": no pressure", func() (bool, error) {
 		pressure, err := metric(ctx, s.Gateway, "atrium_buffer_pressure")
 		return pressure == 0, err
@@ -109,7 +110,7 @@ func committed(ctx context.Context, s *line.Site) error {
 
 // damaged gives gateways a backlog, ends them, lets somebody damage their stores
 // and starts them again, as often as asked.
-func (t *trial) damaged(ctx context.Context, rounds int, damage func(store string, rng *rand.Rand) (string, error)) error {
+func (t *rig) damaged(ctx context.Context, rounds int, damage func(store string, rng *rand.Rand) (string, error)) error {
 	var gateways []line.Gateway
 	for _, site := range []string{"north", "east", "south"} {
 		gateways = append(gateways, line.Gateway{Site: site, Mode: "always"})
@@ -131,7 +132,7 @@ func (t *trial) damaged(ctx context.Context, rounds int, damage func(store strin
 	return t.finish(ctx)
 }
 
-func (t *trial) damagedOnce(ctx context.Context, s *line.Site, rng *rand.Rand, damage func(store string, rng *rand.Rand) (string, error)) error {
+func (t *rig) damagedOnce(ctx context.Context, s *line.Site, rng *rand.Rand, damage func(store string, rng *rand.Rand) (string, error)) error {
 	if err := s.Cut(); err != nil {
 		return err
 	}
@@ -148,7 +149,7 @@ func (t *trial) damagedOnce(ctx context.Context, s *line.Site, rng *rand.Rand, d
 	if err := s.Heal(); err != nil {
 		return err
 	}
-	t.say("%s: %s", s.Name, what)
+	t.Say("%s: %s", s.Name, what)
 	for _, step := range []func() error{
 		func() error { return s.Gateway.Start(ctx) },
 		func() error { return s.Linked(ctx, true) },
@@ -161,70 +162,23 @@ func (t *trial) damagedOnce(ctx context.Context, s *line.Site, rng *rand.Rand, d
 	return nil
 }
 
-func corruptByte(ctx context.Context, t *trial) error {
-	return t.damaged(ctx, t.rounds(150, 9), func(store string, rng *rand.Rand) (string, error) {
-		return flip(store, rng, func(file string) bool { return filepath.Ext(file) != logs })
+func corruptByte(ctx context.Context, t *rig) error {
+	return t.damaged(ctx, t.Rounds(150, 9), func(store string, rng *rand.Rand) (string, error) {
+		return disk.Flip(store, rng, func(file string) bool { return filepath.Ext(file) != logs })
 	})
 }
 
 // logs is the end of the names of Badger's logs of what is not in a table yet.
 const logs = ".mem"
 
-func corruptLog(ctx context.Context, t *trial) error {
-	return t.damaged(ctx, t.rounds(60, 6), func(store string, rng *rand.Rand) (string, error) {
-		return flip(store, rng, func(file string) bool { return filepath.Ext(file) == logs })
+func corruptLog(ctx context.Context, t *rig) error {
+	return t.damaged(ctx, t.Rounds(60, 6), func(store string, rng *rand.Rand) (string, error) {
+		return disk.Flip(store, rng, func(file string) bool { return filepath.Ext(file) == logs })
 	})
 }
 
-// flip changes one byte of one of the files that has any. Every file is as likely, and
-// of Badger's, which are mostly a preallocated nothing, a place that is written.
-func flip(folder string, rng *rand.Rand, of func(file string) bool) (string, error) {
-	var files []string
-	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil && info.Mode().IsRegular() && info.Size() > 0 && of(path) {
-			files = append(files, path)
-		}
-		return err
-	})
-	if err != nil {
-		return "", err
-	}
-	if len(files) == 0 {
-		return "", fmt.Errorf("%s holds no such file", folder)
-	}
-	file := files[rng.IntN(len(files))]
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", err
-	}
-	var written []int
-	for at, v := range b {
-		if v != 0 {
-			written = append(written, at)
-		}
-	}
-	at := rng.IntN(len(b))
-	if len(written) > 0 {
-		at = written[rng.IntN(len(written))]
-	}
-	to := b[at] ^ byte(1+rng.IntN(255))
-	f, err := os.OpenFile(file, os.O_WRONLY, 0)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	if _, err := f.WriteAt([]byte{to}, int64(at)); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("byte %d of %s from %#02x to %#02x", at, filepath.Base(file), b[at], to), f.Sync()
-}
-
-func manifestGone(ctx context.Context, t *trial) error {
-	return t.damaged(ctx, t.rounds(15, 3), func(folder string, _ *rand.Rand) (string, error) {
+func manifestGone(ctx context.Context, t *rig) error {
+	return t.damaged(ctx, t.Rounds(15, 3), func(folder string, _ *rand.Rand) (string, error) {
 		return "MANIFEST removed", os.Remove(filepath.Join(folder, "MANIFEST"))
 	})
 }
