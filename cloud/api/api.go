@@ -50,6 +50,7 @@ type Views interface {
 	// there is none.
 	Summarize(ctx context.Context, sites []client.Site)
 	Gateways(ctx context.Context, site id.Site) ([]client.Gateway, error)
+	Retired(ctx context.Context, site id.Site) ([]client.RetiredRun, error)
 	Devices(ctx context.Context, site id.Site) ([]client.Device, error)
 	Device(ctx context.Context, dev id.Device) (client.Device, error)
 	Rooms(ctx context.Context, site id.Site) ([]client.Room, error)
@@ -100,6 +101,7 @@ func Register(ctx context.Context, mux *http.ServeMux, version string, views Vie
 	add(a, "status", "/v1/status", "The state of this node", s.status)
 	add(a, "list-sites", "/v1/sites", "All sites", s.sites)
 	add(a, "list-gateways", "/v1/sites/{site}/gateways", "The gateways of a site", s.gateways)
+	add(a, "list-retired-runs", "/v1/sites/{site}/runs/retired", "The retired runs of a site, as far back as they are remembered", s.retired)
 	add(a, "list-devices", "/v1/sites/{site}/devices", "The twins of a site", s.devices)
 	add(a, "get-device", "/v1/sites/{site}/devices/{device}", "A twin", s.device)
 	add(a, "get-history", "/v1/sites/{site}/devices/{device}/history", "The readings of a point, by time", s.history)

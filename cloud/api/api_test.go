@@ -53,6 +53,13 @@ func (fakeViews) Gateways(_ context.Context, site id.Site) ([]client.Gateway, er
 	return []client.Gateway{{Gateway: "hq/gw", Runs: []client.Run{{Run: run.String(), Boot: id.Boot{1}.String(), State: "open"}}}}, nil
 }
 
+func (fakeViews) Retired(_ context.Context, site id.Site) ([]client.RetiredRun, error) {
+	if site != "hq" {
+		return nil, api.ErrNotFound
+	}
+	return []client.RetiredRun{{Gateway: "hq/gw", Run: client.Run{Run: id.Run{7}.String(), Boot: id.Boot{1}.String(), State: "retired"}}}, nil
+}
+
 func (v fakeViews) Devices(_ context.Context, site id.Site) ([]client.Device, error) {
 	if site != "hq" {
 		return nil, api.ErrNotFound
@@ -359,7 +366,7 @@ func TestTheContractIsServed(t *testing.T) {
 		Paths   map[string]any `json:"paths"`
 	}
 	get(t, serve(t, fakeViews{}, fakeHistory{})+"/v1/openapi.json", http.StatusOK, &doc)
-	if !strings.HasPrefix(doc.OpenAPI, "3.") || len(doc.Paths) != 26 {
+	if !strings.HasPrefix(doc.OpenAPI, "3.") || len(doc.Paths) != 27 {
 		t.Fatalf("version %s, %d paths", doc.OpenAPI, len(doc.Paths))
 	}
 }
@@ -389,7 +396,7 @@ func TestVerificationFetchesWhatIsCompared(t *testing.T) { // I1
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(in.Readings) != size || len(in.Runs) != 1 || len(in.Twins) != 1 || len(in.Ledger) != 2100 || in.Ledger[0].Cause != verify.Declared {
+	if len(in.Readings) != size || len(in.Runs) != 2 || in.Runs[0].Retired || !in.Runs[1].Retired || in.Runs[1].Boot != (id.Boot{1}) || len(in.Twins) != 1 || len(in.Ledger) != 2100 || in.Ledger[0].Cause != verify.Declared {
 		t.Fatalf("%d readings, %d runs, %d twins, %d entries", len(in.Readings), len(in.Runs), len(in.Twins), len(in.Ledger))
 	}
 	in.Ledger = nil // the fake's gaps contradict its readings

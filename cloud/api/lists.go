@@ -93,6 +93,18 @@ func (s *server) gateways(ctx context.Context, in *siteInput) (*body[client.Page
 	return page(all, func(g client.Gateway) string { return g.Gateway }, in.Listing), nil
 }
 
+func (s *server) retired(ctx context.Context, in *siteInput) (*body[client.Page[client.RetiredRun]], error) {
+	site, err := parseSite(in.Site)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.views.Retired(ctx, site)
+	if err != nil {
+		return nil, answered(err, "site "+in.Site, "/v1/sites")
+	}
+	return page(all, func(r client.RetiredRun) string { return r.Gateway + "/" + r.Run.Run }, in.Listing), nil
+}
+
 func (s *server) devices(ctx context.Context, in *siteInput) (*body[client.Page[client.Device]], error) {
 	site, err := parseSite(in.Site)
 	if err != nil {

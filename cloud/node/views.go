@@ -79,6 +79,10 @@ func (v views) Gateways(ctx context.Context, name id.Site) ([]client.Gateway, er
 	return ofSite(ctx, v, name, (*site.Shard).Gateways, gatewayOf)
 }
 
+func (v views) Retired(ctx context.Context, name id.Site) ([]client.RetiredRun, error) {
+	return ofSite(ctx, v, name, (*site.Shard).Retired, retiredOf)
+}
+
 func (v views) Devices(ctx context.Context, name id.Site) ([]client.Device, error) {
 	return ofSite(ctx, v, name, (*site.Shard).Devices, deviceOf)
 }
@@ -98,6 +102,13 @@ func gatewayOf(g site.Gateway) client.Gateway {
 		out.Runs = append(out.Runs, client.Run{Run: r.Run.String(), Class: r.Class.String(), Boot: r.Boot.String(), State: r.State.String(), Next: r.Next, Last: r.Last})
 	}
 	return out
+}
+
+func retiredOf(r site.Retired) client.RetiredRun {
+	return client.RetiredRun{
+		Gateway: r.Gateway.String(),
+		Run:     client.Run{Run: r.Run.String(), Class: r.Class.String(), Boot: r.Boot.String(), State: "retired", Next: r.Next, Last: r.Next - 1},
+	}
 }
 
 func deviceOf(d site.Device) client.Device {

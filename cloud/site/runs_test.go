@@ -1,14 +1,17 @@
 package site
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/datadriven"
 
 	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
 )
@@ -170,4 +173,25 @@ func (p *play) state(gw id.Gateway) string {
 		}
 	}
 	return out.String()
+}
+
+func TestARetiredRunIsRememberedWithItsBoot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := start(t, journaltest.NewMem(journaltest.Config{}), newMemHistory(t), "a", Config{})
+		l.publish(opening(gw1, run(1), boot1, dev1)...)
+		l.frames(1, 3)
+		l.reach(l.publish(hello(gw1, 1, []id.Boot{boot1},
+			wire.RunInfo{Run: run(1), Class: wire.Telemetry, State: wire.RunClosed, First: 4, Last: 3},
+			wire.RunInfo{Run: run(2), Class: wire.Telemetry, First: 1})))
+		all, err := l.shard.Retired(t.Context(), "hq")
+		if want := (Retired{gw1, run(1), wire.Telemetry, boot1, 4}); err != nil || len(all) != 1 || all[0] != want {
+			t.Fatalf("%+v, %v; want %+v", all, err, want)
+		}
+		if _, err := l.shard.Retired(t.Context(), "lab"); !errors.Is(err, ErrUnknown) {
+			t.Fatalf("unknown site: %v", err)
+		}
+		if err := l.stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

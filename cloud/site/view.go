@@ -57,6 +57,15 @@ type Run struct {
 	Last  uint64 // the highest sequence that the gateway said to have committed
 }
 
+// Retired is what is remembered of a run that was retired.
+type Retired struct {
+	Gateway id.Gateway
+	Run     id.Run
+	Class   wire.Class
+	Boot    id.Boot
+	Next    uint64
+}
+
 // Count are a gateway's totals.
 type Count struct {
 	Frames, Readings, Suppressed, Duplicates, Late, Missing, Gaps, Dead, Retired uint64
@@ -175,6 +184,22 @@ func (s *Shard) Gateways(ctx context.Context, name id.Site) ([]Gateway, error) {
 		for _, gw := range slices.Sorted(maps.Keys(st.gateways)) {
 			all = append(all, st.gateways[gw].view())
 		}
+		return all, nil
+	})
+}
+
+// Retired returns the retired runs of a site that are remembered, by gateway and
+// run. ErrUnknown.
+func (s *Shard) Retired(ctx context.Context, name id.Site) ([]Retired, error) {
+	return askSite(ctx, s, name, func(st *site) (all []Retired, err error) {
+		for _, a := range st.gateways {
+			for _, t := range a.gateway.state.Tombs {
+				all = append(all, Retired{a.gateway.id, t.Run, t.Class, t.Boot, t.Next})
+			}
+		}
+		slices.SortFunc(all, func(a, b Retired) int {
+			return cmp.Or(cmp.Compare(a.Gateway.Name, b.Gateway.Name), slices.Compare(a.Run[:], b.Run[:]))
+		})
 		return all, nil
 	})
 }

@@ -75,13 +75,15 @@ func newComparison(in Input) *comparison {
 }
 
 // learnRuns finds out which gateway and boot each run belongs to, and in which
-// order the runs began: as listed, if all are, otherwise by sample times.
+// order the runs began: as listed, if all live, otherwise by sample times.
 func (c *comparison) learnRuns(in Input) {
 	listed := true
 	began := make(map[id.Run]time.Time)
 	for _, r := range in.Runs {
 		c.runs[r.Run] = r
-		c.order[r.Run] = len(c.order)
+		if !r.Retired {
+			c.order[r.Run] = len(c.order)
+		}
 	}
 	see := func(run id.Run, t time.Time) {
 		if old, ok := began[run]; !ok || t.Before(old) {
@@ -98,7 +100,7 @@ func (c *comparison) learnRuns(in Input) {
 			see(e.Run, e.Found) // nothing of it was applied: it ended before it was found
 		}
 		if _, ok := c.runs[e.Run]; !ok {
-			c.runs[e.Run] = Run{e.Run, e.Gateway, e.Boot}
+			c.runs[e.Run] = Run{Run: e.Run, Gateway: e.Gateway, Boot: e.Boot}
 		}
 	}
 	if listed {

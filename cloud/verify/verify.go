@@ -25,8 +25,9 @@ type Input struct {
 	Readings []Reading
 	Ledger   []Entry
 	Twins    []Twin
-	// Runs are those of each gateway, oldest first. Runs that are not among them,
-	// as they were retired long ago, are known by their readings and the ledger.
+	// Runs are those of each gateway, the live ones oldest first. Runs that are not
+	// among them, as they were retired long ago, are known by their readings and
+	// the ledger.
 	Runs []Run
 }
 
@@ -80,11 +81,13 @@ type Twin struct {
 	Seq    uint64
 }
 
-// Run tells which gateway and boot a run belongs to. A zero boot is unknown.
+// Run tells which gateway and boot a run belongs to. A zero boot is unknown, and
+// so is when a retired one began.
 type Run struct {
 	Run     id.Run
 	Gateway id.Gateway
 	Boot    id.Boot
+	Retired bool
 }
 
 // commitSlack is how much later than its interval a commit may be done: the

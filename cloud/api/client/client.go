@@ -91,6 +91,12 @@ func (c *Client) Gateways(ctx context.Context, site id.Site) ([]Gateway, error) 
 	return collect(list[Gateway](ctx, c, nil, "v1", "sites", string(site), "gateways"))
 }
 
+// RetiredRuns returns the retired runs of a site, by gateway and run: of each
+// gateway the last 1,024.
+func (c *Client) RetiredRuns(ctx context.Context, site id.Site) ([]RetiredRun, error) {
+	return collect(list[RetiredRun](ctx, c, nil, "v1", "sites", string(site), "runs", "retired"))
+}
+
 // Devices returns the twins of a site.
 func (c *Client) Devices(ctx context.Context, site id.Site) ([]Device, error) {
 	return collect(list[Device](ctx, c, nil, "v1", "sites", string(site), "devices"))

@@ -43,7 +43,7 @@ type Gateway struct {
 	Board      string    `json:"board"`
 	IntervalMS uint64    `json:"interval_ms" doc:"The commit interval: what a crash may leave uncommitted."`
 	SeenAt     time.Time `json:"seen_at" doc:"When its latest record was journaled."`
-	Runs       []Run     `json:"runs" doc:"Oldest first; those that were retired may be absent."`
+	Runs       []Run     `json:"runs" doc:"Oldest first; those that were retired are not among them."`
 	Count      Count     `json:"count"`
 }
 
@@ -67,6 +67,12 @@ type Run struct {
 	State string `json:"state" doc:"open, closed, unclean or retired"`
 	Next  uint64 `json:"next" doc:"The next sequence to be applied."`
 	Last  uint64 `json:"last" doc:"The highest sequence that the gateway said to have committed."`
+}
+
+// RetiredRun is a run of which nothing is on its way any more.
+type RetiredRun struct {
+	Gateway string `json:"gateway" example:"hq/gw-1"`
+	Run
 }
 
 // Device is a device's twin.

@@ -59,8 +59,19 @@ func (c *Client) fetchSite(ctx context.Context, site id.Site, in *verify.Input) 
 		return err
 	}
 	for _, g := range gateways {
-		if err := addRuns(g, in); err != nil {
-			return fmt.Errorf("client: gateway %s: %w", g.Gateway, err)
+		for _, r := range g.Runs {
+			if err := addRun(g.Gateway, r, in); err != nil {
+				return fmt.Errorf("client: gateway %s: %w", g.Gateway, err)
+			}
+		}
+	}
+	retired, err := c.RetiredRuns(ctx, site)
+	if err != nil && !NotFound(err) { // as above, or the node is of a version that does not list them
+		return err
+	}
+	for _, r := range retired {
+		if err := addRun(r.Gateway, r.Run, in); err != nil {
+			return fmt.Errorf("client: gateway %s: %w", r.Gateway, err)
 		}
 	}
 	ledger, err := c.Ledger(ctx, site)
@@ -124,23 +135,21 @@ func (c *Client) verifyDevice(ctx context.Context, d Device, in *verify.Input) e
 	return nil
 }
 
-func addRuns(g Gateway, in *verify.Input) error {
-	gw, err := id.ParseGateway(g.Gateway)
+func addRun(gateway string, r Run, in *verify.Input) error {
+	gw, err := id.ParseGateway(gateway)
 	if err != nil {
 		return err
 	}
-	for _, r := range g.Runs {
-		run := verify.Run{Gateway: gw}
-		if run.Run, err = id.ParseRun(r.Run); err != nil {
+	run := verify.Run{Gateway: gw, Retired: r.State == "retired"}
+	if run.Run, err = id.ParseRun(r.Run); err != nil {
+		return err
+	}
+	if r.Boot != "" {
+		if run.Boot, err = id.ParseBoot(r.Boot); err != nil {
 			return err
 		}
-		if r.Boot != "" {
-			if run.Boot, err = id.ParseBoot(r.Boot); err != nil {
-				return err
-			}
-		}
-		in.Runs = append(in.Runs, run)
 	}
+	in.Runs = append(in.Runs, run)
 	return nil
 }
 
