@@ -117,6 +117,7 @@ var only = []struct {
 	{"periph.io/x/conn", []string{"hal", "simulator", "edge"}},
 	{"github.com/danielgtaylor/huma", []string{"cloud/api"}},
 	{"github.com/goccy/go-yaml", []string{"shared/config"}},
+	{"github.com/anishathalye/porcupine", []string{"tests"}},
 }
 
 func within(dir, parent string) bool { return dir == parent || strings.HasPrefix(dir, parent+"/") }
