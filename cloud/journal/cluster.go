@@ -20,6 +20,9 @@ const (
 	// routeHandshake bounds TLS between two nodes, of which one may be starting
 	// on a slow machine.
 	routeHandshake = 10 * time.Second
+	// dialsALine is how many refused dials of a dead neighbour are one line of
+	// the log, behind the first: one a second is tried on each of four routes.
+	dialsALine = 60
 )
 
 // ClusterConfig makes a server one of several.
@@ -97,6 +100,7 @@ func (c *ClusterConfig) apply(o *server.Options) {
 	for _, a := range c.Core {
 		o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: a})
 	}
+	o.ReconnectErrorReports = dialsALine
 	o.JetStream = !c.Worker
 	// Routes start only behind a listener for clients: this one is on the
 	// machine's own address, and lets nobody in.
