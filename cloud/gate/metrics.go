@@ -96,3 +96,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	return m
 }
+
+// Acks is atrium_gate_ack_seconds: how long messages took from their arrival
+// until they were durable.
+func (g *Gate) Acks() prometheus.Metric { return g.metrics.durable }

@@ -18,16 +18,21 @@ import (
 // advisor keeps what a node has heard of the cluster's load, and says whether it
 // should grow or shrink. Each node has its own: they hear the same.
 type advisor struct {
-	gauge prometheus.Gauge
+	gauge, latency prometheus.Gauge
 
 	mu     sync.Mutex
 	record scaling.Record
 }
 
 func newAdvisor(reg prometheus.Registerer) *advisor {
-	return &advisor{gauge: ops.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "atrium_scaling_advice", Help: "1: add a node; -1: take one out; 0: neither.",
-	}))}
+	return &advisor{
+		gauge: ops.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "atrium_scaling_advice", Help: "1: add a node; -1: take one out; 0: neither.",
+		})),
+		latency: ops.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "atrium_scaling_latency_seconds", Help: "From a reading's arrival at a gate of the cluster to its twin, as the advice takes it.",
+		})),
+	}
 }
 
 // advise samples the cluster until ctx ends. While this node is cut off it hears
@@ -58,6 +63,7 @@ func (a *advisor) sample(now time.Time, p peers) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.record.Add(s)
+	a.latency.Set(a.record.Latency().Seconds())
 }
 
 // adviceNow is the advice as of the last sample; of a node that is cut off, to

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/atrium-iot/atrium/cloud/api"
 	"github.com/atrium-iot/atrium/cloud/api/client"
@@ -19,10 +20,11 @@ func (v views) Nodes(context.Context) ([]client.Node, error) {
 	for _, m := range v.n.members.Members() {
 		one := client.Node{
 			Node: m.Name, Version: m.Version, StartedAt: m.StartedAt, Zone: m.Zone, Shards: m.Shards, Gateways: m.Gateways,
-			State: stateOf(m), Core: m.Core, Capacity: m.Capacity, CPU: m.Load.CPU, SeenAt: m.SeenAt.UTC(),
+			State: stateOf(m), Core: m.Core, Capacity: m.Capacity, CPU: m.Load.CPU,
+			AckMS: milliseconds(m.Load.Ack), DelayMS: milliseconds(m.Load.Delay), SeenAt: m.SeenAt.UTC(),
 		}
 		if m.Dead { // what it said last is over
-			one.Shards, one.Gateways, one.CPU = nil, 0, 0
+			one.Shards, one.Gateways, one.CPU, one.AckMS, one.DelayMS = nil, 0, 0, 0, 0
 		}
 		if one.Shards == nil {
 			one.Shards = []int{} // [], not null
@@ -31,6 +33,8 @@ func (v views) Nodes(context.Context) ([]client.Node, error) {
 	}
 	return all, nil
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func stateOf(m membership.Member) string {
 	switch {

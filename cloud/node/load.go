@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sys/unix"
 
 	"github.com/atrium-iot/atrium/cloud/cluster/placement"
@@ -23,6 +24,7 @@ const (
 type meter struct {
 	mu     sync.Mutex
 	load   placement.NodeLoad
+	late   latencies
 	shards map[int]shardLoad // that it holds
 	heard  map[int]float64   // readings/s of every shard, as an owner last said
 }
@@ -91,7 +93,9 @@ func (n *node) measure(ctx context.Context) {
 				}
 			}
 			total, passed := cpuTime(), now.Sub(before)
-			n.load.take(n.counts(ctx), float64(total-used)/float64(passed)/float64(runtime.GOMAXPROCS(0)), passed)
+			counts := n.counts(ctx)
+			n.load.wait(histogramOf(n.gate.Acks()), counts)
+			n.load.take(counts, float64(total-used)/float64(passed)/float64(runtime.GOMAXPROCS(0)), passed)
 			before, used = now, total
 		}
 	}
@@ -101,6 +105,7 @@ func (n *node) measure(ctx context.Context) {
 type count struct {
 	shard                int
 	epoch, readings, lag uint64
+	delay                time.Duration
 }
 
 func (n *node) counts(ctx context.Context) (all []count) {
@@ -120,7 +125,7 @@ func countOf(ctx context.Context, s seat.Seat) (count, bool) {
 		return count{}, false
 	}
 	p, err := s.Work.Progress(ctx)
-	return count{s.Shard, s.Claim.Epoch(), p.Readings, p.Lag}, err == nil
+	return count{s.Shard, s.Claim.Epoch(), p.Readings, p.Lag, p.Delay}, err == nil
 }
 
 // take averages what was counted over the time that passed. A shard that has
@@ -143,6 +148,17 @@ func (m *meter) take(counts []count, cpu float64, passed time.Duration) {
 	}
 	m.load.Growth += part * ((waiting-m.load.Mailbox)/passed.Seconds() - m.load.Growth)
 	m.load.Rate, m.load.Mailbox, m.shards = rate, waiting, shards
+}
+
+// wait takes how late the gate and the shards' owners are.
+func (m *meter) wait(acks *dto.Histogram, counts []count) {
+	var delay time.Duration
+	for _, c := range counts {
+		delay = max(delay, c.delay)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.load.Ack, m.load.Delay = m.late.take(acks, delay)
 }
 
 // cpuTime is what this process has used, of user and system.

@@ -27,6 +27,7 @@ func (s *Shard) apply(ctx context.Context, m journal.Message) error {
 		}
 	}
 	s.applied = m.Seq
+	s.delay.applied(m.Seq)
 	s.batched++
 	s.sinceSnap++
 	s.metrics.applied.Set(float64(m.Seq))

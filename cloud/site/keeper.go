@@ -181,6 +181,8 @@ func (k *keeper) lag(ctx context.Context, applied uint64) {
 	}
 	k.behind.Store(max(last, applied) - applied)
 	k.s.metrics.lag.Set(float64(k.behind.Load()))
+	k.s.delay.ended(last)
+	k.s.metrics.delay.Set(k.s.delay.now().Seconds())
 }
 
 // keep makes a snapshot durable, names it in the log, and purges what it makes

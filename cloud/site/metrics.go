@@ -20,7 +20,7 @@ type metrics struct {
 	sent, unsent, ended                                          prometheus.Counter
 	applied, lag, purged, snapshotBytes, watchers                prometheus.Gauge
 	parts, partErrors, partsGiven, badParts, partsJoined         prometheus.Counter
-	hole                                                         prometheus.Gauge
+	hole, delay                                                  prometheus.Gauge
 	historyWrite, snapshotSeconds                                prometheus.Histogram
 }
 
@@ -67,6 +67,7 @@ func newMetrics(reg prometheus.Registerer, shard int) *metrics {
 		snapshotErrors:  r.counter("atrium_site_snapshot_errors_total", "Snapshots that could not be kept."),
 		applied:         r.gauge("atrium_site_applied_sequence", "The last journal message applied."),
 		lag:             r.gauge("atrium_site_lag_messages", "Messages between the last applied and the log's end."),
+		delay:           r.gauge("atrium_site_delay_seconds", "How long the end of the log waited for its owner, or waits."),
 		purged:          r.gauge("atrium_site_purged_below_sequence", "The log was purged below this message."),
 		snapshotBytes:   r.gauge("atrium_site_snapshot_bytes", "Size of the objects of the last snapshot."),
 		historyWrite:    r.histogram("atrium_site_history_write_seconds", "Time of one write to history."),

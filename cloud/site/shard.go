@@ -119,6 +119,7 @@ type Shard struct {
 	log       *slog.Logger
 	metrics   *metrics
 	codec     codec
+	delay     delay
 
 	queries chan query
 	active  chan struct{} // closed when Run serves

@@ -138,16 +138,17 @@ func askSite[T any](ctx context.Context, s *Shard, name id.Site, f func(*site) (
 
 // Progress is how far a shard's owner is, in journal sequences.
 type Progress struct {
-	Applied  uint64 // the last message applied
-	Snapshot uint64 // that the latest durable manifest stands at, 0 for none
-	Readings uint64 // a count, not a sequence: applied since the claim
-	Lag      uint64 // likewise: messages that waited in the log when it was last measured
+	Applied  uint64        // the last message applied
+	Snapshot uint64        // that the latest durable manifest stands at, 0 for none
+	Readings uint64        // a count, not a sequence: applied since the claim
+	Lag      uint64        // likewise: messages that waited in the log when it was last measured
+	Delay    time.Duration // how long the log's end waited then, or waits by now
 }
 
 // Progress returns how far the owner is.
 func (s *Shard) Progress(ctx context.Context) (p Progress, err error) {
 	err = s.ask(ctx, func() {
-		p.Applied, p.Readings, p.Lag = s.applied, s.readings, s.keeper.behind.Load()
+		p.Applied, p.Readings, p.Lag, p.Delay = s.applied, s.readings, s.keeper.behind.Load(), s.delay.now()
 		if s.last != nil {
 			p.Snapshot = s.last.Seq
 		}

@@ -23,5 +23,7 @@ type Node struct {
 	Core      bool      `json:"core" doc:"Whether it holds the cluster's store; a worker does not."`
 	Capacity  float64   `json:"capacity" doc:"Its cores."`
 	CPU       float64   `json:"cpu" doc:"The share of them that was busy of late, 0 to 1."`
+	AckMS     float64   `json:"ack_ms" doc:"How long 99 of 100 messages of late took from their arrival at its gate until they were durable."`
+	DelayMS   float64   `json:"delay_ms" doc:"How long messages of late waited at most in the logs of its shards until it applied them."`
 	SeenAt    time.Time `json:"seen_at" doc:"When it was last heard of."`
 }

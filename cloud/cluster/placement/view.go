@@ -65,6 +65,11 @@ type NodeLoad struct {
 	CPU     float64 // share of its cores that was busy, 0 to 1
 	Mailbox float64 // messages that wait in its mailboxes
 	Growth  float64 // by how many a second they became more; negative: fewer
+
+	// What placement does not weigh: where to put a shard follows from the work,
+	// whether there is too much of it from this, too (package scaling).
+	Ack   time.Duration // 99th percentile, from a message's arrival at its gate until it is durable
+	Delay time.Duration // the longest that a message waited in its shards' logs for their owner
 }
 
 // Shard is a unit of ownership.
@@ -126,6 +131,8 @@ func (n Node) Check() error {
 		return fmt.Errorf("%v waiting messages, want 0 or more", l.Mailbox)
 	case !within(l.Growth, -math.MaxFloat64, math.MaxFloat64):
 		return fmt.Errorf("mailboxes that grow by %v a second, want a number", l.Growth)
+	case l.Ack < 0 || l.Delay < 0:
+		return fmt.Errorf("latencies %v and %v, want 0 or more", l.Ack, l.Delay)
 	}
 	return nil
 }

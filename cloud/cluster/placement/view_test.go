@@ -65,7 +65,7 @@ func TestAnyViewGivesAPlanOrAnError(t *testing.T) {
 		for i := range rapid.IntRange(0, 4).Draw(t, "nodes") {
 			c.Nodes = append(c.Nodes, Node{
 				Name: fmt.Sprintf("n%d", i+1), Capacity: number.Draw(t, "capacity"), State: State(rapid.IntRange(0, 2).Draw(t, "state")),
-				Load: NodeLoad{number.Draw(t, "rate"), number.Draw(t, "CPU"), number.Draw(t, "mailbox"), number.Draw(t, "growth")},
+				Load: NodeLoad{Rate: number.Draw(t, "rate"), CPU: number.Draw(t, "CPU"), Mailbox: number.Draw(t, "mailbox"), Growth: number.Draw(t, "growth")},
 			})
 		}
 		for i := range rapid.IntRange(0, 6).Draw(t, "shards") {

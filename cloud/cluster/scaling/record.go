@@ -13,14 +13,19 @@ const SampleEvery = 10 * time.Second
 // that came late.
 const keepFor = InAfter + MaxGap
 
+// maxLatency bounds what a node may say, so that a sum does not overflow.
+const maxLatency = 24 * time.Hour
+
 // SampleOf adds up what the nodes measured of themselves; ok is false while none
 // is live. Those that drain are about to go, their work is somebody else's soon.
 //
-// The latency is not among what nodes say of themselves yet: that sign never
-// shows.
+// A reading meets one gate and one owner, and these may be on two nodes: its
+// latency is at most the slowest gate's and the slowest owner's together, but of
+// one of a hundred.
 func SampleOf(at time.Time, nodes []placement.Node) (s Sample, ok bool) {
 	s.At = at
 	var cores, busy float64
+	var ack, delay time.Duration
 	for _, n := range nodes {
 		if n.State != placement.Live {
 			continue
@@ -29,11 +34,13 @@ func SampleOf(at time.Time, nodes []placement.Node) (s Sample, ok bool) {
 		cores += n.Capacity
 		busy += n.Capacity * n.Load.CPU
 		s.Growth += n.Load.Growth
+		ack, delay = max(ack, n.Load.Ack), max(delay, n.Load.Delay)
 	}
 	if s.Nodes == 0 {
 		return Sample{}, false
 	}
 	s.CPU = min(busy/cores, 1) // sums may round up
+	s.Latency = min(ack, maxLatency) + min(delay, maxLatency)
 	return s, true
 }
 
@@ -64,3 +71,11 @@ func (r *Record) Since() time.Time {
 
 // Advise judges what is recorded.
 func (r *Record) Advise() (Advice, error) { return Advise(r.samples) }
+
+// Latency returns that of the last sample; 0 without any.
+func (r *Record) Latency() time.Duration {
+	if len(r.samples) == 0 {
+		return 0
+	}
+	return r.samples[len(r.samples)-1].Latency
+}

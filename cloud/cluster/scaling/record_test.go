@@ -57,3 +57,22 @@ func TestARecordAdvisesAsTheWholeHistoryWould(t *testing.T) {
 		}
 	})
 }
+
+// The gate that a reading meets may be one node's and its owner another.
+func TestALatencyIsTheSlowestGatesAndTheSlowestOwners(t *testing.T) {
+	node := func(state placement.State, ack, delay time.Duration) placement.Node {
+		return placement.Node{Capacity: 1, State: state, Load: placement.NodeLoad{Ack: ack, Delay: delay}}
+	}
+	s, _ := SampleOf(noon, []placement.Node{
+		node(placement.Live, 300*time.Millisecond, 10*time.Millisecond), node(placement.Live, 20*time.Millisecond, 250*time.Millisecond),
+		node(placement.Draining, time.Hour, 0), node(placement.Dead, 0, time.Hour),
+	})
+	var r Record
+	r.Add(s)
+	if want := 550 * time.Millisecond; s.Latency != want || r.Latency() != want {
+		t.Errorf("latency %v, recorded as %v, want %v", s.Latency, r.Latency(), want)
+	}
+	if s, _ := SampleOf(noon, []placement.Node{node(placement.Live, 1<<62, 1<<62)}); s.check() != nil {
+		t.Errorf("a latency that nobody can have: %v", s.check())
+	}
+}

@@ -21,8 +21,8 @@ const (
 	// more than a factor of two: where two nodes become one, the one stays below
 	// HighCPU.
 	HighCPU, LowCPU = 0.70, 0.30
-	// HighLatency is the 99th percentile, from a reading's arrival at a gate to
-	// its twin, from which on people who watch a room notice the delay.
+	// HighLatency is how late 99 of 100 readings may be, from their arrival at a
+	// gate to their twin: from then on people who watch a room notice.
 	HighLatency = 500 * time.Millisecond
 	// Growing is the growth of all mailboxes, in messages/s, that is not jitter.
 	Growing = 10
@@ -48,7 +48,7 @@ type Sample struct {
 	Nodes   int           // that are live and do not drain
 	CPU     float64       // share of all their cores that was busy, 0 to 1
 	Growth  float64       // of all mailboxes, messages/s; negative: they shrink
-	Latency time.Duration // 99th percentile
+	Latency time.Duration // of readings, from gate to twin: see SampleOf
 }
 
 // Action is what is advised.

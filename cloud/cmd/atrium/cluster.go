@@ -17,7 +17,7 @@ import (
 
 func nodeKind() kind {
 	return kind{
-		name: "node", columns: []string{"STATE", "ROLE", "ZONE", "CORES", "CPU", "SHARDS", "GATEWAYS", "VERSION", "STARTED"},
+		name: "node", columns: []string{"STATE", "ROLE", "ZONE", "CORES", "CPU", "LATE", "SHARDS", "GATEWAYS", "VERSION", "STARTED"},
 		list: func(ctx context.Context, c *client.Client, _ id.Site) ([]entity, error) {
 			all, err := c.Nodes(ctx)
 			return live("node", func(n client.Node) string { return n.Node }, all, err)
@@ -25,7 +25,7 @@ func nodeKind() kind {
 		row: func(state any) []string {
 			n := state.(client.Node)
 			return []string{
-				n.State, role(n.Core), cmp.Or(n.Zone, "-"), fmt.Sprint(n.Capacity), percent(n.CPU),
+				n.State, role(n.Core), cmp.Or(n.Zone, "-"), fmt.Sprint(n.Capacity), percent(n.CPU), late(n),
 				fmt.Sprint(len(n.Shards)), fmt.Sprint(n.Gateways), n.Version, ago(n.StartedAt),
 			}
 		},
@@ -38,6 +38,9 @@ func role(core bool) string {
 	}
 	return "worker"
 }
+
+// late is how long readings take at a node, from its gate to its twins.
+func late(n client.Node) string { return fmt.Sprintf("%.0f ms", n.AckMS+n.DelayMS) }
 
 func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
 
