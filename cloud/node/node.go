@@ -314,7 +314,7 @@ func (n *node) serveHTTP(ctx context.Context) error {
 		return err
 	}
 	api.Register(ctx, mux, ops.Version(), views{n}, n.history, n.catalog)
-	local := api.Handler(mux)
+	local := api.Marked(n.majority, api.Handler(mux))
 	n.log.Info("serving the API", "http", n.http.Addr().String())
 	g, ctx := errgroup.WithContext(ctx)
 	if n.others != nil {

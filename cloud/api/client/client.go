@@ -24,6 +24,12 @@ const (
 	requestTimeout = 60 * time.Second
 )
 
+// StaleHeader is on answers of a node that no majority of the core nodes has
+// heard for three seconds, and says why: what they show may be old, as others may
+// have taken over what it holds. Answers without it are as new as any owner's
+// that were asked for three seconds earlier.
+const StaleHeader = "Atrium-Stale"
+
 // Client calls the API of one node. It may be used by many goroutines.
 type Client struct {
 	base *url.URL
