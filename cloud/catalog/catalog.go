@@ -51,6 +51,7 @@ type Config struct {
 	Shards    int
 	AnyShards bool   // Shards is for the first start only: a catalog that is there may have others
 	Zone      string // home of the sites that this node assigns
+	Restored  bool   // the store was put back from a backup: the incarnation is raised first
 }
 
 // Catalog is a node's view of the cluster's documents. Its methods may be
@@ -65,6 +66,8 @@ type Catalog struct {
 	metrics *metrics
 	cancel  context.CancelFunc
 	stopped chan struct{}
+
+	superseded chan struct{} // closed once the store is of a later incarnation
 
 	assigning chan struct{} // holds one token: sites are assigned one at a time
 	writing   chan struct{} // holds one token: documents are written one at a time
@@ -82,11 +85,12 @@ type Catalog struct {
 func Open(ctx context.Context, cfg Config, kv KV, log *slog.Logger, reg prometheus.Registerer) (*Catalog, error) {
 	c := &Catalog{
 		kv: kv, cfg: cfg, log: log, metrics: newMetrics(reg),
-		stopped:   make(chan struct{}),
-		assigning: make(chan struct{}, 1),
-		writing:   make(chan struct{}, 1),
-		sites:     make(map[id.Site]Assignment),
-		documents: newShelf(),
+		stopped:    make(chan struct{}),
+		superseded: make(chan struct{}),
+		assigning:  make(chan struct{}, 1),
+		writing:    make(chan struct{}, 1),
+		sites:      make(map[id.Site]Assignment),
+		documents:  newShelf(),
 	}
 	if cfg.Zone == "" || len(cfg.Zone) > maxID {
 		return nil, fmt.Errorf("catalog: open: zone %q: want 1 to %d characters", cfg.Zone, maxID)
@@ -138,7 +142,12 @@ func (c *Catalog) found(ctx context.Context) error {
 		if !c.cfg.AnyShards && c.cluster.Shards != c.cfg.Shards {
 			return fmt.Errorf("%w: it has %d shards, this node is configured for %d; the number is fixed when a cluster is created", ErrOtherCluster, c.cluster.Shards, c.cfg.Shards)
 		}
-		return nil
+		if !c.cfg.Restored {
+			return nil
+		}
+		if err := c.raise(ctx, e.Revision); !errors.Is(err, journal.ErrConflict) && !errors.Is(err, journal.ErrAmbiguous) {
+			return err
+		}
 	}
 }
 
@@ -174,6 +183,8 @@ func (c *Catalog) watch(ctx context.Context, ready func()) {
 func (c *Catalog) learn(e journal.Entry) {
 	var err error
 	switch {
+	case e.Key == clusterKey:
+		err = c.learnCluster(e)
 	case strings.HasPrefix(e.Key, sitePrefix):
 		err = c.learnSite(e)
 	case strings.HasPrefix(e.Key, documentPrefix):

@@ -71,7 +71,7 @@ func (n *node) openCA() (*identity.CA, error) {
 }
 
 func (n *node) serverConfig() (journal.ServerConfig, error) {
-	cfg := journal.ServerConfig{Dir: filepath.Join(n.cfg.Data, "journal"), Name: n.cfg.Name}
+	cfg := journal.ServerConfig{Dir: filepath.Join(n.cfg.Data, journalFolder), Name: n.cfg.Name}
 	c := n.cfg.Cluster
 	if c == nil {
 		return cfg, nil

@@ -55,6 +55,8 @@ import (
 const (
 	// CAFolder is the folder of the certificate authority within the data folder.
 	CAFolder = "ca"
+	// journalFolder is the folder of the log and all other shared state in it.
+	journalFolder = "journal"
 	// DefaultShards is enough for one node's cores and a first few nodes: a
 	// shard's owner is one goroutine.
 	DefaultShards = 4
@@ -231,8 +233,17 @@ func (n *node) openCatalog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.catalog, err = catalog.Open(ctx, catalog.Config{ClusterID: n.ca.Cluster(), Shards: n.shards(), AnyShards: n.cfg.Shards == 0, Zone: n.cfg.Zone}, kv, n.log.With("part", "catalog"), n.reg)
-	return err
+	restored, err := isRestored(n.cfg.Data)
+	if err != nil {
+		return err
+	}
+	n.catalog, err = catalog.Open(ctx, catalog.Config{
+		ClusterID: n.ca.Cluster(), Shards: n.shards(), AnyShards: n.cfg.Shards == 0, Zone: n.cfg.Zone, Restored: restored,
+	}, kv, n.log.With("part", "catalog"), n.reg)
+	if err != nil || !restored {
+		return err
+	}
+	return unmark(n.cfg.Data)
 }
 
 // shards is how many a new cluster is to have.
@@ -260,6 +271,7 @@ func (n *node) serve(ctx context.Context) error {
 	g, failing := errgroup.WithContext(ctx)
 	behind, stopBehind := context.WithCancel(context.WithoutCancel(ctx)) // what ends after the gate
 	defer stopBehind()
+	g.Go(func() error { return n.contemporary(failing) })
 	g.Go(func() error { return n.seats.Run(behind) })
 	g.Go(func() error { return n.members.Run(behind) })
 	g.Go(func() error { return n.transport.Serve(behind, n.actors.Engine()) })

@@ -35,7 +35,7 @@ func newRoot() *cobra.Command {
 		Long:    "atrium-cloud takes gateways' readings into a replicated log, keeps a twin and the history of every device, and serves them over HTTP.",
 		Example: "  atrium-cloud run --data ./cloud-data\n  atrium-cloud issue gateway hq/gw-1 --data ./cloud-data --out ./gw-1",
 	}
-	root.AddCommand(newRun(), newIssue())
+	root.AddCommand(newRun(), newIssue(), newRestore())
 	return root
 }
 
