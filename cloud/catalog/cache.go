@@ -178,9 +178,14 @@ func (c *Catalog) learnDocument(e journal.Entry) error {
 	}
 	c.metrics.documents.Set(float64(len(s.all)))
 	c.metrics.stored.Set(float64(s.stored))
+	s.tell()
+	return nil
+}
+
+// tell wakes who waits for changes.
+func (s *shelf) tell() {
 	close(s.changed)
 	s.changed = make(chan struct{})
-	return nil
 }
 
 // sweep takes away what is not in the bucket any more, after a watch has shown
@@ -303,8 +308,8 @@ func (c *Catalog) Of(site id.Site) []journal.Document {
 	return out
 }
 
-// Changed returns a channel that the next change of a document closes. Who
-// waits for changes takes it before it looks.
+// Changed returns a channel that the next change of a document, or of a site's
+// move, closes. Who waits for changes takes it before it looks.
 func (c *Catalog) Changed() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()

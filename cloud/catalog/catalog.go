@@ -74,6 +74,7 @@ type Catalog struct {
 
 	mu        sync.Mutex
 	sites     map[id.Site]Assignment
+	moving    map[id.Site]bool // of sites
 	loads     []int            // sites a shard
 	homes     []map[string]int // likewise, by their home zone
 	documents shelf
@@ -90,6 +91,7 @@ func Open(ctx context.Context, cfg Config, kv KV, log *slog.Logger, reg promethe
 		assigning:  make(chan struct{}, 1),
 		writing:    make(chan struct{}, 1),
 		sites:      make(map[id.Site]Assignment),
+		moving:     make(map[id.Site]bool),
 		documents:  newShelf(),
 	}
 	if cfg.Zone == "" || len(cfg.Zone) > maxID {
@@ -215,6 +217,14 @@ func (c *Catalog) learnSite(e journal.Entry) error {
 	c.loads[a.Shard]++
 	c.homes[a.Shard][a.Zone]++
 	c.metrics.sites.Set(float64(len(c.sites)))
+	if a.Moving != nil {
+		c.moving[a.Site] = true
+	} else {
+		delete(c.moving, a.Site)
+	}
+	if a.Moving != nil || len(a.Past) > 0 {
+		c.documents.tell()
+	}
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -78,7 +79,7 @@ func TestSitesSpreadOverShardsAndStayThere(t *testing.T) {
 
 		again := open(t, four, kv)
 		defer again.Close()
-		if !slices.Equal(again.Sites(), before) || len(before) != 20 {
+		if !reflect.DeepEqual(again.Sites(), before) || len(before) != 20 {
 			t.Fatalf("after opening again: %v\nbefore: %v", again.Sites(), before)
 		}
 		if !slices.IsSortedFunc(before, func(a, b catalog.Assignment) int { return strings.Compare(string(a.Site), string(b.Site)) }) {

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +37,21 @@ type Assignment struct {
 	Shard    int
 	Zone     string // home zone
 	Revision uint64 // of the document
+	// Moving is the move under way, nil for none; Shard is the former until it
+	// has ended.
+	Moving *Moving
+	// Past are the shards that the site has left, each once, in the order in which
+	// it left them last: what gates still append there is forwarded along.
+	Past []int
+}
+
+// Moving is a site's way to another shard (../site/DESIGN.md, Moving a site).
+type Moving struct {
+	To int
+	// Out is the message of the former shard's log with which the site left it,
+	// and Digest the SHA-256 of its state there; Out is 0 until that is durable.
+	Out    uint64
+	Digest [sha256.Size]byte
 }
 
 type clusterDocument struct {
@@ -50,6 +66,16 @@ type siteDocument struct {
 	Version int    `json:"version"`
 	Shard   int    `json:"shard"`
 	Zone    string `json:"zone"`
+	// Of a site that moves or has moved. A program that does not know them leaves
+	// the document alone, and what its gates append is forwarded.
+	To    *int           `json:"to,omitempty"`
+	Ready *readyDocument `json:"ready,omitempty"`
+	Past  []int          `json:"past,omitempty"`
+}
+
+type readyDocument struct {
+	At     uint64 `json:"at"`
+	Digest []byte `json:"digest"`
 }
 
 func (c Cluster) check() error {
@@ -83,7 +109,14 @@ func parseCluster(b []byte) (Cluster, error) {
 }
 
 func encodeSite(a Assignment) []byte {
-	return encode(siteDocument{documentVersion, a.Shard, a.Zone})
+	d := siteDocument{Version: documentVersion, Shard: a.Shard, Zone: a.Zone, Past: a.Past}
+	if m := a.Moving; m != nil {
+		d.To = &m.To
+		if m.Out != 0 {
+			d.Ready = &readyDocument{m.Out, m.Digest[:]}
+		}
+	}
+	return encode(d)
 }
 
 func parseSite(e journal.Entry, shards int) (Assignment, error) {
@@ -101,7 +134,39 @@ func parseSite(e journal.Entry, shards int) (Assignment, error) {
 	if d.Zone == "" || len(d.Zone) > maxID {
 		return Assignment{}, fmt.Errorf("zone %q: want 1 to %d characters", d.Zone, maxID)
 	}
-	return Assignment{site, d.Shard, d.Zone, e.Revision}, nil
+	a := Assignment{Site: site, Shard: d.Shard, Zone: d.Zone, Revision: e.Revision, Past: d.Past}
+	if a.Moving, err = d.moving(shards); err != nil {
+		return Assignment{}, err
+	}
+	if len(d.Past) > MaxPast {
+		return Assignment{}, fmt.Errorf("past: %d shards, at most %d", len(d.Past), MaxPast)
+	}
+	for _, p := range d.Past {
+		if p < 0 || p >= shards {
+			return Assignment{}, fmt.Errorf("past: shard %d, want 0 to %d", p, shards-1)
+		}
+	}
+	return a, nil
+}
+
+func (d *siteDocument) moving(shards int) (*Moving, error) {
+	if d.To == nil {
+		if d.Ready != nil {
+			return nil, errors.New("ready without to")
+		}
+		return nil, nil
+	}
+	if *d.To < 0 || *d.To >= shards || *d.To == d.Shard {
+		return nil, fmt.Errorf("to: shard %d, want 0 to %d and not %d", *d.To, shards-1, d.Shard)
+	}
+	m := &Moving{To: *d.To}
+	if d.Ready == nil {
+		return m, nil
+	}
+	if m.Out = d.Ready.At; m.Out == 0 || copy(m.Digest[:], d.Ready.Digest) != len(m.Digest) || len(d.Ready.Digest) != len(m.Digest) {
+		return nil, errors.New("ready: want a message from 1 and a SHA-256")
+	}
+	return m, nil
 }
 
 func encode(d any) []byte {

@@ -43,6 +43,7 @@ type metrics struct {
 	documents prometheus.Gauge
 	stored    prometheus.Gauge
 	writes    map[string]prometheus.Counter // by result; never changes
+	moves     struct{ begun, ended prometheus.Counter }
 }
 
 // count counts a write of a document.
@@ -79,6 +80,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, r := range results() {
 		m.writes[r] = wrote.WithLabelValues(r)
 	}
-	reg.MustRegister(m.sites, m.assigned, m.invalid, m.watches, m.documents, m.stored, wrote)
+	moves := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "atrium_catalog_moves_total", Help: "Moves of a site to another shard, by the step that this node wrote.",
+	}, []string{"step"})
+	m.moves.begun, m.moves.ended = moves.WithLabelValues("begun"), moves.WithLabelValues("ended")
+	reg.MustRegister(m.sites, m.assigned, m.invalid, m.watches, m.documents, m.stored, wrote, moves)
 	return m
 }

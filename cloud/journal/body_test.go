@@ -31,9 +31,11 @@ type outbox id.Command
 
 func (o outbox) Append(dst []byte) []byte { return journal.AppendOutbox(dst, id.Command(o)) }
 
-func parseDocument(b []byte) (body, error) { m, err := journal.ParseDocument(b); return m, err }
-func parseIntent(b []byte) (body, error)   { m, err := journal.ParseIntent(b); return m, err }
-func parseOutbox(b []byte) (body, error)   { m, err := journal.ParseOutbox(b); return outbox(m), err }
+func parseDocument(b []byte) (body, error)  { m, err := journal.ParseDocument(b); return m, err }
+func parseIntent(b []byte) (body, error)    { m, err := journal.ParseIntent(b); return m, err }
+func parseDeparture(b []byte) (body, error) { m, err := journal.ParseDeparture(b); return m, err }
+func parseArrival(b []byte) (body, error)   { m, err := journal.ParseArrival(b); return m, err }
+func parseOutbox(b []byte) (body, error)    { m, err := journal.ParseOutbox(b); return outbox(m), err }
 
 // The bytes on disk: a change here needs a new version of the body. They come
 // back as they went; cut anywhere, or with a byte more, they are an error that
@@ -56,6 +58,11 @@ func TestTheOwnersBodiesAreWhatTheDesignSays(t *testing.T) {
 			sampleIntent(),
 			"8801" + "5000000000000000000000000000000007" + "6772656c61792d31" + "63736574" + "468182626f6ef5" +
 				"1b00065bfeda25e000" + "1b00065bfedbefa380" + "63657665", parseIntent,
+		},
+		"departure": {journal.Departure{To: 3, Revision: 300}, "8301" + "03" + "19012c", parseDeparture},
+		"arrival": {
+			journal.Arrival{From: 2, At: 77, Digest: [32]byte{31: 9}, Revision: 301},
+			"8501" + "02" + "184d" + "5820" + strings.Repeat("00", 31) + "09" + "19012d", parseArrival,
 		},
 		"outbox": {outbox{15: 7}, "8201" + "5000000000000000000000000000000007", parseOutbox},
 	} {

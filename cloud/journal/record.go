@@ -11,8 +11,9 @@ import (
 // RecordKind says what a record's body is. Numbers are never reused.
 type RecordKind uint8
 
-// Kinds below 32 come from gateways, with the exact wire message as the body;
-// the others come from the shard's owner.
+// Kinds below 32 come from gateways, with the exact wire message as the body, or
+// in a gateway's name from its gate: a mark. The others come from the shard's
+// owner.
 const (
 	KindHello    RecordKind = 1
 	KindBind     RecordKind = 2
@@ -21,6 +22,7 @@ const (
 	KindFrame    RecordKind = 5
 	KindGap      RecordKind = 6
 	KindResult   RecordKind = 7
+	KindMark     RecordKind = 8
 	KindBarrier  RecordKind = 32
 	KindSnapshot RecordKind = 33
 	KindTick     RecordKind = 34
@@ -28,6 +30,9 @@ const (
 	KindDocument RecordKind = 36
 	KindIntent   RecordKind = 37
 	KindOutbox   RecordKind = 38
+
+	KindDeparture RecordKind = 39
+	KindArrival   RecordKind = 40
 )
 
 // firstOwnerKind parts the gateways' kinds from the owner's.
@@ -70,6 +75,8 @@ func (k RecordKind) String() string {
 		return "gap"
 	case KindResult:
 		return "result"
+	case KindMark:
+		return "mark"
 	case KindBarrier:
 		return "barrier"
 	case KindSnapshot:
@@ -84,6 +91,10 @@ func (k RecordKind) String() string {
 		return "intent"
 	case KindOutbox:
 		return "outbox"
+	case KindDeparture:
+		return "departure"
+	case KindArrival:
+		return "arrival"
 	}
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
@@ -93,7 +104,7 @@ func (k RecordKind) FromGateway() bool { return k < firstOwnerKind }
 
 // ofSite reports whether an owner's record of this kind always names a site.
 func (k RecordKind) ofSite() bool {
-	return k == KindDocument || k == KindIntent || k == KindOutbox
+	return k == KindDocument || k == KindIntent || k == KindOutbox || k == KindDeparture || k == KindArrival
 }
 
 // Record is one entry of a shard's log. Origin is "site/gateway" of a
