@@ -93,8 +93,8 @@ func (a *twinActor) Receive(ctx *actor.ContextOf[message]) {
 // says is what a room hears of the device.
 func (a *twinActor) says() room.Input {
 	in := room.Input{Kind: room.Member, Device: a.device, Live: a.state.Liveness == twin.Live}
-	for i := range a.state.Points {
-		p := &a.state.Points[i]
+	for i := range a.state.Len() {
+		p := a.state.Point(i)
 		if p.Column.Kind == wire.KindText {
 			continue // a room adds numbers up
 		}

@@ -34,7 +34,7 @@ type namedGateway struct {
 type namedTwin struct {
 	_     struct{} `cbor:",toarray"`
 	Name  string
-	State *twin.State
+	State *twin.Snapshot
 }
 
 type namedPipeline struct {
@@ -51,7 +51,7 @@ func (c codec) encode(s *site, seq uint64) ([]byte, error) {
 		snap.State.Gateways = append(snap.State.Gateways, namedGateway{Name: name, State: s.gateways[name].gateway.state})
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.twins)) {
-		snap.State.Twins = append(snap.State.Twins, namedTwin{Name: name, State: s.twins[name].state})
+		snap.State.Twins = append(snap.State.Twins, namedTwin{Name: name, State: s.twins[name].state.Snapshot()})
 	}
 	for _, a := range s.pipelines.ordered {
 		snap.State.Pipelines = append(snap.State.Pipelines, namedPipeline{Name: a.def.Name.Name, State: a.state})
@@ -100,7 +100,7 @@ func (s *site) fill(state *siteState) error {
 		s.addGateway(g.Name, g.State)
 	}
 	for _, t := range state.Twins {
-		s.addTwin(t.Name, t.State)
+		s.addTwin(t.Name, t.State.Restore())
 	}
 	if state.Commands != nil {
 		s.commands.state = state.Commands
@@ -145,6 +145,9 @@ func (s *siteState) check() error {
 	for i, t := range s.Twins {
 		if t.State == nil || i > 0 && t.Name <= s.Twins[i-1].Name {
 			return fmt.Errorf("twin %d, %q: want a state, and names in order", i, t.Name)
+		}
+		if err := t.State.Check(); err != nil {
+			return fmt.Errorf("twin %d, %q: %w", i, t.Name, err)
 		}
 	}
 	if s.Commands != nil {

@@ -28,7 +28,7 @@ func FuzzSnapshot(f *testing.F) {
 	g := newGatewayState()
 	g.Runs[run(1)] = &runState{Next: 1}
 	f.Add(seed(siteState{}))
-	f.Add(seed(siteState{Gateways: []namedGateway{{Name: "gw1", State: g}}, Twins: []namedTwin{{Name: "t1", State: new(twin.State)}}}))
+	f.Add(seed(siteState{Gateways: []namedGateway{{Name: "gw1", State: g}}, Twins: []namedTwin{{Name: "t1", State: new(twin.Snapshot)}}}))
 	f.Add(seed(siteState{Gateways: []namedGateway{{Name: "gw1"}, {Name: "gw1"}}}))
 	rooms := []*document{{Kind: pipelineKind, Name: "high", Revision: 3, Text: []byte(above5)}, {Kind: roomKind, Name: "floor", Revision: 2, Text: []byte(floor)}}
 	reads := []namedPipeline{{Name: "high", State: &pipelineState{Revision: 3, Devices: map[string]*pipeline.State{"t2": {}}}}}

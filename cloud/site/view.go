@@ -272,8 +272,8 @@ func (a *twinActor) view() Device {
 		Device: id.Device{Site: a.site.id, Name: a.device}, Gateway: s.Gateway, Bind: s.Bind, Profile: s.Profile,
 		Liveness: s.Liveness, LastAt: moment(s.LastAt),
 	}
-	for i := range s.Points {
-		p := &s.Points[i]
+	for i := range s.Len() {
+		p := s.Point(i)
 		v.Points = append(v.Points, Point{
 			Point: p.Column.Point, Unit: p.Column.Unit, Kind: p.Column.Kind,
 			Held: p.Held, Raw: p.Value, Value: p.Float(), Text: p.Text, Quality: p.At.Quality, Now: p.Now,

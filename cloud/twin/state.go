@@ -51,18 +51,20 @@ func (l Liveness) String() string {
 }
 
 // State is one twin. The zero value knows nothing. Times are Unix
-// microseconds. It is plain data: its CBOR is its snapshot.
+// microseconds. A shard has a million of them: points share their stamps, and
+// all twins their columns. What is kept of it is its Snapshot.
 type State struct {
-	_        struct{} `cbor:",toarray"`
-	Gateway  string   // the gateway's name within the site; "" while unbound
-	Bind     uint64   // rank of the present binding, from 1
-	Points   []Point  // sorted by name
+	Gateway  string // the gateway's name within the site; "" while unbound
+	Bind     uint64 // rank of the present binding, from 1
 	Liveness Liveness
 	LastAt   int64 // when the latest reading arrived
 	Since    int64 // from when on silence counts: the shard's last activation
 	Silence  int64 // microseconds without a reading after which it is silent
 	Refused  uint64
 	Profile  string // that the newest readings came by
+
+	points []point // sorted by name
+	stamps []stamp // that points refer to, and some that are free
 }
 
 // Point is what a twin knows about one point. The value and the quality have
@@ -107,6 +109,19 @@ type Stamp struct {
 func (p *Point) Float() float64 {
 	c := wire.Column{Kind: p.Column.Kind, Mantissa: p.Column.Mantissa, Exponent: p.Column.Exponent}
 	return c.Float(p.Value)
+}
+
+// Len is how many points the twin has.
+func (s *State) Len() int { return len(s.points) }
+
+// Point returns what is known of one of Len points, which are in the order of
+// their names.
+func (s *State) Point(i int) Point {
+	p := &s.points[i]
+	return Point{
+		Column: p.column.Value(), Value: p.value, Text: p.text, Held: p.at != 0,
+		At: s.stampOf(p.at, p.quality), Now: p.now, NowAt: s.stampOf(p.nowAt, p.now),
+	}
 }
 
 // Due returns when a tick would make the twin silent, or 0 if none would.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unique"
 
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/wire"
@@ -98,7 +99,7 @@ func (s *State) readings(now int64, b *Batch) Output {
 			s.Refused++
 			continue
 		}
-		if !p.take(now, b, i, &out) {
+		if !s.take(p, now, b, i, &out) {
 			continue
 		}
 		if out.Changed = true; !b.Event {
@@ -108,9 +109,9 @@ func (s *State) readings(now int64, b *Batch) Output {
 	return out
 }
 
-// take reports the newest row of column i, if it is newer than what is held,
-// and whether it was. Among rows of one tick the later one is newer.
-func (p *Point) take(now int64, b *Batch, i int, out *Output) (newer bool) {
+// take reports the newest row of column i, if it is newer than what the point
+// holds, and whether it was. Among rows of one tick the later one is newer.
+func (s *State) take(p *point, now int64, b *Batch, i int, out *Output) (newer bool) {
 	value, any := -1, -1
 	for row, t := range b.Rows.T {
 		if any < 0 || t >= b.Rows.T[any] {
@@ -124,67 +125,66 @@ func (p *Point) take(now int64, b *Batch, i int, out *Output) (newer bool) {
 	if any < 0 {
 		return false
 	}
-	if at := b.stamp(now, any, i); p.NowAt.isZero() || at.Order.Compare(p.NowAt.Order) > 0 {
-		p.Now, p.NowAt, newer = at.Quality, at, true
+	if s.newer(b.order(any), p.nowAt) {
+		p.now, p.nowAt, newer = wire.QualityOf(b.Rows.Q[any], i), s.keep(b.stamp(now, any)), true
 	}
-	if value < 0 {
+	if value < 0 || !s.newer(b.order(value), p.at) {
 		return newer
 	}
-	if at := b.stamp(now, value, i); !p.Held || at.Order.Compare(p.At.Order) > 0 {
-		c := &b.Columns[i]
-		p.Column = Column{Point: c.Point, Unit: c.Unit, Kind: c.Kind, Mantissa: c.Mantissa, Exponent: c.Exponent}
-		p.Value, p.Text, p.Held, p.At, newer = b.Rows.V[i][value], "", true, at, true
-		if c.Kind == wire.KindText {
-			p.Value, p.Text = 0, b.Rows.Texts[i][p.Value]
-		}
-		if at.Suspect {
-			out.Suspect++
-		}
+	c := columnOf(&b.Columns[i])
+	if p.column.Value() != c {
+		p.column = unique.Make(c)
 	}
-	return newer
+	at := b.stamp(now, value)
+	p.value, p.text = b.Rows.V[i][value], ""
+	if c.Kind == wire.KindText {
+		p.value, p.text = 0, b.Rows.Texts[i][p.value]
+	}
+	p.quality, p.at = wire.QualityOf(b.Rows.Q[value], i), s.keep(at)
+	if at.suspect {
+		out.Suspect++
+	}
+	return true
 }
-
-func (s Stamp) isZero() bool { return s.Order.Seq == 0 }
 
 // Sampled returns when a row was sampled by the frame's clock, in Unix
 // microseconds. It may lie ahead of any arrival: clocks err.
 func (b *Batch) Sampled(row int) int64 { return b.UTC0 + b.Rows.T[row]*int64(b.Tick)/1000 }
 
-func (b *Batch) stamp(now int64, row, column int) Stamp {
-	at := Stamp{
-		Order:       b.Order,
-		Run:         b.Run,
-		Quality:     wire.QualityOf(b.Rows.Q[row], column),
-		Sampled:     b.Sampled(row),
-		Received:    now,
-		Source:      b.Source,
-		Uncertainty: b.Uncertainty,
+func (b *Batch) order(row int) Order {
+	o := b.Order
+	o.Tick = b.Rows.T[row] * int64(b.Tick)
+	return o
+}
+
+func (b *Batch) stamp(now int64, row int) stamp {
+	at := stamp{
+		order: b.order(row), run: b.Run, sampled: b.Sampled(row), received: now,
+		uncertainty: b.Uncertainty, source: b.Source,
 	}
-	at.Order.Tick = b.Rows.T[row] * int64(b.Tick)
-	if at.Sampled > now+FutureTolerance.Microseconds() {
-		at.Sampled, at.Suspect = now, true
+	if at.sampled > now+FutureTolerance.Microseconds() {
+		at.sampled, at.suspect = now, true
 	}
 	return at
 }
 
 // point finds or adds a point, of a series of so many columns; nil when the twin
 // is full.
-func (s *State) point(c wire.Column, columns int) *Point {
-	i, ok := slices.BinarySearchFunc(s.Points, c.Point, func(p Point, name id.Point) int {
-		return strings.Compare(string(p.Column.Point), string(name))
+func (s *State) point(c wire.Column, columns int) *point {
+	i, ok := slices.BinarySearchFunc(s.points, c.Point, func(p point, name id.Point) int {
+		return strings.Compare(string(p.column.Value().Point), string(name))
 	})
 	if ok {
-		return &s.Points[i]
+		return &s.points[i]
 	}
-	if len(s.Points) >= MaxPoints {
+	if len(s.points) >= MaxPoints {
 		return nil
 	}
-	col := Column{Point: c.Point, Unit: c.Unit, Kind: c.Kind, Mantissa: c.Mantissa, Exponent: c.Exponent}
-	if n := len(s.Points); n == cap(s.Points) { // a twin stays: no room for points that do not come
-		s.Points = append(make([]Point, 0, min(n+columns, MaxPoints)), s.Points...)
+	if n := len(s.points); n == cap(s.points) { // a twin stays: no room for points that do not come
+		s.points = append(make([]point, 0, min(n+columns, MaxPoints)), s.points...)
 	}
-	s.Points = slices.Insert(s.Points, i, Point{Column: col})
-	return &s.Points[i]
+	s.points = slices.Insert(s.points, i, point{column: unique.Make(columnOf(&c))})
+	return &s.points[i]
 }
 
 // silence is three times the grid, at least MinSilence, in microseconds.

@@ -2,6 +2,7 @@ package twin_test
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -84,49 +85,149 @@ func TestAnyOrderOfDeliveryEndsAtTheMaximumAndNeverGoesBack(t *testing.T) {
 		var last [2]twin.Order
 		for i, b := range shuffled {
 			s.Step(int64(i+1)*1000, twin.Input{Kind: twin.Readings, Batch: b})
-			for c := range s.Points {
-				if s.Points[c].At.Order.Compare(last[c]) < 0 {
-					t.Fatalf("point %d went back from %+v to %+v", c, last[c], s.Points[c].At.Order)
+			for c := range s.Len() {
+				if s.Point(c).At.Order.Compare(last[c]) < 0 {
+					t.Fatalf("point %d went back from %+v to %+v", c, last[c], s.Point(c).At.Order)
 				}
-				last[c] = s.Points[c].At.Order
+				last[c] = s.Point(c).At.Order
 			}
 		}
 		for c := range want {
-			if got := s.Points[c]; got.Held != held[c] || held[c] && got.Value != want[c] {
+			if got := s.Point(c); got.Held != held[c] || held[c] && got.Value != want[c] {
 				t.Fatalf("point %d holds %v %d, want %v %d", c, got.Held, got.Value, held[c], want[c])
 			}
 		}
 	})
 }
 
-// I7: a snapshot read back is the same state, and its bytes are the same.
-func TestASnapshotReadBackHasTheSameBytes(t *testing.T) {
+// plain is the oracle of what a twin keeps: each point for itself, nothing shared.
+type plain map[id.Point]twin.Point
+
+func (all plain) take(now int64, b *twin.Batch) {
+	for i, c := range b.Columns {
+		p := all[c.Point]
+		p.Column.Point = c.Point
+		if !p.Held {
+			p.Column = twin.Column{Point: c.Point, Unit: c.Unit, Kind: c.Kind, Mantissa: c.Mantissa, Exponent: c.Exponent}
+		}
+		for row, t := range b.Rows.T {
+			at := twin.Stamp{
+				Order: b.Order, Run: b.Run, Quality: wire.QualityOf(b.Rows.Q[row], i), Sampled: b.UTC0 + t*tick/1000,
+				Received: now, Source: b.Source, Uncertainty: b.Uncertainty,
+			}
+			at.Order.Tick = t * tick
+			if at.Sampled > now+twin.FutureTolerance.Microseconds() {
+				at.Sampled, at.Suspect = now, true
+			}
+			if at.Order.Compare(p.NowAt.Order) >= 0 {
+				p.Now, p.NowAt = at.Quality, at
+			}
+			if good := at.Quality == wire.Good || at.Quality == wire.OutOfRange; good && at.Order.Compare(p.At.Order) >= 0 {
+				p.Value, p.Held, p.At = b.Rows.V[i][row], true, at
+			}
+		}
+		all[c.Point] = p
+	}
+}
+
+// I7: points share stamps and columns, and none sees anything of another's; a
+// snapshot read back is the same state, and its bytes are the same.
+func TestASnapshotIsOfEachPointForItselfAndReadBackHasTheSameBytes(t *testing.T) {
 	enc, err := cbor.CoreDetEncOptions().EncMode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		var s twin.State
+		s, want := new(twin.State), plain{}
 		s.Step(1, twin.Input{Kind: twin.Bound, Gateway: "gw"})
-		for n := range rapid.IntRange(0, 5).Draw(t, "batches") {
-			s.Step(int64(n), twin.Input{Kind: twin.Readings, Batch: drawBatch(t, n)})
+		for n := range rapid.IntRange(0, 12).Draw(t, "batches") {
+			b := drawBatch(t, n)
+			if rapid.Bool().Draw(t, "another series") {
+				b.Columns = []wire.Column{column("b"), column("c")}
+			}
+			s.Step(int64(n), twin.Input{Kind: twin.Readings, Batch: b})
+			want.take(int64(n), b)
+			if rapid.Bool().Draw(t, "restart") {
+				s = readBack(t, enc, s)
+			}
 		}
-		first, err := enc.Marshal(s)
-		if err != nil {
-			t.Fatal(err)
+		for _, p := range s.Snapshot().Points {
+			if diff := cmp.Diff(want[p.Column.Point], p); diff != "" {
+				t.Fatal(diff)
+			}
 		}
-		var back twin.State
-		if err := cbor.Unmarshal(first, &back); err != nil {
-			t.Fatal(err)
-		}
-		second, err := enc.Marshal(back)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(first, second) {
-			t.Fatalf("snapshots differ:\n%s", cmp.Diff(s, back))
+		if s.Len() != len(want) {
+			t.Fatalf("%d points, want %d", s.Len(), len(want))
 		}
 	})
+}
+
+// readBack returns the twin that a snapshot becomes, whose snapshot is the same.
+func readBack(t *rapid.T, enc cbor.EncMode, s *twin.State) *twin.State {
+	first, err := enc.Marshal(s.Snapshot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept twin.Snapshot
+	if err := cbor.Unmarshal(first, &kept); err != nil {
+		t.Fatal(err)
+	}
+	if err := kept.Check(); err != nil {
+		t.Fatal(err)
+	}
+	back := kept.Restore()
+	second, err := enc.Marshal(back.Snapshot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(first, second) {
+		t.Fatalf("snapshots differ:\n%s", cmp.Diff(s.Snapshot(), back.Snapshot()))
+	}
+	return back
+}
+
+// The bytes are those of the programs before, whose snapshots are read. A twin
+// of readings, failed reads, a text and a second series is in them.
+func TestTheBytesOfASnapshotStay(t *testing.T) {
+	s := new(twin.State)
+	s.Step(1, twin.Input{Kind: twin.Bound, Gateway: "gw"})
+	s.Step(2, twin.Input{Kind: twin.Readings, Batch: &twin.Batch{
+		Profile: "p", Columns: []wire.Column{column("a"), column("b")}, Tick: tick, Grid: 1000, Run: id.Run{1, 2},
+		Order: twin.Order{Bind: 1, Boot: 1, Run: 1, Seq: 1}, UTC0: 5, Uncertainty: 7, Source: wire.ClockWelcome,
+		Rows: rows([]int64{1, 2}, []uint64{0, 2}, []int64{100, 101}, []int64{200, 201}),
+	}})
+	s.Step(3, twin.Input{Kind: twin.Readings, Batch: &twin.Batch{
+		Columns: []wire.Column{{Point: "t", Kind: wire.KindText, Mantissa: 1}}, Tick: tick, Run: id.Run{3}, Event: true,
+		Order: twin.Order{Bind: 1, Boot: 1, Run: 2, Seq: 9}, UTC0: 1e15,
+		Rows: &wire.Rows{T: []int64{3}, Q: []uint64{0}, V: [][]int64{{0}}, Texts: [][]string{{"stuck"}}},
+	}})
+	enc, err := cbor.CoreDetEncOptions().EncMode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := enc.Marshal(s.Snapshot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hex := fmt.Sprintf("%x", got); hex != golden {
+		t.Errorf("the snapshot is\n%s, was\n%s", hex, golden)
+	}
+}
+
+// golden was written when each point had its own stamps.
+const golden = "896267770183878561616343656c000121186460f5888501011a000f42400101480102000000000000001903ed020207f402888501011a001e84800101480102000000000000021907d5020207f4878561626343656c00012118c960f5888501011a001e84800101480102000000000000001907d5020207f400888501011a001e84800101480102000000000000001907d5020207f487856174600401000065737475636bf5888501011a002dc6c002094803000000000000000003030000f500888501011a002dc6c002094803000000000000000003030000f50102001a00989680006170"
+
+// A damaged snapshot is refused, as points are looked for by their order (I6).
+func TestASnapshotOfPointsOutOfOrderOrTooManyIsRefused(t *testing.T) {
+	a, b := twin.Point{Column: twin.Column{Point: "a"}}, twin.Point{Column: twin.Column{Point: "b"}}
+	for _, points := range [][]twin.Point{{b, a}, {a, a}, make([]twin.Point, twin.MaxPoints+1)} {
+		if err := (&twin.Snapshot{Points: points}).Check(); err == nil {
+			t.Errorf("%d points were taken", len(points))
+		}
+	}
+	if err := (&twin.Snapshot{Points: []twin.Point{a, b}}).Check(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestABadOrUncertainReadingChangesQualityAndNotValue(t *testing.T) {
@@ -137,14 +238,14 @@ func TestABadOrUncertainReadingChangesQualityAndNotValue(t *testing.T) {
 	s.Step(1, twin.Input{Kind: twin.Readings, Batch: batch(1, 1, 100, wire.Good)})
 	for i, q := range []wire.Quality{wire.Bad, wire.Uncertain} {
 		s.Step(2, twin.Input{Kind: twin.Readings, Batch: batch(uint64(i)+2, int64(i)+2, 7, q)})
-		if p := s.Points[0]; p.Value != 100 || p.At.Quality != wire.Good || p.Now != q {
+		if p := s.Point(0); p.Value != 100 || p.At.Quality != wire.Good || p.Now != q {
 			t.Fatalf("after a %s reading: value %d %s, now %s", q, p.Value, p.At.Quality, p.Now)
 		}
 	}
 	// A late good reading older than the failures: its value is newer than the
 	// one held, and the sensor still fails.
 	s.Step(3, twin.Input{Kind: twin.Readings, Batch: batch(9, 2, 150, wire.OutOfRange)})
-	if p := s.Points[0]; p.Value != 150 || p.At.Quality != wire.OutOfRange || p.Now != wire.Uncertain {
+	if p := s.Point(0); p.Value != 150 || p.At.Quality != wire.OutOfRange || p.Now != wire.Uncertain {
 		t.Fatalf("late reading: value %d %s, now %s", p.Value, p.At.Quality, p.Now)
 	}
 }
@@ -159,13 +260,13 @@ func TestATextAndAFloatAreReportedAsTheyAre(t *testing.T) {
 	}
 	b.Rows.Texts = [][]string{nil, {"idle", "stuck"}}
 	s.Step(1, twin.Input{Kind: twin.Readings, Batch: b})
-	if r, p := s.Points[0], s.Points[1]; r.Float() != -0.1 || p.Text != "stuck" || p.Value != 0 || p.Float() != 0 || p.Column.Kind != wire.KindText {
-		t.Fatalf("the twin says %+v", s.Points)
+	if r, p := s.Point(0), s.Point(1); r.Float() != -0.1 || p.Text != "stuck" || p.Value != 0 || p.Float() != 0 || p.Column.Kind != wire.KindText {
+		t.Fatalf("the twin says %+v", s.Snapshot().Points)
 	}
 	// The next version of the profile counts what it named before.
 	b = &twin.Batch{Columns: []wire.Column{{Point: "state", Mantissa: 1}}, Rows: rows([]int64{3}, []uint64{0}, []int64{7}), Tick: tick, Order: twin.Order{Seq: 2, Run: 1}}
 	s.Step(2, twin.Input{Kind: twin.Readings, Batch: b})
-	if p := s.Points[1]; p.Text != "" || p.Value != 7 {
+	if p := s.Point(1); p.Text != "" || p.Value != 7 {
 		t.Fatalf("the number has the text %q, value %d", p.Text, p.Value)
 	}
 }
@@ -179,7 +280,7 @@ func TestASampleFromTheFutureIsSuspectAndShownAtItsArrival(t *testing.T) {
 		var s twin.State
 		b := &twin.Batch{Columns: []wire.Column{column("a")}, Rows: rows([]int64{0}, []uint64{0}, []int64{1}), Tick: tick, Order: twin.Order{Seq: 1}, UTC0: now + f.ahead.Microseconds()}
 		s.Step(now, twin.Input{Kind: twin.Readings, Batch: b})
-		at := s.Points[0].At
+		at := s.Point(0).At
 		if at.Suspect != f.want || f.want && at.Sampled != now {
 			t.Errorf("%v ahead: suspect %v, sampled %d with now %d", f.ahead, at.Suspect, at.Sampled, now)
 		}
@@ -242,7 +343,7 @@ func TestAnEventAboutADeviceIsNotItsOwnWord(t *testing.T) {
 	}
 	health := wire.Column{Point: "health", Kind: wire.KindText, Mantissa: 1}
 	event := &twin.Batch{Profile: "atrium.health", Columns: []wire.Column{health}, Event: true}
-	if out := take(event); !out.Changed || s.Liveness != twin.Unknown || s.Profile != "" || s.Points[0].Text != "absent" {
+	if out := take(event); !out.Changed || s.Liveness != twin.Unknown || s.Profile != "" || s.Point(0).Text != "absent" {
 		t.Fatalf("a device that never spoke: %+v, changed %t", s, out.Changed)
 	}
 	take(&twin.Batch{Profile: "p", Columns: []wire.Column{column("a")}, Grid: 60_000})
@@ -261,8 +362,8 @@ func TestPointsBeyondTheLimitAreRefusedAndCounted(t *testing.T) {
 		b := &twin.Batch{Columns: []wire.Column{column(name)}, Rows: rows([]int64{0}, []uint64{0}, []int64{1}), Tick: tick, Order: twin.Order{Seq: 1}}
 		s.Step(1, twin.Input{Kind: twin.Readings, Batch: b})
 	}
-	if len(s.Points) != twin.MaxPoints || s.Refused != 5 {
-		t.Fatalf("%d points, %d refused", len(s.Points), s.Refused)
+	if s.Len() != twin.MaxPoints || s.Refused != 5 {
+		t.Fatalf("%d points, %d refused", s.Len(), s.Refused)
 	}
 }
 
