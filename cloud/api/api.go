@@ -86,7 +86,7 @@ type History interface {
 	Ledger(site id.Site) iter.Seq2[history.Entry, error]
 	Windows(ctx context.Context, site id.Site, name string, revision uint64, device string, from, to time.Time, limit int) iter.Seq2[history.Window, error]
 	AlarmLog(site id.Site) iter.Seq2[history.AlarmEntry, error]
-	Hole(shard int) history.Hole
+	Lacks(site id.Site, shard int) bool
 }
 
 // Register adds the endpoints under /v1 to mux. version is the program's. Live

@@ -84,14 +84,11 @@ func (v fakeViews) Device(_ context.Context, dev id.Device) (client.Device, erro
 // fakeHistory has readings of c1, four in each instant.
 type fakeHistory struct {
 	fault error
-	hole  history.Hole // of shard 7, which has hq
+	lacks bool // rows of hq, which is in shard 7
 }
 
-func (h fakeHistory) Hole(shard int) history.Hole {
-	if shard != 7 {
-		return history.Hole{}
-	}
-	return h.hole
+func (h fakeHistory) Lacks(site id.Site, shard int) bool {
+	return h.lacks && site == "hq" && shard == 7
 }
 
 func (h fakeHistory) Read(_ context.Context, dev id.Device, _ id.Point, from, to time.Time, _ int) iter.Seq2[history.Reading, error] {

@@ -98,7 +98,7 @@ func (s *server) incomplete(ctx context.Context, site id.Site) (bool, error) {
 	if err != nil {
 		return false, answered(err, "shard of site "+string(site), "/v1/sites")
 	}
-	return s.store.Hole(shard).Open(), nil
+	return s.store.Lacks(site, shard), nil
 }
 
 // hasPoint tells a point that never was from one without readings in a range.

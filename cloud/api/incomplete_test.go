@@ -8,14 +8,13 @@ import (
 	"testing"
 
 	"github.com/atrium-iot/atrium/cloud/api/client"
-	"github.com/atrium-iot/atrium/cloud/history"
 )
 
 // I1: what a node has not filled in yet after it took a shard over is missing
 // in its answers, and they say so.
 func TestHistoryThatIsStillFilledInSaysSo(t *testing.T) {
-	for _, hole := range []history.Hole{{}, {After: 3, To: 9}} {
-		url := serve(t, fakeViews{}, fakeHistory{hole: hole})
+	for _, lacks := range []bool{false, true} {
+		url := serve(t, fakeViews{}, fakeHistory{lacks: lacks})
 		for path, of := range map[string]bool{ // whether it is about hq
 			"/v1/sites/hq/devices/c1/history?point=count": true,
 			"/v1/sites/hq/ledger":                         true,
@@ -29,21 +28,21 @@ func TestHistoryThatIsStillFilledInSaysSo(t *testing.T) {
 			if err := getJSON(t, url+path, &page); err != nil {
 				t.Fatal(path, err)
 			}
-			if want := of && hole.Open(); page.Incomplete != want {
-				t.Errorf("%s with the hole %v: incomplete is %t", path, hole, page.Incomplete)
+			if want := of && lacks; page.Incomplete != want {
+				t.Errorf("%s, rows lacking %t: incomplete is %t", path, lacks, page.Incomplete)
 			}
 		}
 	}
 	// A device whose series are not here yet is not unknown.
 	var page client.Page[client.Reading]
-	url := serve(t, fakeViews{}, fakeHistory{hole: history.Hole{To: 1}})
+	url := serve(t, fakeViews{}, fakeHistory{lacks: true})
 	if err := getJSON(t, url+"/v1/sites/hq/devices/new/history?point=count", &page); err != nil || !page.Incomplete || len(page.Items) != 0 {
 		t.Errorf("%+v, %v", page, err)
 	}
 }
 
 func TestWhatIsStillFilledInIsNotVerified(t *testing.T) {
-	c := newClient(t, fakeViews{}, fakeHistory{hole: history.Hole{To: 1}})
+	c := newClient(t, fakeViews{}, fakeHistory{lacks: true})
 	if _, err := c.Verification(t.Context(), nil); !errors.Is(err, client.ErrIncomplete) {
 		t.Fatal(err)
 	}

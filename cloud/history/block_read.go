@@ -28,9 +28,7 @@ type source struct {
 // source begins early enough for blocks that reach into from.
 func (s *Store) source(txn *badger.Txn, dev id.Device, info *SeriesInfo, column int, from int64) *source {
 	series := seriesOf(dev, info.Schema)
-	s.mu.Lock()
-	span := s.spans[series]
-	s.mu.Unlock()
+	span := s.span(series)
 	if from < math.MinInt64+span {
 		from = math.MinInt64
 	} else {

@@ -12,6 +12,8 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/fxamacker/cbor/v2"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/atrium-iot/atrium/shared/id"
 )
 
 const (
@@ -50,6 +52,11 @@ type Store struct {
 	shards map[int]*shardState
 	known  map[string]struct{} // series keys that are stored
 	spans  map[seriesID]int64  // longest block of a series, microseconds
+	// adopted are the notes of sites that came from other shards: after the lower
+	// end, up to the upper.
+	adopted map[id.Site]map[int]Hole
+
+	raising sync.Mutex // the turn of who writes spans: two shards may have rows of one series
 }
 
 // shardState is what is known about a shard's part, guarded by Store.mu, and
@@ -88,9 +95,10 @@ func Open(cfg Config, log *slog.Logger, reg prometheus.Registerer) (*Store, erro
 	}
 	s := &Store{
 		db: db, cfg: cfg, log: log, metrics: m,
-		shards: make(map[int]*shardState),
-		known:  make(map[string]struct{}),
-		spans:  make(map[seriesID]int64),
+		shards:  make(map[int]*shardState),
+		known:   make(map[string]struct{}),
+		spans:   make(map[seriesID]int64),
+		adopted: make(map[id.Site]map[int]Hole),
 	}
 	if err := s.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("history: open %s: %w", cfg.Dir, err), db.Close())
@@ -140,6 +148,9 @@ func (s *Store) load() error {
 			return err
 		}
 		if err := s.loadHoles(txn); err != nil {
+			return err
+		}
+		if err := s.loadAdopted(txn); err != nil {
 			return err
 		}
 		if err := s.loadSeries(txn); err != nil {

@@ -73,23 +73,39 @@ func (s *Store) Fill(p *Part) error {
 	}
 	sh.writing.Lock()
 	defer sh.writing.Unlock()
-	if err := s.fill(sh, p); err != nil {
+	hole := s.Hole(p.Shard)
+	err = hole.begins(p)
+	if hole.After = min(p.To, hole.To); !hole.Open() {
+		hole = Hole{}
+	}
+	if err == nil {
+		err = s.fill(p, func(q *Projections) *Projections { return q },
+			func(w *writer) error { return w.setHole(hole) },
+			func() { sh.hole = hole })
+	}
+	if err != nil {
 		return fmt.Errorf("history: fill shard %d after %d to %d: %w", p.Shard, p.After, p.To, err)
 	}
 	return nil
 }
 
-func (s *Store) fill(sh *shardState, p *Part) error {
-	hole := s.Hole(p.Shard)
-	if !hole.Open() || p.After > hole.After || p.To <= hole.After {
-		return fmt.Errorf("it is not at the end of the hole after %d to %d", hole.After, hole.To)
+// begins refuses a part that does not reach over the lower end of the hole.
+func (h Hole) begins(p *Part) error {
+	if !h.Open() || p.After > h.After || p.To <= h.After {
+		return fmt.Errorf("it is not at the end of the hole after %d to %d", h.After, h.To)
 	}
+	return nil
+}
+
+// fill writes what pick takes of a part's rows, and then a note that less is
+// missing, of which the store learns. The shard's turn is held.
+func (s *Store) fill(p *Part, pick func(*Projections) *Projections, note func(*writer) error, learn func()) error {
 	w := s.writer(p.Shard)
 	defer w.discard()
 	w.age = max(0, time.Since(time.UnixMicro(p.Time)))
 	aged := s.cfg.Retention != forever && w.age >= s.cfg.Retention
 	err := p.Each(func(q *Projections) error {
-		if aged {
+		if q = pick(q); aged {
 			q = &Projections{Series: q.Series} // which others may share
 		}
 		return w.all(q)
@@ -97,13 +113,10 @@ func (s *Store) fill(sh *shardState, p *Part) error {
 	if err != nil {
 		return err
 	}
-	if hole.After = min(p.To, hole.To); !hole.Open() {
-		hole = Hole{}
-	}
-	if err := w.setHole(hole); err != nil {
+	if err := note(w); err != nil {
 		return err
 	}
-	return w.commit(func() { sh.hole = hole })
+	return w.commit(learn)
 }
 
 // setHole comes last in a write: rows that it says are there are then durable.
@@ -112,8 +125,18 @@ func (w *writer) setHole(h Hole) error {
 	if !h.Open() {
 		return w.remove(key)
 	}
-	value := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, h.After), h.To)
-	return w.set(key, seal(value, 0, key), forever)
+	return w.set(key, seal(h.append(nil), 0, key), forever)
+}
+
+func (h Hole) append(dst []byte) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(dst, h.After), h.To)
+}
+
+func parseHole(b []byte) (Hole, error) {
+	if len(b) != 16 {
+		return Hole{}, fmt.Errorf("a range of %d bytes", len(b))
+	}
+	return Hole{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}, nil
 }
 
 func (s *Store) loadHoles(txn *badger.Txn) error {
@@ -122,15 +145,19 @@ func (s *Store) loadHoles(txn *badger.Txn) error {
 		if err != nil {
 			return fmt.Errorf("hole: %w", err)
 		}
-		if len(key) != 3 || len(body) != 16 {
-			return fmt.Errorf("hole: key of %d and value of %d bytes", len(key), len(body))
+		hole, err := parseHole(body)
+		if err == nil && len(key) != 3 {
+			err = fmt.Errorf("key of %d bytes", len(key))
+		}
+		if err != nil {
+			return fmt.Errorf("hole: %w", err)
 		}
 		n := int(binary.BigEndian.Uint16(key[1:]))
 		sh := s.shards[n]
 		if sh == nil {
 			return fmt.Errorf("hole: shard %d has no position", n)
 		}
-		sh.hole = Hole{binary.BigEndian.Uint64(body), binary.BigEndian.Uint64(body[8:])}
+		sh.hole = hole
 		return nil
 	})
 }

@@ -13,6 +13,7 @@ const (
 	keyFormat   = 'f'
 	keyPosition = 'p'
 	keyHole     = 'h'
+	keyAdopted  = 'o'
 	keySeries   = 's'
 	keySpan     = 'w'
 	keyRow      = 'r'
@@ -85,6 +86,11 @@ func positionKey(shard int) []byte {
 
 func holeKey(shard int) []byte {
 	return binary.BigEndian.AppendUint16([]byte{keyHole}, uint16(shard))
+}
+
+// adoptedKey is of a site, and of the shard that it came from.
+func adoptedKey(site id.Site, from int) []byte {
+	return binary.BigEndian.AppendUint16(named(keyAdopted, string(site)), uint16(from))
 }
 
 // ledgerKey sorts a site's entries by shard and journal position.

@@ -65,6 +65,7 @@ type writer struct {
 	dead   int
 	series map[string]struct{}
 	spans  map[seriesID]int64
+	raises bool // it has the turn of who writes spans
 
 	rows, windows int
 }
@@ -74,7 +75,12 @@ func (s *Store) writer(shard int) *writer {
 	return &writer{store: s, shard: shard, txn: s.db.NewTransaction(true)}
 }
 
-func (w *writer) discard() { w.txn.Discard() }
+func (w *writer) discard() {
+	w.txn.Discard()
+	if w.raises {
+		w.store.raising.Unlock()
+	}
+}
 
 // commit ends the last transaction, and makes what was learned the store's,
 // and what learn says.
@@ -220,11 +226,17 @@ func (w *writer) row(r *Row) error {
 // span remembers the longest block of a series: how far before a time a
 // reader must look for blocks that reach into it.
 func (w *writer) span(id seriesID, span int64) error {
-	w.store.mu.Lock()
-	stored := w.store.spans[id]
-	w.store.mu.Unlock()
-	if span <= max(stored, w.spans[id]) {
+	if span <= max(w.store.span(id), w.spans[id]) {
 		return nil
+	}
+	// A site that moved has rows of two shards in one series: the smaller of two
+	// spans must not come last.
+	if !w.raises {
+		w.store.raising.Lock()
+		w.raises = true
+		if span <= w.store.span(id) {
+			return nil
+		}
 	}
 	// Rounded up to a power of two, so that it is rarely written.
 	rounded := int64(math.MaxInt64)
@@ -240,6 +252,13 @@ func (w *writer) span(id seriesID, span int64) error {
 	w.spans[id] = rounded
 	key := spanKey(id)
 	return w.set(key, seal(binary.BigEndian.AppendUint64(nil, uint64(rounded)), 0, key), forever)
+}
+
+// span returns the longest block of a series, in microseconds.
+func (s *Store) span(id seriesID) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.spans[id]
 }
 
 func (w *writer) encoded(key []byte, v any, keep time.Duration) error {
