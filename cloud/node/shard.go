@@ -95,6 +95,7 @@ func (n *node) work(shard int, claim *cluster.Ownership) (*site.Shard, error) {
 	}
 	if n.parts != nil {
 		parts.Parts = n.parts[shard]
+		parts.PartsOf = func(shard int) site.Objects { return n.parts[shard] }
 	}
 	return site.New(site.Config{Shard: shard, Node: n.cfg.Name}, parts, n.log.With("part", "site"), n.reg)
 }

@@ -23,6 +23,10 @@ func (noHistory) Hole(int) history.Hole      { return history.Hole{} }
 func (noHistory) OpenHole(int, uint64) error { return nil }
 func (noHistory) Fill(*history.Part) error   { return nil }
 
+func (noHistory) Adopt(id.Site, int, uint64) error      { return nil }
+func (noHistory) Adoptions() []history.Adoption         { return nil }
+func (noHistory) FillSite(*history.Part, id.Site) error { return nil }
+
 // nowhere takes every part.
 type nowhere struct{ Objects }
 

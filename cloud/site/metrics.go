@@ -20,7 +20,7 @@ type metrics struct {
 	sent, unsent, ended                                          prometheus.Counter
 	applied, lag, purged, snapshotBytes, watchers                prometheus.Gauge
 	parts, partErrors, partsGiven, badParts, partsJoined         prometheus.Counter
-	hole, delay                                                  prometheus.Gauge
+	hole, adopted, delay                                         prometheus.Gauge
 	historyWrite, snapshotSeconds                                prometheus.Histogram
 }
 
@@ -62,6 +62,7 @@ func newMetrics(reg prometheus.Registerer, shard int) *metrics {
 		partsJoined: r.counter("atrium_site_parts_joined_total", "Small parts of history that were joined to larger ones."),
 		badParts:    r.counter("atrium_site_bad_parts_total", "Parts of history that are damaged."),
 		hole:        r.gauge("atrium_site_history_hole_messages", "Messages whose rows this node's history still lacks after it took over."),
+		adopted:     r.gauge("atrium_site_adopted_sites", "Sites of which this node's history still lacks rows from the shard that they came from."),
 
 		badSnapshots:    r.counter("atrium_site_bad_snapshots_total", "Manifests that could not be restored."),
 		snapshotErrors:  r.counter("atrium_site_snapshot_errors_total", "Snapshots that could not be kept."),

@@ -23,8 +23,9 @@ import (
 // movable is a history with holes, as history.Store is.
 type movable struct {
 	*memHistory
-	hole history.Hole
-	stop error // of the next Fill: it is cut short before the hole shrinks
+	hole    history.Hole
+	adopted map[history.Adoption]history.Hole // by site and shard
+	stop    error                             // of the next Fill: it is cut short before the hole shrinks
 }
 
 func newMovable(t interface{ Errorf(string, ...any) }) *movable {
@@ -194,7 +195,7 @@ func (r *roundabout) own(t failer, h *movable, partBytes int) *life {
 	s.shelf.partBytes = partBytes
 	ctx, cancel := context.WithCancel(context.Background())
 	stop := s.shelf.start(ctx)
-	l := &life{Shard: s, on: r, held: h, fill: &filler{shelf: s.shelf}, end: func() { cancel(); stop(); s.closeSites() }}
+	l := &life{Shard: s, on: r, held: h, fill: s.shelf.holeFiller(), end: func() { cancel(); stop(); s.closeSites() }}
 	if err := s.recoverAgain(ctx); err != nil {
 		l.end()
 		t.Fatal(err)

@@ -103,6 +103,14 @@ func (h holding) cover(after, to uint64) bool {
 	return true
 }
 
+// end returns where the last part ends.
+func (h holding) end() (end uint64) {
+	for _, s := range h.parts {
+		end = max(end, s.to)
+	}
+	return end
+}
+
 // without forgets a part.
 func (h *holding) without(s span) {
 	h.parts = slices.DeleteFunc(slices.Clone(h.parts), func(o span) bool { return o.after == s.after && o.to == s.to })

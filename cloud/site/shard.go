@@ -55,6 +55,9 @@ type Holes interface {
 	Hole(shard int) history.Hole
 	OpenHole(shard int, to uint64) error
 	Fill(p *history.Part) error
+	Adopt(site id.Site, from int, to uint64) error
+	Adoptions() []history.Adoption
+	FillSite(p *history.Part, site id.Site) error
 }
 
 // Parts are what a shard's work needs. All of them stay the caller's to close.
@@ -66,7 +69,10 @@ type Parts struct {
 	// Parts is where the rows go from which the shard's next owner, on another
 	// node, fills its history. Nil where the shard never moves; otherwise History
 	// has Holes.
-	Parts     Objects
+	Parts Objects
+	// PartsOf returns another shard's Parts, of which the rows of a site that came
+	// from there are filled in. Without it no site may come.
+	PartsOf   func(shard int) Objects
 	Documents Documents
 	Sender    Sender
 	Actors    *actor.ActorSystem
@@ -183,7 +189,7 @@ func New(cfg Config, p Parts, logger *slog.Logger, reg prometheus.Registerer) (*
 		if !ok {
 			return nil, errors.New("site: parts are kept, but what they fill in history is not")
 		}
-		if s.shelf, err = newShelf(s, p.Parts, holes); err != nil {
+		if s.shelf, err = newShelf(s, p, holes); err != nil {
 			return nil, fmt.Errorf("site: %w", err)
 		}
 	}

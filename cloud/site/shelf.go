@@ -11,6 +11,7 @@ import (
 
 	"github.com/atrium-iot/atrium/cloud/history"
 	"github.com/atrium-iot/atrium/cloud/journal"
+	"github.com/atrium-iot/atrium/shared/id"
 )
 
 const (
@@ -39,6 +40,7 @@ const (
 type shelf struct {
 	s       *Shard
 	objects Objects
+	partsOf func(shard int) Objects // of other shards
 	history Holes
 	codec   *history.PartCodec
 
@@ -52,9 +54,12 @@ type shelf struct {
 	signal chan struct{} // there is room again
 
 	mu      sync.Mutex
-	end     uint64        // all parts up to here are durable
-	err     error         // of the last try
-	changed chan struct{} // closed when one of them changes
+	end     uint64           // all parts up to here are durable
+	err     error            // of the last try
+	changed chan struct{}    // closed when one of them changes
+	adopted map[id.Site]bool // sites that are here and came from other shards
+
+	adopting chan struct{} // a site was adopted
 
 	limit uint64 // the log's end when this owner began
 
@@ -63,14 +68,15 @@ type shelf struct {
 	aged  time.Time // the last look for old ones
 }
 
-func newShelf(s *Shard, objects Objects, holes Holes) (*shelf, error) {
+func newShelf(s *Shard, p Parts, holes Holes) (*shelf, error) {
 	codec, err := history.NewPartCodec()
 	if err != nil {
 		return nil, err
 	}
 	return &shelf{
-		s: s, objects: objects, history: holes, codec: codec, partBytes: PartBytes,
+		s: s, objects: p.Parts, partsOf: p.PartsOf, history: holes, codec: codec, partBytes: PartBytes,
 		queue: make(chan *history.Part, maxWaiting), signal: make(chan struct{}, 1), changed: make(chan struct{}),
+		adopted: make(map[id.Site]bool), adopting: make(chan struct{}, 1),
 	}, nil
 }
 
