@@ -9,7 +9,7 @@ TOOL    := go tool -modfile=.ci/tools.mod
 EDGE    := ./edge/cmd/atrium-edge ./simulator/cmd/atrium-sim
 CLOUD   := ./cloud/cmd/atrium-cloud ./cloud/cmd/atrium
 
-.PHONY: help build test lint bench bench-actors bench-edge bench-cluster stress-actors stress-journal demo demo-check test-faults test-cluster test-outage board-rpi3 board-rpi0 board-pc mutants clean
+.PHONY: help build test lint bench bench-actors bench-edge bench-cluster stress-actors stress-journal demo demo-check test-faults test-cluster scale-demo test-outage board-rpi3 board-rpi0 board-pc mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ test-faults: ## what the field does to gateways, links, disks and clouds, and a 
 
 test-cluster: ## what happens to the nodes of a cluster, and a checker outside; CLUSTER="-short" for CI
 	scripts/test-cluster $(CLUSTER)
+
+scale-demo: ## a cluster that gets workers under load and gives them back by itself, judged; 3 minutes
+	scripts/test-cluster -run scale
 
 test-outage: ## a week without a link at 100 readings/s and 64 MiB, in fake time on the real store; TMPDIR=/dev/shm for fast fsyncs
 	go test -count=1 -timeout 60m -v ./tests/outage -outage $(OUTAGE)

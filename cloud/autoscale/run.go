@@ -1,6 +1,7 @@
 package autoscale
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,8 @@ import (
 )
 
 const (
-	// Every is how often the cluster is asked: nodes sample their load as often.
+	// Every is how often the cluster is asked: nodes sample their load as often,
+	// unless they were told of shorter windows.
 	Every = 10 * time.Second
 	// arrivesWithin bounds how long a node that was started may take until it
 	// lives, and one that was stopped until it is gone: a virtual machine boots in
@@ -39,6 +41,7 @@ type Cluster interface {
 // Config says how to act.
 type Config struct {
 	Limits
+	Every time.Duration // between two looks; 0 means the constant Every
 	// Out has a node started, In has one that serves nothing stopped. Their error
 	// is told, and the step tried again later. A nil one is not done.
 	Out func(ctx context.Context) error
@@ -72,9 +75,10 @@ func Look(ctx context.Context, c Cluster, l Limits) (Action, error) {
 // Run acts until ctx ends, which is no error. A cluster that can't be asked at
 // first is one.
 func Run(ctx context.Context, c Cluster, cfg Config) error {
+	cfg.Every = cmp.Or(cfg.Every, Every)
 	r := &runner{cluster: c, cfg: cfg}
 	for first := true; ctx.Err() == nil; first = false {
-		pause := Every
+		pause := cfg.Every
 		a, err := Look(ctx, c, cfg.Limits)
 		switch {
 		case ctx.Err() != nil:
@@ -127,7 +131,7 @@ func (r *runner) act(ctx context.Context, a Action) (time.Duration, error) {
 	case a.Do == "in" && r.cfg.In != nil:
 		err = r.in(ctx, a)
 	default:
-		return Every, nil
+		return r.cfg.Every, nil
 	}
 	r.said = Action{}
 	switch {
@@ -136,7 +140,7 @@ func (r *runner) act(ctx context.Context, a Action) (time.Duration, error) {
 	case err != nil:
 		return restAfter, r.say("failed", a, err)
 	}
-	return Every, r.say("done", a, nil)
+	return r.cfg.Every, r.say("done", a, nil)
 }
 
 // out has a node started and waits until it lives: its load is somebody else's
@@ -197,7 +201,7 @@ func (r *runner) until(ctx context.Context, what string, done func([]client.Node
 		if err == nil && done(nodes) {
 			return nil
 		}
-		if e := sleep(ctx, Every); e != nil {
+		if e := sleep(ctx, r.cfg.Every); e != nil {
 			return fmt.Errorf("waiting until %s: %w", what, errors.Join(e, err))
 		}
 	}

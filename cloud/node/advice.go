@@ -18,14 +18,16 @@ import (
 // advisor keeps what a node has heard of the cluster's load, and says whether it
 // should grow or shrink. Each node has its own: they hear the same.
 type advisor struct {
+	every          time.Duration
 	gauge, latency prometheus.Gauge
 
 	mu     sync.Mutex
-	record scaling.Record
+	record *scaling.Record
 }
 
-func newAdvisor(reg prometheus.Registerer) *advisor {
+func newAdvisor(rules scaling.Rules, reg prometheus.Registerer) *advisor {
 	return &advisor{
+		every: rules.SampleEvery(), record: scaling.NewRecord(rules),
 		gauge: ops.Register(reg, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "atrium_scaling_advice", Help: "1: add a node; -1: take one out; 0: neither.",
 		})),
@@ -38,7 +40,7 @@ func newAdvisor(reg prometheus.Registerer) *advisor {
 // advise samples the cluster until ctx ends. While this node is cut off it hears
 // too little to judge, and what it missed is a gap in its record.
 func (n *node) advise(ctx context.Context) {
-	tick := time.NewTicker(scaling.SampleEvery)
+	tick := time.NewTicker(n.advisor.every)
 	defer tick.Stop()
 	for {
 		select {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/atrium-iot/atrium/cloud/cluster"
 	"github.com/atrium-iot/atrium/cloud/cluster/membership"
 	"github.com/atrium-iot/atrium/cloud/cluster/placement"
+	"github.com/atrium-iot/atrium/cloud/cluster/scaling"
 	"github.com/atrium-iot/atrium/cloud/identity"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/peer"
@@ -114,7 +116,7 @@ func (n *node) joinCluster(ctx context.Context) error {
 	if n.members, err = membership.New(membership.Config{Node: n.cfg.Name, Alone: alone}, kv, n.bus, n.self, n.log, n.reg); err != nil {
 		return err
 	}
-	n.seats, n.advisor = n.newSeats(), newAdvisor(n.reg)
+	n.seats, n.advisor = n.newSeats(), newAdvisor(cmp.Or(n.cfg.Scaling, scaling.Default()), n.reg)
 	route, err := n.ca.RouteTLS(n.cfg.Name)
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 )
 
 // latencies are how late a node was within the time that it remembers. The
-// cluster is sampled as often, so that nothing falls between two samples.
+// cluster is sampled as often or more, so that nothing falls between two samples.
 type latencies struct {
 	acks   []*dto.Histogram // what had been acked by then, oldest first
 	delays []time.Duration

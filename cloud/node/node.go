@@ -40,6 +40,7 @@ import (
 	"github.com/atrium-iot/atrium/cloud/catalog"
 	"github.com/atrium-iot/atrium/cloud/cluster"
 	"github.com/atrium-iot/atrium/cloud/cluster/membership"
+	"github.com/atrium-iot/atrium/cloud/cluster/scaling"
 	"github.com/atrium-iot/atrium/cloud/cluster/seat"
 	"github.com/atrium-iot/atrium/cloud/cluster/transport"
 	"github.com/atrium-iot/atrium/cloud/console"
@@ -81,6 +82,8 @@ type Config struct {
 	Shards int      // fixed at the first start; 0 means the default, or what is there
 	// Cluster makes it one of several. Nil: it is alone.
 	Cluster *ClusterConfig
+	// Scaling says when to advise more nodes or fewer; zero means scaling.Default.
+	Scaling scaling.Rules
 }
 
 // DefaultName is the host's name as far as the grammar of names allows.

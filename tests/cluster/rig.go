@@ -48,6 +48,7 @@ func (t *rig) raise(ctx context.Context) (err error) {
 	if t.cluster, err = nodes.New(ctx, t.Bin, t.Dir); err != nil {
 		return err
 	}
+	t.cluster.Flags = t.scenario.flags
 	t.AtEnd(t.cluster.Stop)
 	for i := range nodes.Cores + t.scenario.workers {
 		if _, err := t.cluster.Add(i >= nodes.Cores); err != nil {

@@ -15,6 +15,7 @@ type scenario struct {
 	workers  int      // beside the three core nodes, at the beginning
 	costs    []string // reasons that the ledger may have for it
 	beside   int      // shards that placement may move meanwhile for other reasons
+	flags    []string // of every node
 	long     bool     // not in the short form
 	run      func(ctx context.Context, t *rig) error
 }
@@ -53,6 +54,13 @@ func scenarios() []scenario {
 			name:     "grow",
 			protects: "nodes that join take shards, and give them back when they leave",
 			run:      grow,
+		},
+		{
+			name:     "scale",
+			protects: "a cluster that atrium autoscale looks after gets workers when there is work, and gives them back",
+			workers:  1,
+			flags:    scaleFlags(),
+			run:      scale,
 		},
 	}
 }

@@ -6,13 +6,6 @@ import (
 	"github.com/atrium-iot/atrium/cloud/cluster/placement"
 )
 
-// SampleEvery is how often a cluster is to be sampled.
-const SampleEvery = 10 * time.Second
-
-// keepFor is how far back a record goes: past the longest window by a sample
-// that came late.
-const keepFor = InAfter + MaxGap
-
 // maxLatency bounds what a node may say, so that a sum does not overflow.
 const maxLatency = 24 * time.Hour
 
@@ -44,9 +37,19 @@ func SampleOf(at time.Time, nodes []placement.Node) (s Sample, ok bool) {
 	return s, true
 }
 
-// Record is the history that Advise needs, and no more. The zero value is empty.
-// It is not for several goroutines at once.
-type Record struct{ samples []Sample }
+// Record is the history that the advice by its rules needs, and no more. It is
+// not for several goroutines at once.
+type Record struct {
+	rules   Rules
+	samples []Sample
+}
+
+// NewRecord makes an empty one.
+func NewRecord(r Rules) *Record { return &Record{rules: r} }
+
+// keepFor is how far back it goes: past the longest window by a sample that came
+// late.
+func (r *Record) keepFor() time.Duration { return max(r.rules.OutAfter, r.rules.InAfter) + MaxGap }
 
 // Add appends a sample, and forgets those that no window reaches any more. One
 // that is not later than the last is left out.
@@ -55,7 +58,7 @@ func (r *Record) Add(s Sample) {
 		return
 	}
 	old := 0
-	for old < len(r.samples) && s.At.Sub(r.samples[old].At) > keepFor {
+	for old < len(r.samples) && s.At.Sub(r.samples[old].At) > r.keepFor() {
 		old++
 	}
 	r.samples = append(r.samples[old:], s)
@@ -70,7 +73,7 @@ func (r *Record) Since() time.Time {
 }
 
 // Advise judges what is recorded.
-func (r *Record) Advise() (Advice, error) { return Advise(r.samples) }
+func (r *Record) Advise() (Advice, error) { return r.rules.Advise(r.samples) }
 
 // Latency returns that of the last sample; 0 without any.
 func (r *Record) Latency() time.Duration {

@@ -29,7 +29,7 @@ func TestASampleCountsOnlyNodesThatLive(t *testing.T) {
 // remembered all.
 func TestARecordAdvisesAsTheWholeHistoryWould(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var r Record
+		r := NewRecord(Default())
 		var all []Sample
 		at := noon
 		s := Sample{Nodes: 2, CPU: 0.2}
@@ -44,7 +44,7 @@ func TestARecordAdvisesAsTheWholeHistoryWould(t *testing.T) {
 				all = append(all, s)
 			}
 		}
-		want, err := Advise(all)
+		want, err := Default().Advise(all)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestARecordAdvisesAsTheWholeHistoryWould(t *testing.T) {
 		if err != nil || got.Action != want.Action {
 			t.Fatalf("got %v, %v, want %v", got, err, want)
 		}
-		if span := at.Sub(r.Since()); span > keepFor {
+		if span := at.Sub(r.Since()); span > r.keepFor() {
 			t.Fatalf("it remembers %v", span)
 		}
 	})
@@ -67,7 +67,7 @@ func TestALatencyIsTheSlowestGatesAndTheSlowestOwners(t *testing.T) {
 		node(placement.Live, 300*time.Millisecond, 10*time.Millisecond), node(placement.Live, 20*time.Millisecond, 250*time.Millisecond),
 		node(placement.Draining, time.Hour, 0), node(placement.Dead, 0, time.Hour),
 	})
-	var r Record
+	r := NewRecord(Default())
 	r.Add(s)
 	if want := 550 * time.Millisecond; s.Latency != want || r.Latency() != want {
 		t.Errorf("latency %v, recorded as %v, want %v", s.Latency, r.Latency(), want)

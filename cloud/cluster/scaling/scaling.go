@@ -17,23 +17,11 @@ import (
 )
 
 const (
-	// HighCPU and LowCPU are shares of the cores of all nodes. Between them lies
-	// more than a factor of two: where two nodes become one, the one stays below
-	// HighCPU.
-	HighCPU, LowCPU = 0.70, 0.30
 	// HighLatency is how late 99 of 100 readings may be, from their arrival at a
 	// gate to their twin: from then on people who watch a room notice.
 	HighLatency = 500 * time.Millisecond
 	// Growing is the growth of all mailboxes, in messages/s, that is not jitter.
 	Growing = 10
-
-	// OutAfter is how long a sign of too much must last: a restart with its
-	// backlog, or a move of shards, is over by then.
-	OutAfter = 3 * time.Minute
-	// InAfter is how long too little must last. A node too many costs money, one
-	// too few costs time: this is longer than a quarter of an hour's silence, such
-	// as a change of shifts.
-	InAfter = 20 * time.Minute
 	// MaxGap is the longest time between two samples of which something is known
 	// in between. They are taken every 10 s or so.
 	MaxGap = time.Minute
@@ -76,7 +64,7 @@ type Advice struct {
 
 // Advise judges a history, oldest first, as of its last sample. ErrHistory: a
 // sample holds what cannot be, or comes before the one before it.
-func Advise(history []Sample) (Advice, error) {
+func (r Rules) Advise(history []Sample) (Advice, error) {
 	for i, s := range history {
 		if err := s.check(); err != nil {
 			return Advice{}, fmt.Errorf("scaling: %w: sample %d: %w", ErrHistory, i, err)
@@ -94,24 +82,24 @@ func Advise(history []Sample) (Advice, error) {
 		shows func(Sample) bool
 		why   string
 	}{
-		{func(s Sample) bool { return s.CPU > HighCPU }, fmt.Sprintf("CPU is above %.0f %%, now %.0f %%", 100*HighCPU, 100*last.CPU)},
+		{func(s Sample) bool { return s.CPU > r.HighCPU }, fmt.Sprintf("CPU is above %.0f %%, now %.0f %%", 100*r.HighCPU, 100*last.CPU)},
 		{func(s Sample) bool { return s.Growth > Growing }, fmt.Sprintf("mailboxes grow, now by %.0f messages/s", last.Growth)},
 		{func(s Sample) bool { return s.Latency > HighLatency }, fmt.Sprintf("latency is above %v, now %v", HighLatency, last.Latency)},
 	} {
-		if shown(recent, sign.shows) >= OutAfter {
-			return Advice{Out, fmt.Sprintf("%s, for %v or longer", sign.why, OutAfter)}, nil
+		if shown(recent, sign.shows) >= r.OutAfter {
+			return Advice{Out, fmt.Sprintf("%s, for %v or longer", sign.why, r.OutAfter)}, nil
 		}
 	}
 	idle := shown(recent, func(s Sample) bool {
-		return s.CPU < LowCPU && s.Growth <= Growing && s.Latency <= HighLatency
+		return s.CPU < r.LowCPU && s.Growth <= Growing && s.Latency <= HighLatency
 	})
 	switch {
-	case last.Nodes > 1 && idle >= InAfter:
-		return Advice{In, fmt.Sprintf("CPU is below %.0f %%, now %.0f %%, for %v or longer, and nothing waits", 100*LowCPU, 100*last.CPU, InAfter)}, nil
+	case last.Nodes > 1 && idle >= r.InAfter:
+		return Advice{In, fmt.Sprintf("CPU is below %.0f %%, now %.0f %%, for %v or longer, and nothing waits", 100*r.LowCPU, 100*last.CPU, r.InAfter)}, nil
 	case last.Nodes > 1 && idle > 0:
-		return Advice{Stay, fmt.Sprintf("CPU is below %.0f %%, for %v of %v", 100*LowCPU, idle.Truncate(time.Second), InAfter)}, nil
+		return Advice{Stay, fmt.Sprintf("CPU is below %.0f %%, for %v of %v", 100*r.LowCPU, idle.Truncate(time.Second), r.InAfter)}, nil
 	}
-	return Advice{Stay, fmt.Sprintf("no sign has lasted for %v", OutAfter)}, nil
+	return Advice{Stay, fmt.Sprintf("no sign has lasted for %v", r.OutAfter)}, nil
 }
 
 func (s Sample) check() error {

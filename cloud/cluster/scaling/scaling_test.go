@@ -47,7 +47,7 @@ func TestAdviceFollowsItsScenarios(t *testing.T) {
 				}
 				s.At = now
 				history = append(history, s)
-				a, err := Advise(history)
+				a, err := Default().Advise(history)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -72,15 +72,15 @@ func TestAHistoryThatContradictsItselfIsRefused(t *testing.T) {
 		"sample 1 is not after the one before it": func(s *Sample) { s.At = noon },
 	} {
 		h := []Sample{{At: noon, Nodes: 1}, {At: noon.Add(time.Second), Nodes: 1}}
-		if _, err := Advise(h); err != nil {
+		if _, err := Default().Advise(h); err != nil {
 			t.Fatal(err)
 		}
 		spoil(&h[1])
-		if a, err := Advise(h); !errors.Is(err, ErrHistory) || !strings.Contains(err.Error(), want) || a != (Advice{}) {
+		if a, err := Default().Advise(h); !errors.Is(err, ErrHistory) || !strings.Contains(err.Error(), want) || a != (Advice{}) {
 			t.Errorf("%s: got %v and %v", want, a, err)
 		}
 	}
-	if a, err := Advise(nil); err != nil || a.Action != Stay {
+	if a, err := Default().Advise(nil); err != nil || a.Action != Stay {
 		t.Errorf("no history: %v, %v", a, err)
 	}
 }
@@ -104,7 +104,7 @@ func TestAdviceNeedsAWholeWindow(t *testing.T) {
 			s.At = at
 			h = append(h, s)
 		}
-		a, err := Advise(h)
+		a, err := Default().Advise(h)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,4 +134,36 @@ func TestAdviceNeedsAWholeWindow(t *testing.T) {
 			t.Fatalf("%v (%s), want %v", a.Action, a.Why, want)
 		}
 	})
+}
+
+// TestRulesThatSwingAreRefused (I6).
+func TestRulesThatSwingAreRefused(t *testing.T) {
+	for want, spoil := range map[string]func(r *Rules){
+		"above a CPU share of 0:":     func(r *Rules) { r.HighCPU = 0 },
+		"above a CPU share of 1.1:":   func(r *Rules) { r.HighCPU = 1.1 },
+		"above a CPU share of NaN:":   func(r *Rules) { r.HighCPU = math.NaN() },
+		"below a CPU share of 0.4:":   func(r *Rules) { r.LowCPU = 0.4 },
+		"below a CPU share of -1:":    func(r *Rules) { r.LowCPU = -1 },
+		"lasts for 1s: want 3s":       func(r *Rules) { r.OutAfter = time.Second },
+		"lasts for 25h0m0s: want 3s ": func(r *Rules) { r.InAfter = 25 * time.Hour },
+	} {
+		r := Default()
+		if err := r.Check(); err != nil {
+			t.Fatal(err)
+		}
+		spoil(&r)
+		if err := r.Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", want, err)
+		}
+	}
+}
+
+func TestAShortWindowIsSampledOftenEnough(t *testing.T) {
+	r := Default()
+	if r.SampleEvery() != 10*time.Second {
+		t.Errorf("by default it is sampled every %v", r.SampleEvery())
+	}
+	if r.OutAfter = 9 * time.Second; r.SampleEvery() != 3*time.Second {
+		t.Errorf("for a window of 9 s it is sampled every %v", r.SampleEvery())
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/atrium-iot/atrium/cloud/cluster/scaling"
 	"github.com/atrium-iot/atrium/cloud/identity"
 	"github.com/atrium-iot/atrium/cloud/node"
 )
@@ -47,6 +48,14 @@ func (c *clusterFlags) config(cfg node.Config) (*node.ClusterConfig, error) {
 		out.Gate = net.JoinHostPort(cfg.Hosts[0], port)
 	}
 	return out, nil
+}
+
+// scalingFlags are when the node advises more nodes or fewer.
+func scalingFlags(f *pflag.FlagSet, r *scaling.Rules) {
+	f.Float64Var(&r.HighCPU, "scale-out-above", r.HighCPU, "advise one node more while CPU is above this share of all cores")
+	f.Float64Var(&r.LowCPU, "scale-in-below", r.LowCPU, "advise one node less while CPU is below this share")
+	f.DurationVar(&r.OutAfter, "scale-out-after", r.OutAfter, "how long a sign of too much must last")
+	f.DurationVar(&r.InAfter, "scale-in-after", r.InAfter, "how long a sign of too little must last")
 }
 
 func newAuthority() *cobra.Command {

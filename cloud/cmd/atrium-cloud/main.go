@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/atrium-iot/atrium/cloud/cluster/scaling"
 	"github.com/atrium-iot/atrium/cloud/identity"
 	"github.com/atrium-iot/atrium/cloud/node"
 	"github.com/atrium-iot/atrium/shared/id"
@@ -40,7 +41,7 @@ func newRoot() *cobra.Command {
 }
 
 func newRun() *cobra.Command {
-	cfg, of := node.Config{}, clusterFlags{}
+	cfg, of := node.Config{Scaling: scaling.Default()}, clusterFlags{}
 	var level string
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -70,6 +71,9 @@ has, when it is named first.`,
 			if cfg.Cluster, err = of.config(cfg); err != nil {
 				return err
 			}
+			if err := cfg.Scaling.Check(); err != nil {
+				return err
+			}
 			return node.Run(cmd.Context(), cfg, log)
 		},
 	}
@@ -82,6 +86,7 @@ has, when it is named first.`,
 	f.StringArrayVar(&cfg.Hosts, "host", nil, "name or address under which gateways reach this node, may be given again")
 	f.IntVar(&cfg.Shards, "shards", 0, fmt.Sprintf("number of shards, fixed at the first start: %d if it is left out, in a cluster %d", node.DefaultShards, node.DefaultClusterShards))
 	of.register(f)
+	scalingFlags(f, &cfg.Scaling)
 	f.StringVar(&level, "log", "info", "debug, info, warn or error")
 	return cmd
 }

@@ -25,6 +25,7 @@ const commandGrace = 10 * time.Second
 type autoscaleFlags struct {
 	out, in        string
 	limits         autoscale.Limits
+	every          time.Duration
 	dryRun, asJSON bool
 }
 
@@ -33,7 +34,7 @@ func newAutoscale(api *string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "autoscale",
 		Short: "Add and take out nodes by the cluster's advice",
-		Long: `autoscale asks the cluster every ten seconds whether it should grow or shrink, and
+		Long: `autoscale asks the cluster again and again whether it should grow or shrink, and
 runs a shell command that starts a node (--out) or stops one (--in), one at a
 time. A node that is to go is drained first, and the command runs when it serves
 nothing; if anything fails, the drain is taken back. Commands see ATRIUM_ACTION
@@ -51,6 +52,7 @@ stopped and started at any time, but run one a cluster.`,
 	fl.StringVar(&f.in, "in", "", "shell command that stops the node $ATRIUM_NODE")
 	fl.IntVar(&f.limits.Min, "min", 1, "the fewest nodes; with fewer one is started at once")
 	fl.IntVar(&f.limits.Max, "max", 0, "the most nodes")
+	fl.DurationVar(&f.every, "every", autoscale.Every, "how often to ask the cluster")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "look once, say what would be done, and do nothing")
 	fl.BoolVar(&f.asJSON, "json", false, "print a JSON object a line")
 	return cmd
@@ -64,6 +66,8 @@ func (f autoscaleFlags) check() error {
 		return errors.New("--max: want the most nodes that you would pay for")
 	case f.limits.Max < f.limits.Min:
 		return fmt.Errorf("--max %d: want --min (%d) or more", f.limits.Max, f.limits.Min)
+	case f.every < time.Second:
+		return fmt.Errorf("--every %v: want 1s or more", f.every)
 	case f.out == "" && f.in == "" && !f.dryRun:
 		return errors.New("want --out, --in or --dry-run")
 	}
@@ -90,7 +94,7 @@ func runAutoscale(cmd *cobra.Command, api string, f autoscaleFlags) error {
 		}
 		return tell(autoscale.Event{At: time.Now().UTC(), Step: "decided", Action: a})
 	}
-	cfg := autoscale.Config{Limits: f.limits, Tell: tell}
+	cfg := autoscale.Config{Limits: f.limits, Every: f.every, Tell: tell}
 	if f.out != "" {
 		cfg.Out = func(ctx context.Context) error { return shell(ctx, cmd.ErrOrStderr(), f.out, "out", "") }
 	}

@@ -51,6 +51,7 @@ type address struct{ gate, http, route, peer string }
 type Cluster struct {
 	bin, dir string
 	All      []*Node   // by their names, n1 and on
+	Flags    []string  // of every node that is added from now on
 	free     []address // of nodes to come; the last is the guest's
 	core     []string  // the core nodes' routes
 }
@@ -98,6 +99,7 @@ func (c *Cluster) Add(worker bool) (*Node, error) {
 	if worker {
 		args = append(args, "--role", "worker")
 	}
+	args = append(args, c.Flags...)
 	n.Process = process.New(process.Config{Name: n.Name, Args: args, Log: c.Folder(n.Name + ".log"), HTTP: "http://" + a.http, Ready: forms})
 	var err error
 	if n.API, err = client.New(n.URL()); err != nil {
