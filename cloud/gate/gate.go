@@ -65,8 +65,9 @@ type Appender interface {
 	// not known; it does not block. journal.ErrBusy means that nothing was
 	// queued: try again later.
 	Append(shard int, key string, rec journal.Record, done func(seq uint64, err error)) error
-	// Lag is how many bytes are queued, of all shards.
-	Lag() int64
+	// LagOf is how far the queue of a shard is behind for a site, in bytes: next
+	// to nothing for one that sends less than others do.
+	LagOf(shard int, site id.Site) int64
 }
 
 // Catalog says which shard holds a site.

@@ -63,7 +63,7 @@ func (j *fakeJournal) Append(_ int, key string, rec journal.Record, done func(ui
 	return nil
 }
 
-func (j *fakeJournal) Lag() int64 { return 0 }
+func (j *fakeJournal) LagOf(int, id.Site) int64 { return 0 }
 
 // flush makes what was held durable.
 func (j *fakeJournal) flush() {

@@ -56,7 +56,7 @@ func (c *conn) advance() (urgent bool, err error) {
 		c.session.durable(ticket)
 	}
 	if c.session.phase == open {
-		c.session.credit(c.gate.appender.Lag())
+		c.session.credit(c.gate.appender.LagOf(c.shard, c.gateway.Site))
 	}
 	return c.session.out.urgent() || c.session.out.empty(), nil
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/atrium-iot/atrium/shared/id"
 )
 
 const (
@@ -71,11 +73,15 @@ func (c CoalescerConfig) withDefaults() CoalescerConfig {
 // pinned to one flusher, a flusher has one message in flight, and a message
 // whose ack did not come is published again before anything later.
 //
+// Sites share a queue that is contended (share.go): a key's records are of one
+// site.
+//
 // Goroutines: one a flusher; they end with Close.
 type Coalescer struct {
 	shards [][]*flusher
 	queued atomic.Int64
-	gaveUp atomic.Bool // records whose done got ErrClosed, since the last Close
+	sites  atomic.Int64 // of which something waits; one of a shard counts once a flusher
+	gaveUp atomic.Bool  // records whose done got ErrClosed, since the last Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
@@ -89,12 +95,13 @@ func NewCoalescer(logs []Publisher, cfg CoalescerConfig, log *slog.Logger, reg p
 		m := newCoalescerMetrics(reg, shard)
 		for i := range cfg.Flushers {
 			f := &flusher{
-				to: p, metrics: m, total: &c.queued, gaveUp: &c.gaveUp,
+				to: p, metrics: m, total: &c.queued, waiting: &c.sites, gaveUp: &c.gaveUp,
 				log:        log.With("shard", shard, "flusher", i),
-				batchBytes: cfg.BatchBytes,
+				batchLimit: min(2*cfg.BatchBytes, MaxMessage),
 				maxBytes:   cfg.QueueBytes / int64(cfg.Flushers),
 				maxRecords: max(cfg.QueueRecords/cfg.Flushers, 1),
 				wake:       make(chan struct{}, 1),
+				sites:      make(map[id.Site]*share),
 			}
 			c.shards[shard] = append(c.shards[shard], f)
 			c.wg.Go(func() { f.run(ctx) })
@@ -108,8 +115,8 @@ func NewCoalescer(logs []Publisher, cfg CoalescerConfig, log *slog.Logger, reg p
 // record is durable (I2), with the sequence of its message; or with ErrClosed,
 // when it may or may not have been stored. done must not block.
 //
-// ErrBusy: the queue is full, rec was not taken, stop reading. Any other error
-// says what is wrong with rec.
+// ErrBusy: the queue is full, or rec's site holds its share of it; rec was not
+// taken, stop reading. Any other error says what is wrong with rec.
 func (c *Coalescer) Append(shard int, key string, rec Record, done func(seq uint64, err error)) error {
 	if shard < 0 || shard >= len(c.shards) {
 		return fmt.Errorf("journal: append: shard %d, want 0 to %d", shard, len(c.shards)-1)
@@ -158,6 +165,8 @@ func (c *Coalescer) Close(ctx context.Context) error {
 type batch struct {
 	buf     []byte
 	entries []entry
+	parts   []part // by site
+	number  uint64 // of the flusher's batches, from 1
 }
 
 type entry struct {
@@ -180,14 +189,17 @@ type flusher struct {
 	metrics    *coalescerMetrics
 	log        *slog.Logger
 	total      *atomic.Int64
+	waiting    *atomic.Int64 // sites, of all flushers
 	gaveUp     *atomic.Bool
-	batchBytes int
+	batchLimit int
 	maxBytes   int64
 	maxRecords int
 	wake       chan struct{} // holds at most one: there is something to do
 
 	mu      sync.Mutex
 	queue   []*batch // oldest first
+	taken   uint64   // the number of the last batch that left it
+	sites   map[id.Site]*share
 	idle    []*batch
 	bytes   int64 // in queue and in flight
 	records int
@@ -202,11 +214,13 @@ func (f *flusher) add(rec Record, done func(uint64, error)) error {
 		return ErrClosed
 	}
 	// An empty queue takes any record, or a small limit would refuse it for ever.
-	if f.records > 0 && (f.bytes+int64(size) > f.maxBytes || f.records >= f.maxRecords) {
-		f.metrics.busy.Inc()
+	s := f.shareLocked(rec.Site)
+	if full, overdrawn := f.admitLocked(s, int64(size)); f.records > 0 && (full || overdrawn) {
+		f.refuseLocked(s, full)
 		return ErrBusy
 	}
-	b := f.openLocked(size)
+	b := f.openLocked(s, size)
+	b.holdLocked(s, int64(size))
 	b.buf = appendRecord(b.buf, rec)
 	b.entries = append(b.entries, entry{done, time.Now()})
 	f.countLocked(int64(size), 1)
@@ -214,20 +228,16 @@ func (f *flusher) add(rec Record, done func(uint64, error)) error {
 	return nil
 }
 
-// openLocked returns the batch that a record of this size goes to.
-func (f *flusher) openLocked(size int) *batch {
-	if n := len(f.queue); n > 0 {
-		last := f.queue[n-1]
-		if len(last.buf)+size <= f.batchBytes && len(last.entries) < MaxRecords {
-			return last
-		}
+// refuseLocked counts a record that was not taken.
+func (f *flusher) refuseLocked(s *share, full bool) {
+	if full {
+		f.metrics.full.Inc()
+	} else {
+		f.metrics.overdrawn.Inc()
 	}
-	b := &batch{buf: make([]byte, maxMessageHead)}
-	if n := len(f.idle); n > 0 {
-		b, f.idle = f.idle[n-1], f.idle[:n-1]
+	if s.records == 0 {
+		f.forgetLocked(s)
 	}
-	f.queue = append(f.queue, b)
-	return b
 }
 
 func (f *flusher) countLocked(bytes int64, records int) {
@@ -291,6 +301,7 @@ func (f *flusher) take() (b *batch, closed bool) {
 	b = f.queue[0]
 	f.queue[0] = nil
 	f.queue = f.queue[1:]
+	f.taken = b.number
 	return b, f.closed
 }
 
@@ -298,9 +309,11 @@ func (f *flusher) release(b *batch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.countLocked(-b.size(), -len(b.entries))
+	f.freeLocked(b)
 	if len(f.idle) < idleBuffers {
 		clear(b.entries)
-		b.buf, b.entries = b.buf[:maxMessageHead], b.entries[:0]
+		clear(b.parts)
+		b.buf, b.entries, b.parts = b.buf[:maxMessageHead], b.entries[:0], b.parts[:0]
 		f.idle = append(f.idle, b)
 	}
 }

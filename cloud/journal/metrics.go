@@ -55,17 +55,20 @@ func newLogMetrics(reg prometheus.Registerer, shard int) *logMetrics {
 
 // coalescerMetrics counts what one shard's flushers do.
 type coalescerMetrics struct {
-	seconds        prometheus.Histogram
-	records, bytes prometheus.Histogram
-	queued         prometheus.Gauge
-	queuedRecords  prometheus.Gauge
-	busy           prometheus.Counter
-	retries        prometheus.Counter
-	stalled        prometheus.Gauge
+	seconds         prometheus.Histogram
+	records, bytes  prometheus.Histogram
+	queued          prometheus.Gauge
+	queuedRecords   prometheus.Gauge
+	full, overdrawn prometheus.Counter
+	retries         prometheus.Counter
+	stalled         prometheus.Gauge
 }
 
 func newCoalescerMetrics(reg prometheus.Registerer, shard int) *coalescerMetrics {
 	r := forShard(reg, shard)
+	busy := ops.Register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "atrium_journal_busy_total", Help: "Appends refused: the queue was full, or the site held its share of it.",
+	}, []string{"reason"}))
 	return &coalescerMetrics{
 		seconds: ops.Register(r, prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "atrium_journal_append_seconds", Help: "From a record's append to its done, fsynced.",
@@ -85,9 +88,7 @@ func newCoalescerMetrics(reg prometheus.Registerer, shard int) *coalescerMetrics
 		queuedRecords: ops.Register(r, prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "atrium_journal_queue_records", Help: "Records accepted and not yet durable.",
 		})),
-		busy: ops.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "atrium_journal_busy_total", Help: "Appends refused because the queue was full.",
-		})),
+		full: busy.WithLabelValues("full"), overdrawn: busy.WithLabelValues("share"),
 		retries: ops.Register(r, prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "atrium_journal_append_retries_total", Help: "Batches published again because no ack came.",
 		})),

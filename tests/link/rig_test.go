@@ -76,7 +76,7 @@ func (l *log) take(msg []byte) {
 	}
 }
 
-func (l *log) Lag() int64 { return 0 }
+func (l *log) LagOf(int, id.Site) int64 { return 0 }
 
 func (l *log) lastNew() time.Time { l.mu.Lock(); defer l.mu.Unlock(); return l.came }
 

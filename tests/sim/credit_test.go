@@ -56,7 +56,7 @@ func (j *slowJournal) Append(_ int, _ string, rec journal.Record, done func(uint
 	return nil
 }
 
-func (j *slowJournal) Lag() int64 {
+func (j *slowJournal) LagOf(int, id.Site) int64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.queued + j.others

@@ -33,8 +33,8 @@ func (a *appender) Append(_ int, _ string, rec journal.Record, done func(uint64,
 	return nil
 }
 
-// Lag is none, ever.
-func (a *appender) Lag() int64 { return 0 }
+// LagOf is none, ever.
+func (a *appender) LagOf(int, id.Site) int64 { return 0 }
 
 // readings is how many of them were taken, before they were acked.
 func (a *appender) readings() uint64 {
