@@ -182,7 +182,7 @@ func Get(ctx context.Context, url string) ([]byte, error) {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("GET %s: %s", url, resp.Status)
+		err = fmt.Errorf("GET %s: %s: %.200s", url, resp.Status, b)
 	}
 	return b, err
 }

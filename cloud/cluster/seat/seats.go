@@ -205,6 +205,9 @@ func (s *Seats) hold(ctx context.Context, shard int) {
 		if h := s.parts.Owners.Of(shard); h.Owner == s.cfg.Node { // an offer that was taken back
 			t.lost = max(t.lost, h.Epoch)
 		}
+	case errors.Is(err, cluster.ErrTaken): // no failure of the shard's: it is served there, as the map is about to show
+		t.rest, t.err = 0, nil
+		t.until = time.Now().Add(restFirst)
 	default:
 		if was {
 			t.rest = 0

@@ -235,6 +235,31 @@ func TestAClaimThatGetsNoAnswerIsGivenUpAndMadeAnew(t *testing.T) {
 	})
 }
 
+// Of two that claim a shard at once one is second. It serves on what it has, and
+// is ready: the other's shard is no failure of its own.
+func TestANodeWhoseClaimCameSecondIsReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		w.hang = func(ctx context.Context, shard int) error {
+			w.set("b", placement.Live)
+			first, err := cluster.Claim(ctx, cluster.Config{Node: "b", Shard: shard, Incarnation: 1}, w.mem.KV("owners"), w.mem.Log(shard), quiet(), nil)
+			if err == nil {
+				err = errors.Join(first.Activate(ctx), cluster.ErrTaken)
+			}
+			return err
+		}
+		a := w.start("a", 0, nil)
+		after(5 * time.Second)
+		if got := a.active(); got != nil {
+			t.Fatalf("a has %v", got)
+		}
+		if err := a.Ready(); err != nil {
+			t.Error(err)
+		}
+		a.stop()
+	})
+}
+
 // late shows each change of the owners some seconds late.
 type late struct {
 	cluster.Watcher
