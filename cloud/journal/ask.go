@@ -11,6 +11,9 @@ const (
 	// has twice its time: what is asked while a leader is elected nobody answers,
 	// what is asked after that somebody does at once.
 	askFirst = 500 * time.Millisecond
+	// askMost is the longest of them: an answer that takes as long comes from a
+	// disk that fails, and what got lost is not waited for.
+	askMost = 4 * time.Second
 	// askPause parts the tries where the answer is that there is no leader.
 	askPause = 50 * time.Millisecond
 )
@@ -21,7 +24,7 @@ func asked[T any](ctx context.Context, replicas int, read func(context.Context) 
 	if replicas == 1 {
 		return read(ctx)
 	}
-	for limit := askFirst; ; limit *= 2 {
+	for limit := askFirst; ; limit = min(2*limit, askMost) {
 		attempt, cancel := context.WithTimeout(ctx, limit)
 		answer, err := read(attempt)
 		cancel()

@@ -52,3 +52,27 @@ func TestAReadIsRepeatedUntilSomebodyAnswers(t *testing.T) {
 		}
 	})
 }
+
+// A watch may be behind while changes come; what it never shows nobody serves.
+func TestAWatchThatStandsStillWhileTheLeaderGoesOnIsOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		newest, seen []uint64
+		over         bool
+	}{
+		"nothing is written":            {[]uint64{7, 7, 7}, []uint64{7, 7, 7}, false},
+		"it follows":                    {[]uint64{7, 9, 12}, []uint64{6, 8, 11}, false},
+		"a write just before the look":  {[]uint64{7, 8}, []uint64{7, 7}, false},
+		"its replica died":              {[]uint64{7, 8, 8}, []uint64{7, 7, 7}, true},
+		"it falls behind by ever more":  {[]uint64{7, 20, 40}, []uint64{7, 10, 15}, true},
+		"an old leader answers between": {[]uint64{9, 7, 9}, []uint64{9, 9, 9}, false},
+	} {
+		var l lag
+		over := false
+		for i := range c.newest {
+			over = over || l.behind(c.newest[i], c.seen[i])
+		}
+		if over != c.over {
+			t.Errorf("%s: over is %t", name, over)
+		}
+	}
+}

@@ -18,6 +18,10 @@ const (
 	// maxBucket bounds a key-value bucket in bytes. Two fit the least store
 	// beside logs and objects (Server.ObjectBytes).
 	maxBucket = 16 << 20
+	// lagEvery is how often a watch is compared with the leader. What the leader
+	// held then the watch must have shown the next time: a change arrives within
+	// milliseconds, on a busy machine within some hundred.
+	lagEvery = 2 * time.Second
 	// markerTTL is how long a deleted key leaves a marker. A watch that broke
 	// comes back within seconds, and a node that starts reads what exists.
 	markerTTL = 24 * time.Hour
@@ -152,17 +156,21 @@ func (k *KV) Watch(ctx context.Context, each func(Entry), ready func()) error {
 }
 
 // watch is Watch with the server's entries. A watch is served by any replica,
-// which may lag: it is ready once it has shown what the leader held at first.
+// which may lag: it is ready once it has shown what the leader held at first,
+// and over when it lags too far.
 func (k *KV) watch(ctx context.Context, each func(jetstream.KeyValueEntry), ready func(), opts ...jetstream.WatchOpt) error {
 	newest, err := k.newest(ctx)
 	if err != nil {
 		return err
 	}
-	w, err := k.kv.WatchAll(ctx, opts...)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	w, err := k.follow(ctx, opts)
 	if err != nil {
 		return kvError(err)
 	}
 	defer w.Stop() //nolint:errcheck // the watch is over either way
+	lags, held := lag{}, k.held(ctx)
 	var seen uint64
 	shown, announced := false, false // what its replica held was shown, ready was called
 	late := time.NewTimer(kvTimeout)
@@ -174,6 +182,10 @@ func (k *KV) watch(ctx context.Context, each func(jetstream.KeyValueEntry), read
 		case <-late.C:
 			if !announced {
 				return fmt.Errorf("%w: the replica stands at %d, the leader at %d", ErrUnavailable, seen, newest)
+			}
+		case newest := <-held:
+			if announced && lags.behind(newest, seen) {
+				return fmt.Errorf("%w: the watch stands at %d, the leader at %d", ErrUnavailable, seen, newest)
 			}
 		case e, ok := <-w.Updates():
 			switch {
@@ -193,11 +205,64 @@ func (k *KV) watch(ctx context.Context, each func(jetstream.KeyValueEntry), read
 	}
 }
 
+// follow opens the server's watch, which lives until ctx ends. The leader of the
+// whole store places it: while that one is elected nobody answers.
+func (k *KV) follow(ctx context.Context, opts []jetstream.WatchOpt) (jetstream.KeyWatcher, error) {
+	return asked(ctx, k.replicas, func(attempt context.Context) (jetstream.KeyWatcher, error) {
+		watching, end := context.WithCancel(ctx)
+		late := context.AfterFunc(attempt, end)
+		w, err := k.kv.WatchAll(watching, opts...)
+		if !late() { // the attempt is over, and with it the watch
+			return nil, attempt.Err()
+		}
+		if err != nil {
+			end()
+		}
+		return w, err
+	})
+}
+
+// lag tells a watch that is behind for a moment from one that nobody serves any
+// more: its replica died, which the client notices after two heartbeats of 5 s.
+type lag struct{ held uint64 }
+
+// behind takes what the leader holds now and what the watch has shown, and
+// reports whether that is less than the leader held the last time.
+func (l *lag) behind(newest, seen uint64) bool {
+	before := l.held
+	l.held = newest
+	return seen < before
+}
+
+// held sends what the leader holds every lagEvery, until ctx ends. With one
+// replica the watch is served by it.
+func (k *KV) held(ctx context.Context) <-chan uint64 {
+	if k.replicas == 1 {
+		return nil
+	}
+	out := make(chan uint64)
+	go func() {
+		for wait(ctx, lagEvery) == nil {
+			newest, err := k.newest(ctx)
+			if err != nil {
+				continue // a leader is elected, and nothing is written
+			}
+			select {
+			case out <- newest:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return out
+}
+
 // newest is the revision of the bucket's last entry, 0 if there is none.
 func (k *KV) newest(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, kvTimeout)
 	defer cancel()
-	m, err := k.stream.GetLastMsgForSubject(ctx, k.subjects)
+	m, err := asked(ctx, k.replicas, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return k.stream.GetLastMsgForSubject(ctx, k.subjects)
+	})
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return 0, nil

@@ -18,7 +18,8 @@ const (
 	pullBytes    = 4 * MaxMessage
 	// pullHeartbeat shows within two of them that a pull was lost: a consumer on
 	// another node may be known here before the way to it is.
-	pullHeartbeat = time.Second
+	// It is the shortest that there is, as a shard's take-over waits for it.
+	pullHeartbeat = 500 * time.Millisecond
 	// inactiveAfter is when the server forgets a consumer that nobody pulls.
 	inactiveAfter = time.Minute
 )
@@ -64,15 +65,19 @@ func (l *Log) Read(ctx context.Context, from uint64) (Reader, error) {
 	return r, nil
 }
 
-// subscribe makes a consumer that begins at r.next.
+// subscribe makes a consumer that begins at r.next. The leader of the whole
+// store places it: while that one is elected, the log's own may have been
+// elected long ago, nobody answers, and who asks again soon is soon answered.
 func (r *logReader) subscribe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 	defer cancel()
-	c, err := r.l.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       r.next,
-		InactiveThreshold: inactiveAfter,
-		MaxResetAttempts:  1,
+	c, err := asked(ctx, r.l.replicas, func(ctx context.Context) (jetstream.Consumer, error) {
+		return r.l.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+			DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+			OptStartSeq:       r.next,
+			InactiveThreshold: inactiveAfter,
+			MaxResetAttempts:  1,
+		})
 	})
 	if err != nil {
 		return err
