@@ -31,6 +31,7 @@ func (s *Shard) apply(ctx context.Context, m journal.Message) error {
 	s.batched++
 	s.sinceSnap++
 	s.metrics.applied.Set(float64(m.Seq))
+	s.late.reached(m.Seq)
 	s.release()
 	if err := s.shelf.collect(ctx, s.pending.Since(before)); err != nil {
 		return err
@@ -46,6 +47,17 @@ func (s *Shard) apply(ctx context.Context, m journal.Message) error {
 
 func (s *Shard) applyRecord(ctx context.Context, pos journal.Position, rec *journal.Record) error {
 	s.metrics.record(rec.Kind)
+	switch rec.Kind {
+	case journal.KindMark:
+		return nil // what is ahead of it counts: Passed
+	case journal.KindDeparture:
+		return s.depart(pos, rec)
+	case journal.KindArrival:
+		return s.arrive(ctx, pos, rec)
+	}
+	if late, err := s.passOn(ctx, pos, rec); late {
+		return err
+	}
 	switch rec.Kind {
 	case journal.KindHello, journal.KindBind, journal.KindSchema, journal.KindClock, journal.KindFrame, journal.KindGap, journal.KindResult:
 		gw, err := id.ParseGateway(rec.Origin)

@@ -35,7 +35,9 @@ func (s *Shard) copyDocuments() {
 		if s.uncopied = !s.keeper.hasSpace(); s.uncopied {
 			return
 		}
-		s.copyDocumentsOf(name)
+		if s.departed[name] == nil {
+			s.copyDocumentsOf(name)
+		}
 	}
 }
 

@@ -40,14 +40,18 @@ func (s *Shard) begin() {
 	s.serving = true
 	now := time.Now()
 	for _, name := range s.names() {
-		st := s.sites[name]
-		outbox, send := st.commands.state.Pending()
-		s.publishOutbox(st, outbox)
-		for _, c := range send {
-			s.send(st, c, now)
-		}
+		s.beginSite(s.sites[name], now)
 	}
 	s.copyDocuments()
+	s.move()
+}
+
+func (s *Shard) beginSite(st *site, now time.Time) {
+	outbox, send := st.commands.state.Pending()
+	s.publishOutbox(st, outbox)
+	for _, c := range send {
+		s.send(st, c, now)
+	}
 }
 
 // publishOutbox has the log say that commands may be sent from here on.

@@ -39,6 +39,9 @@ type site struct {
 	dirty  bool   // changed since object was stored
 	object manifestEntry
 
+	since   uint64   // the revision with which it came from another shard; 0: never
+	origins []origin // where it was before, oldest first
+
 	// Of the turn in hand.
 	projections *history.Projections
 	entries     uint32 // alarm entries among the projections

@@ -14,13 +14,13 @@ import (
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/journal"
-	"github.com/atrium-iot/atrium/shared/id"
 )
 
 // snapshotJob is a snapshot on its way to the bucket.
 type snapshotJob struct {
 	manifest *manifest
 	objects  []object
+	arrivals map[string]bool // objects of arrivals that are needed still
 	size     int
 	begin    time.Time
 	kept     bool  // all of it is durable; what followed may have failed
@@ -222,7 +222,7 @@ func (k *keeper) keep(ctx context.Context, job *snapshotJob) error {
 	if _, err := s.owner.Publish(ctx, []journal.Record{rec}); err != nil {
 		return err
 	}
-	return errors.Join(k.purge(ctx, token), k.sweep(ctx))
+	return errors.Join(k.purge(ctx, token), k.sweep(ctx, job.arrivals))
 }
 
 // purge removes from the log what nobody will read again.
@@ -247,9 +247,9 @@ func purgeBelow(previous, history, parts, barrier uint64) uint64 {
 
 // sweep deletes the objects that the two manifests do not name. What lies
 // above them is not this owner's to judge.
-func (k *keeper) sweep(ctx context.Context) error {
+func (k *keeper) sweep(ctx context.Context, arrivals map[string]bool) error {
 	newest := k.manifests[len(k.manifests)-1].Seq
-	keep := make(map[string]bool)
+	keep := maps.Clone(arrivals)
 	for _, m := range k.manifests {
 		keep[manifestName(m.Seq)] = true
 		for _, e := range m.Sites {
@@ -262,7 +262,7 @@ func (k *keeper) sweep(ctx context.Context) error {
 	}
 	for _, o := range all {
 		seq, err := strconv.ParseUint(o.Name[strings.LastIndexByte(o.Name, '.')+1:], 10, 64)
-		if keep[o.Name] || err != nil || seq > newest {
+		if keep[o.Name] || !strings.HasPrefix(o.Name, movedPrefix) && (err != nil || seq > newest) {
 			continue
 		}
 		if err := k.s.objects.Delete(ctx, o.Name); err != nil {
@@ -279,7 +279,7 @@ func (s *Shard) snapshotIfDue(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	s.snapAt, s.sinceSnap = now, 0
-	if !slices.ContainsFunc(s.names(), func(n id.Site) bool { return s.sites[n].dirty }) {
+	if !s.changed() {
 		s.saved(nil)
 		return nil
 	}
@@ -295,9 +295,24 @@ func (s *Shard) snapshotIfDue(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	s.storing = job
-	s.keeper.store(job)
+	s.storing, s.held = job, job
+	s.keepHeld()
 	return nil
+}
+
+// changed reports whether a snapshot would differ from the last one.
+func (s *Shard) changed() bool {
+	for _, st := range s.sites {
+		if st.dirty {
+			return true
+		}
+	}
+	for _, d := range s.departed {
+		if d.dirty {
+			return true
+		}
+	}
+	return false
 }
 
 // snapshot encodes what changed since the last one.
@@ -320,7 +335,33 @@ func (s *Shard) snapshot(now time.Time) (*snapshotJob, error) {
 		}
 		job.manifest.Sites = append(job.manifest.Sites, entry)
 	}
+	if err := s.snapshotDeparted(job); err != nil {
+		return nil, err
+	}
+	job.arrivals = s.neededArrivals()
 	return job, nil
+}
+
+// snapshotDeparted adds what is left of the sites that have left.
+func (s *Shard) snapshotDeparted(job *snapshotJob) error {
+	if len(s.departed) == 0 {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.departed)) {
+		d := s.departed[name]
+		if d.dirty {
+			data, err := s.codec.encodeMoved(&movedSnapshot{Site: name, Seq: s.applied, Gone: &d.gone})
+			if err != nil {
+				return err
+			}
+			d.object = manifestEntry{Site: name, Object: objectName(name, s.applied), Seq: s.applied, Digest: sha256.Sum256(data)}
+			d.dirty = false
+			job.objects = append(job.objects, object{d.object, data})
+		}
+		job.manifest.Sites = append(job.manifest.Sites, d.object)
+	}
+	slices.SortFunc(job.manifest.Sites, func(a, b manifestEntry) int { return strings.Compare(string(a.Site), string(b.Site)) })
+	return nil
 }
 
 // stored takes the keeper's result: the snapshot is the last, also if the
@@ -336,6 +377,9 @@ func (s *Shard) stored(job *snapshotJob) {
 		for _, o := range job.objects {
 			if st := s.sites[o.entry.Site]; st != nil {
 				st.dirty = true
+			}
+			if d := s.departed[o.entry.Site]; d != nil {
+				d.dirty = true
 			}
 		}
 		return

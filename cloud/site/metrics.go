@@ -21,6 +21,8 @@ type metrics struct {
 	applied, lag, purged, snapshotBytes, watchers                prometheus.Gauge
 	parts, partErrors, partsGiven, badParts, partsJoined         prometheus.Counter
 	hole, adopted, delay                                         prometheus.Gauge
+	departures, arrivals, moveErrors, forwarded                  prometheus.Counter
+	moveSeconds                                                  prometheus.Histogram
 	historyWrite, snapshotSeconds                                prometheus.Histogram
 }
 
@@ -64,6 +66,12 @@ func newMetrics(reg prometheus.Registerer, shard int) *metrics {
 		hole:        r.gauge("atrium_site_history_hole_messages", "Messages whose rows this node's history still lacks after it took over."),
 		adopted:     r.gauge("atrium_site_adopted_sites", "Sites of which this node's history still lacks rows from the shard that they came from."),
 
+		departures:  r.labelled("atrium_site_moves_total", "Sites that left the shard or came into it, replays included.", "way", "out"),
+		arrivals:    r.labelled("atrium_site_moves_total", "Sites that left the shard or came into it, replays included.", "way", "in"),
+		moveErrors:  r.counter("atrium_site_move_errors_total", "Steps of a site's move that failed and are tried again."),
+		forwarded:   r.counter("atrium_site_forwarded_total", "Records of a site that had left, forwarded to the shard that it went to."),
+		moveSeconds: r.histogram("atrium_site_move_seconds", "Time from a site's departure until it was served in its new shard."),
+
 		badSnapshots:    r.counter("atrium_site_bad_snapshots_total", "Manifests that could not be restored."),
 		snapshotErrors:  r.counter("atrium_site_snapshot_errors_total", "Snapshots that could not be kept."),
 		applied:         r.gauge("atrium_site_applied_sequence", "The last journal message applied."),
@@ -78,6 +86,7 @@ func newMetrics(reg prometheus.Registerer, shard int) *metrics {
 		journal.KindHello, journal.KindBind, journal.KindSchema, journal.KindClock, journal.KindFrame, journal.KindGap,
 		journal.KindResult, journal.KindBarrier, journal.KindSnapshot, journal.KindTick, journal.KindSkip,
 		journal.KindDocument, journal.KindIntent, journal.KindOutbox,
+		journal.KindMark, journal.KindDeparture, journal.KindArrival,
 	} {
 		m.records[k] = r.labelled("atrium_site_records_total", "Records applied, by kind.", "kind", k.String())
 	}

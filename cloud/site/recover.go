@@ -40,6 +40,8 @@ func (s *Shard) reset() {
 	clear(s.copies)
 	s.pending.Reset()
 	s.batched, s.sinceSnap, s.ticking = 0, 0, false
+	s.held, s.mover.arrivals = nil, nil
+	clear(s.mover.published)
 	s.applied, s.now, s.incarnation, s.epoch, s.last = 0, 0, 0, 0, nil
 }
 
@@ -56,6 +58,11 @@ func (s *Shard) recover(ctx context.Context) error {
 	}
 	s.origin = s.applied
 	s.shelf.begin()
+	for _, st := range s.sites {
+		if err := s.adoptHistory(st); err != nil {
+			return fmt.Errorf("recover: %w", err)
+		}
+	}
 	err := s.each(ctx, token, func(m journal.Message) error { return s.collectSkips(&m) })
 	if err != nil {
 		return fmt.Errorf("recover: look for skips: %w", err)
@@ -173,7 +180,15 @@ func (s *Shard) loadManifest(ctx context.Context, seq uint64) error {
 		if err != nil {
 			return err
 		}
-		st, err := s.codec.restore(e, data, s.actors, &s.marks, &s.unpack)
+		snap, err := s.codec.open(e, data)
+		if err != nil {
+			return err
+		}
+		if snap.Gone != nil {
+			s.departed[e.Site] = &departed{gone: *snap.Gone, object: e}
+			continue
+		}
+		st, err := snap.make(e, s.actors, &s.marks, &s.unpack)
 		if err != nil {
 			return err
 		}

@@ -1,8 +1,6 @@
 package site
 
 import (
-	"crypto/sha256"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,8 +8,6 @@ import (
 	"github.com/atrium-iot/atrium/cloud/command"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/twin"
-	"github.com/atrium-iot/atrium/shared/actor"
-	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // siteState holds names and states in the order of the names. Rooms are not in
@@ -43,53 +39,19 @@ type namedPipeline struct {
 	State *pipelineState
 }
 
-// encode writes the site's snapshot at message seq.
-func (c codec) encode(s *site, seq uint64) ([]byte, error) {
-	snap := siteSnapshot{Version: snapshotVersion, Site: s.id, Seq: seq}
-	snap.State.Documents, snap.State.Commands = s.sortedDocuments(), s.commands.state
+// snapshot is the site's state; it shares what it is made of.
+func (s *site) snapshot() *siteState {
+	state := &siteState{Documents: s.sortedDocuments(), Commands: s.commands.state}
 	for _, name := range slices.Sorted(maps.Keys(s.gateways)) {
-		snap.State.Gateways = append(snap.State.Gateways, namedGateway{Name: name, State: s.gateways[name].gateway.state})
+		state.Gateways = append(state.Gateways, namedGateway{Name: name, State: s.gateways[name].gateway.state})
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.twins)) {
-		snap.State.Twins = append(snap.State.Twins, namedTwin{Name: name, State: s.twins[name].state.Snapshot()})
+		state.Twins = append(state.Twins, namedTwin{Name: name, State: s.twins[name].state.Snapshot()})
 	}
 	for _, a := range s.pipelines.ordered {
-		snap.State.Pipelines = append(snap.State.Pipelines, namedPipeline{Name: a.def.Name.Name, State: a.state})
+		state.Pipelines = append(state.Pipelines, namedPipeline{Name: a.def.Name.Name, State: a.state})
 	}
-	b, err := c.enc.Marshal(snap)
-	if err != nil {
-		return nil, fmt.Errorf("site %s: snapshot: %w", s.id, err)
-	}
-	return b, nil
-}
-
-// restore makes a site from its object.
-func (c codec) restore(e manifestEntry, data []byte, system *actor.ActorSystem, marks *marks, unpack *wire.Unpacker) (*site, error) {
-	if sha256.Sum256(data) != e.Digest {
-		return nil, fmt.Errorf("object %s: digest differs from the manifest's", e.Object)
-	}
-	var snap siteSnapshot
-	if err := c.dec.Unmarshal(data, &snap); err != nil {
-		return nil, fmt.Errorf("object %s: %w: %w", e.Object, errUnread, err)
-	}
-	if snap.Version != snapshotVersion {
-		return nil, fmt.Errorf("object %s: %w: version %d, this program reads %d", e.Object, errUnread, snap.Version, snapshotVersion)
-	}
-	if snap.Site != e.Site || snap.Seq != e.Seq {
-		return nil, fmt.Errorf("object %s: is site %q at %d, the manifest says %q at %d", e.Object, snap.Site, snap.Seq, e.Site, e.Seq)
-	}
-	if err := snap.State.check(); err != nil {
-		return nil, fmt.Errorf("object %s: %w", e.Object, err)
-	}
-	s, err := newSite(e.Site, system, marks, unpack)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.fill(&snap.State); err != nil {
-		return nil, errors.Join(fmt.Errorf("object %s: %w", e.Object, err), s.close())
-	}
-	s.cursor, s.object = e.Seq, e
-	return s, nil
+	return state
 }
 
 // fill makes the actors of a state. A document that an older program took may

@@ -40,13 +40,18 @@ func (s *Shard) serve(ctx context.Context) error {
 	s.begin()
 	for {
 		taken := arrivals
-		if s.shelf.crowded() {
+		if s.shelf.crowded() || s.late.crowded() {
 			taken = nil // the lag grows, and with it what gateways keep back
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.shelf.room():
+		case <-s.late.signal:
+			s.keepHeld()
+		case then := <-s.mover.done:
+			then()
+			s.keepHeld()
 		case err := <-kept:
 			kept <- err // for the deferred wait
 			return err
@@ -79,10 +84,13 @@ func (s *Shard) serve(ctx context.Context) error {
 		case <-changed:
 			changed = s.documents.Changed()
 			s.copyDocuments()
+			s.move()
 		case job := <-s.keeper.stored:
 			s.stored(job)
 		case now := <-tick.C:
 			s.tick(now)
+			s.move()
+			s.keepHeld()
 			s.resend(now)
 			if s.uncopied {
 				s.copyDocuments()

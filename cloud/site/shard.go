@@ -74,6 +74,7 @@ type Parts struct {
 	// from there are filled in. Without it no site may come.
 	PartsOf   func(shard int) Objects
 	Documents Documents
+	Moves     Moves // nil: sites stay where they are
 	Sender    Sender
 	Actors    *actor.ActorSystem
 }
@@ -120,6 +121,9 @@ type Shard struct {
 	history   History
 	shelf     *shelf // nil where no parts are kept
 	documents Documents
+	moves     Moves
+	late      *forwarding
+	mover     *mover
 	sender    Sender
 	actors    *actor.ActorSystem
 	log       *slog.Logger
@@ -133,6 +137,7 @@ type Shard struct {
 
 	// Of Run's goroutine.
 	sites       map[id.Site]*site
+	departed    map[id.Site]*departed
 	applied     uint64 // the last message
 	readings    uint64 // applied since the claim
 	now         int64  // max of the messages' times, Unix microseconds
@@ -146,6 +151,7 @@ type Shard struct {
 	sinceSnap   int                 // messages since the last snapshot
 	snapAt      time.Time
 	storing     *snapshotJob // with the keeper
+	held        *snapshotJob // storing, but waiting for late records
 	last        *manifest    // durable; nil before the first
 	keeper      *keeper
 	marks       marks
@@ -177,13 +183,13 @@ func New(cfg Config, p Parts, logger *slog.Logger, reg prometheus.Registerer) (*
 	}
 	s := &Shard{
 		cfg: cfg, journal: p.Journal, owner: p.Owner, objects: p.Objects, history: p.History,
-		documents: p.Documents, sender: p.Sender, actors: p.Actors,
+		documents: p.Documents, moves: p.Moves, mover: newMover(), sender: p.Sender, actors: p.Actors,
 		log: logger.With("shard", cfg.Shard), metrics: newMetrics(reg, cfg.Shard), codec: c,
 		queries: make(chan query), active: make(chan struct{}), ended: make(chan struct{}),
-		sites: make(map[id.Site]*site), skips: make(map[skipKey]bool),
+		sites: make(map[id.Site]*site), departed: make(map[id.Site]*departed), skips: make(map[skipKey]bool),
 		sent: make(map[id.Command]time.Time), copies: make(map[id.Site]map[docKey]copied),
 	}
-	s.keeper = newKeeper(s)
+	s.keeper, s.late = newKeeper(s), newLate(s)
 	if p.Parts != nil {
 		holes, ok := p.History.(Holes)
 		if !ok {
@@ -230,6 +236,7 @@ func (s *Shard) Run(ctx context.Context) error {
 func (s *Shard) run(ctx context.Context) error {
 	begin := time.Now()
 	defer s.shelf.start(ctx)()
+	defer s.startMoving(ctx)()
 	if err := s.recoverAgain(ctx); err != nil {
 		return err
 	}
@@ -249,4 +256,5 @@ func (s *Shard) closeSites() {
 		}
 	}
 	clear(s.sites)
+	clear(s.departed)
 }

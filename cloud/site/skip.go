@@ -76,7 +76,8 @@ func (s *Shard) reload(ctx context.Context, old *site, pos journal.Position) (*s
 			if err != nil {
 				return nil, err
 			}
-			if fresh, err = s.codec.restore(e, data, s.actors, &s.marks, &s.unpack); err != nil {
+			fresh, err = s.codec.restore(e, data, s.actors, &s.marks, &s.unpack)
+			if err != nil && !errors.Is(err, errGone) { // it has come back since
 				return nil, err
 			}
 		}
@@ -90,8 +91,8 @@ func (s *Shard) reload(ctx context.Context, old *site, pos journal.Position) (*s
 	s.sites[old.id] = fresh
 	replay := &replayOne{shard: s, site: fresh, now: now, incarnation: incarnation, epoch: epoch}
 	err = replay.to(ctx, max(from, s.origin)+1, pos)
-	fresh.totals = totals{} // they were counted when they were applied first
-	return fresh, err
+	replay.site.totals = totals{} // they were counted when they were applied first
+	return replay.site, err
 }
 
 // replayOne replays one site's records into it.
@@ -101,6 +102,7 @@ type replayOne struct {
 	now                int64
 	incarnation, epoch uint64
 	met                bool // the site existed in the log before: barriers count
+	away               bool // it has left the shard, and not come back yet
 }
 
 func (r *replayOne) to(ctx context.Context, from uint64, pos journal.Position) error {
@@ -121,10 +123,16 @@ func (r *replayOne) to(ctx context.Context, from uint64, pos journal.Position) e
 		r.now = max(r.now, m.Time.UnixMicro())
 		for i := range m.Records {
 			at := journal.Position{Seq: m.Seq, Index: i}
+			rec := &m.Records[i]
+			if rec.Site == r.site.id && (rec.Kind == journal.KindDeparture || rec.Kind == journal.KindArrival) {
+				if err := r.moved(ctx, at, rec); err != nil {
+					return err
+				}
+			}
 			if at == pos {
 				return nil
 			}
-			if err := r.record(at, &m.Records[i]); err != nil {
+			if err := r.record(at, rec); err != nil {
 				return err
 			}
 		}
@@ -132,9 +140,44 @@ func (r *replayOne) to(ctx context.Context, from uint64, pos journal.Position) e
 	}
 }
 
+// moved takes the site away, or puts it in place as it came from another shard:
+// the turn at whose place that is may be the one that failed.
+func (r *replayOne) moved(ctx context.Context, at journal.Position, rec *journal.Record) error {
+	if rec.Kind == journal.KindDeparture {
+		m, err := journal.ParseDeparture(rec.Body)
+		if err != nil || r.away || m.Revision <= r.site.since {
+			return err
+		}
+		r.away = true
+		return nil
+	}
+	m, err := journal.ParseArrival(rec.Body)
+	if err != nil || m.Revision <= r.site.since {
+		return err
+	}
+	if err := r.site.close(); err != nil {
+		return err
+	}
+	fresh, now, err := r.shard.install(ctx, at, rec.Site, &m)
+	if err != nil {
+		return err
+	}
+	r.shard.sites[rec.Site], r.site = fresh, fresh
+	r.now, r.away, r.met = max(r.now, now), false, false
+	return nil
+}
+
 func (r *replayOne) record(at journal.Position, rec *journal.Record) error {
 	one := record{pos: at, kind: rec.Kind, body: rec.Body, skipped: r.shard.skips[skipKey{r.site.id, at}]}
 	switch {
+	case rec.Kind == journal.KindMark || rec.Kind == journal.KindDeparture:
+		return nil
+	case rec.Kind == journal.KindArrival:
+		if one.wake = true; rec.Site != r.site.id || one.skipped || r.met || r.away {
+			return nil // of another, or an old one again
+		}
+	case r.away && rec.Kind != journal.KindBarrier:
+		return nil
 	case rec.Kind == journal.KindBarrier:
 		b, err := journal.ParseBarrier(rec.Body)
 		if err != nil {
@@ -144,7 +187,7 @@ func (r *replayOne) record(at journal.Position, rec *journal.Record) error {
 			return nil
 		}
 		r.incarnation, r.epoch = b.Incarnation, b.Epoch
-		if one.wake = true; !r.met || one.skipped {
+		if one.wake = true; !r.met || one.skipped || r.away {
 			return nil
 		}
 	case rec.Site != r.site.id || rec.Kind == journal.KindSkip:

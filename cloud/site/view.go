@@ -19,6 +19,8 @@ var (
 	ErrEnded = errors.New("the shard is no longer served here")
 	// ErrUnknown says that the shard holds no site, gateway or device of the name.
 	ErrUnknown = errors.New("unknown name")
+	// ErrMoved says that the site has left the shard for another.
+	ErrMoved = errors.New("the site is on its way to another shard")
 	// ErrInvalid says that what was asked for can't be.
 	ErrInvalid = errors.New("invalid request")
 	// ErrInactive says that the shard still recovers.
@@ -127,6 +129,10 @@ func askSite[T any](ctx context.Context, s *Shard, name id.Site, f func(*site) (
 	var failed error
 	err := s.ask(ctx, func() {
 		st, ok := s.sites[name]
+		if s.departed[name] != nil {
+			failed = fmt.Errorf("site: %s: %w", name, ErrMoved)
+			return
+		}
 		if !ok {
 			failed = fmt.Errorf("site: %s: %w", name, ErrUnknown)
 			return
@@ -170,13 +176,17 @@ func (s *Shard) Sites(ctx context.Context) (all []Summary, err error) {
 // it comes from. A site without any record has none of anything.
 func (s *Shard) Summary(ctx context.Context, name id.Site) (v Summary, applied uint64, err error) {
 	v.Site = name
+	var moved error
 	err = s.ask(ctx, func() {
 		applied = s.applied
+		if s.departed[name] != nil {
+			moved = fmt.Errorf("site: %s: %w", name, ErrMoved)
+		}
 		if st, ok := s.sites[name]; ok {
 			v = st.summary()
 		}
 	})
-	return v, applied, err
+	return v, applied, errors.Join(err, moved)
 }
 
 // Gateways returns a site's gateways by name. ErrUnknown.
