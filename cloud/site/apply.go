@@ -27,11 +27,11 @@ func (s *Shard) apply(ctx context.Context, m journal.Message) error {
 		}
 	}
 	s.applied = m.Seq
+	s.late.reached(m.Seq)
 	s.delay.applied(m.Seq)
 	s.batched++
 	s.sinceSnap++
 	s.metrics.applied.Set(float64(m.Seq))
-	s.late.reached(m.Seq)
 	s.release()
 	if err := s.shelf.collect(ctx, s.pending.Since(before)); err != nil {
 		return err

@@ -304,11 +304,11 @@ func (s *Shard) arrive(ctx context.Context, pos journal.Position, rec *journal.R
 	if st := s.sites[rec.Site]; st != nil {
 		return fmt.Errorf("site %s arrives from shard %d and is here: two shards have it", rec.Site, m.From)
 	}
+	delete(s.departed, rec.Site)
+	s.sites[rec.Site] = fresh
 	if err := s.adoptHistory(fresh); err != nil {
 		return err
 	}
-	delete(s.departed, rec.Site)
-	s.sites[rec.Site] = fresh
 	s.now = max(s.now, now)
 	s.mover.arrivals = append(s.mover.arrivals, arrived{movedObject(rec.Site, m.From, m.At), pos.Seq})
 	s.metrics.arrivals.Inc()
