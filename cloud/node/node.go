@@ -28,7 +28,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -173,7 +172,8 @@ func listen(address string) (udp net.PacketConn, tcp net.Listener, err error) {
 }
 
 // open makes every part. History comes first: its lock keeps a second node out
-// of the folder before anything is touched.
+// of the folder before anything is touched. A worker's, of which the catalog says
+// whether it is of the past, comes behind that.
 func (n *node) open(ctx context.Context) (err error) {
 	if err := api.CheckListen(n.cfg.HTTP, false); err != nil {
 		return err
@@ -181,8 +181,10 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err := os.MkdirAll(n.cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	if n.history, err = history.Open(history.Config{Dir: filepath.Join(n.cfg.Data, "history")}, n.log.With("part", "history"), n.reg); err != nil {
-		return err
+	if !n.isWorker() {
+		if err := n.openHistory(); err != nil {
+			return err
+		}
 	}
 	if n.ca, err = n.openCA(); err != nil {
 		return err
@@ -204,6 +206,11 @@ func (n *node) open(ctx context.Context) (err error) {
 	defer cancel()
 	if err := n.openCatalog(opening); err != nil {
 		return err
+	}
+	if n.isWorker() {
+		if err := errors.Join(n.renew(n.catalog.Cluster().Incarnation), n.openHistory()); err != nil {
+			return fmt.Errorf("history: %w", err)
+		}
 	}
 	if err := n.openActors(); err != nil {
 		return err

@@ -7,8 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
+	"github.com/atrium-iot/atrium/cloud/history"
 	"github.com/atrium-iot/atrium/cloud/identity"
+	"github.com/atrium-iot/atrium/shared/durable"
 )
 
 // restoredMark is the file in a data folder that says that the folder was put
@@ -46,6 +49,49 @@ func isRestored(data string) (bool, error) {
 // it once more.
 func unmark(data string) error {
 	return errors.Join(os.Remove(filepath.Join(data, restoredMark)), syncFolder(data))
+}
+
+// eraFile in a worker's data folder says of which incarnation its history is. A
+// worker whose program did not write it was of the first.
+const (
+	eraFile  = "incarnation"
+	firstEra = 1
+)
+
+// renew removes the history of a worker that last ran before the store was put
+// back: it holds messages of the lost time under sequences that others have now,
+// and would take those for written. Parts fill it, as that of a worker which lost
+// its disk. A core node's history was put back with its store.
+func (n *node) renew(incarnation uint64) error {
+	path := filepath.Join(n.cfg.Data, eraFile)
+	was := uint64(firstEra)
+	switch b, err := os.ReadFile(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	default:
+		if was, err = strconv.ParseUint(string(b), 10, 64); err != nil {
+			return fmt.Errorf("%s holds %q, want a number: a worker may begin with a data folder that has %s alone", path, b, CAFolder)
+		}
+	}
+	if was == incarnation {
+		return nil
+	}
+	n.log.Warn("the store was put back since this worker ran: its history is made anew", "incarnation", was, "now", incarnation)
+	if err := os.RemoveAll(n.historyFolder()); err != nil {
+		return err
+	}
+	// Last: a crash before this removes what has just begun.
+	return durable.WriteFile(path, []byte(strconv.FormatUint(incarnation, 10)), 0o600)
+}
+
+func (n *node) isWorker() bool { return n.cfg.Cluster != nil && n.cfg.Cluster.Worker }
+
+func (n *node) historyFolder() string { return filepath.Join(n.cfg.Data, "history") }
+
+func (n *node) openHistory() (err error) {
+	n.history, err = history.Open(history.Config{Dir: n.historyFolder()}, n.log.With("part", "history"), n.reg)
+	return err
 }
 
 // syncFolder makes the names in a folder durable.

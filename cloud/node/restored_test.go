@@ -2,12 +2,16 @@ package node
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/atrium-iot/atrium/cloud/catalog"
+	"github.com/atrium-iot/atrium/cloud/history"
 	"github.com/atrium-iot/atrium/cloud/journal"
 )
 
@@ -87,6 +91,49 @@ func TestANodeOfAnIncarnationThatIsOverEnds(t *testing.T) {
 		t.Errorf("%+v, want %+v", got, other.Cluster())
 	}
 	l.stop()
+}
+
+// What a worker's history holds of a time that is lost stands under sequences that
+// other messages have now: kept, those would be taken for written. Protects I1.
+func TestAWorkersHistoryOfALostTimeIsMadeAnew(t *testing.T) {
+	n := &node{cfg: Config{Data: t.TempDir()}, log: slog.New(slog.DiscardHandler)}
+	at := func() uint64 {
+		t.Helper()
+		n.reg = prometheus.NewRegistry()
+		if err := n.openHistory(); err != nil {
+			t.Fatal(err)
+		}
+		return n.history.Position(2)
+	}
+	for _, step := range []struct{ incarnation, holds, write uint64 }{
+		{1, 0, 3}, // it is new, or an older program left it
+		{1, 3, 5},
+		{77, 0, 4}, // the store was put back
+		{77, 4, 9}, // a start like any other
+		{1 << 40, 0, 6},
+	} {
+		if err := n.renew(step.incarnation); err != nil {
+			t.Fatal(err)
+		}
+		if got := at(); got != step.holds {
+			t.Errorf("%+v: history is at %d", step, got)
+		}
+		if err := errors.Join(n.history.Write(2, step.write, &history.Projections{}), n.history.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(n.cfg.Data, eraFile), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.renew(1 << 41); err == nil { // I6
+		t.Error("an era that is none was taken")
+	}
+	if got := at(); got != 6 {
+		t.Errorf("history is at %d after an era that is none", got)
+	}
+	if err := n.history.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestOnlyANodesFolderIsMarked(t *testing.T) { // I6
