@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"regexp"
 	"testing"
 
 	"github.com/atrium-iot/atrium/cloud/journal"
@@ -51,5 +52,21 @@ func TestEveryScenarioSaysWhatItProtects(t *testing.T) {
 	}
 	for _, wrong := range program().Check(readme) {
 		t.Error(wrong)
+	}
+}
+
+func TestTheNewestSnapshotIsFound(t *testing.T) {
+	names := []string{"manifest.9", "site.hq.9", "site.lab.2.100", "manifest.10", "site.hq.10", "strange", "site.hq.x"}
+	for kind, want := range map[string]string{"manifest.": "manifest.10", "site.hq.": "site.hq.10", "site.": "site.lab.2.100", "none.": ""} {
+		if got := newest(names, kind); got != want {
+			t.Errorf("%s: %q, want %q", kind, got, want)
+		}
+	}
+}
+
+// What is called the version before is a commit, so that who clones has it.
+func TestTheVersionBeforeIsACommit(t *testing.T) {
+	if !regexp.MustCompile("^[0-9a-f]{40}\n$").MatchString(previous) {
+		t.Errorf("%q", previous)
 	}
 }

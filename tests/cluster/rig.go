@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/cluster/placement"
+	"github.com/atrium-iot/atrium/tests/disk"
 	"github.com/atrium-iot/atrium/tests/e2e/account"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 	"github.com/atrium-iot/atrium/tests/e2e/nodes"
@@ -30,6 +31,10 @@ type rig struct {
 
 	cluster *nodes.Cluster
 	line    *line.Line
+
+	bin   string                // folder of the version before, if the scenario wants it
+	disks map[string]*disk.Disk // of nodes, if they have their own
+	cuts  int                   // of power, so far
 }
 
 // perform raises the cluster, runs the scenario and judges.
@@ -45,7 +50,19 @@ func (t *rig) perform(ctx context.Context) error {
 
 // raise raises the nodes and three sites that send to them.
 func (t *rig) raise(ctx context.Context) (err error) {
-	if t.cluster, err = nodes.New(ctx, t.Bin, t.Dir); err != nil {
+	if t.scenario.diskSize > 0 {
+		if err := t.mount(); err != nil {
+			return err
+		}
+	}
+	bin := t.Bin
+	if t.scenario.former {
+		if t.bin, err = t.build(ctx); err != nil {
+			return err
+		}
+		bin = t.bin
+	}
+	if t.cluster, err = nodes.New(ctx, bin, t.Dir); err != nil {
 		return err
 	}
 	t.cluster.Flags = t.scenario.flags
@@ -63,7 +80,7 @@ func (t *rig) raise(ctx context.Context) (err error) {
 	}
 	cfg := line.Config{Bin: t.Bin, Dir: t.Dir, Cloud: t.cluster.Cloud()}
 	for _, site := range []string{"hq", "lab", "yard"} {
-		cfg.Gateways = append(cfg.Gateways, line.Gateway{Site: site, Mode: "always", Counters: 2, Keys: "reconnect: 2s\ndrain: 15s"})
+		cfg.Gateways = append(cfg.Gateways, gateway(site))
 	}
 	t.line, err = line.Start(ctx, cfg)
 	t.AtEnd(t.line.Stop)
@@ -76,6 +93,11 @@ func (t *rig) raise(ctx context.Context) (err error) {
 		}
 	}
 	return t.acked(ctx)
+}
+
+// gateway is that of a site.
+func gateway(site string) line.Gateway {
+	return line.Gateway{Site: site, Mode: "always", Counters: 2, Keys: "reconnect: 2s\ndrain: 15s"}
 }
 
 // acked waits until the cloud has taken what all gateways hold now.
@@ -123,7 +145,8 @@ func (t *rig) finish(ctx context.Context) error {
 	if err := t.line.StopGateways(); err != nil {
 		return err
 	}
-	if _, err := t.healthy(ctx); err != nil {
+	// A shard that is on its way has no answers for some 50 ms.
+	if _, err := t.settled(ctx); err != nil {
 		return err
 	}
 	e, err := account.Collect(ctx, t.line)

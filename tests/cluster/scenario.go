@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	"github.com/atrium-iot/atrium/cloud/cluster/placement"
 	"github.com/atrium-iot/atrium/tests/trial"
@@ -17,52 +18,65 @@ type scenario struct {
 	beside   int      // shards that placement may move meanwhile for other reasons
 	flags    []string // of every node
 	long     bool     // not in the short form
+	diskSize int64    // of each core node's own disk; 0 for none
+	former   bool     // it begins with the version before
 	run      func(ctx context.Context, t *rig) error
 }
 
 // scenarios are all of them, in the order in which they are run.
-func scenarios() []scenario {
-	return []scenario{
-		{
-			name:     "kill",
-			protects: "a node that is killed at any moment costs no reading, and only its shards move",
-			workers:  1,
-			run:      kill,
-		},
-		{
-			name:     "stall",
-			protects: "a node that stands still until others have its shards, and goes on, does no harm",
-			workers:  1,
-			long:     true,
-			run:      stall,
-		},
-		{
-			name:     "drain",
-			protects: "a node that is stopped gives its shards away before it ends",
-			workers:  1,
-			beside:   placement.MaxMoves, // until it is gone, no node has come or gone
-			run:      drain,
-		},
-		{
-			name:     "wipe",
-			protects: "a worker that lost its disk costs nothing",
-			workers:  2,
-			long:     true,
-			run:      wipe,
-		},
-		{
-			name:     "grow",
-			protects: "nodes that join take shards, and give them back when they leave",
-			run:      grow,
-		},
-		{
-			name:     "scale",
-			protects: "a cluster that atrium autoscale looks after gets workers when there is work, and gives them back",
-			workers:  1,
-			flags:    scaleFlags(),
-			run:      scale,
-		},
-	}
+func scenarios() []scenario { return slices.Concat(comings, snapshots, disks) }
+
+// comings are nodes that go and come.
+var comings = []scenario{
+	{
+		name:     "kill",
+		protects: "a node that is killed at any moment costs no reading, and only its shards move",
+		workers:  1,
+		run:      kill,
+	},
+	{
+		name:     "stall",
+		protects: "a node that stands still until others have its shards, and goes on, does no harm",
+		workers:  1,
+		long:     true,
+		run:      stall,
+	},
+	{
+		name:     "drain",
+		protects: "a node that is stopped gives its shards away before it ends",
+		workers:  1,
+		beside:   placement.MaxMoves, // until it is gone, no node has come or gone
+		run:      drain,
+	},
+	{
+		name:     "wipe",
+		protects: "a worker that lost its disk costs nothing",
+		workers:  2,
+		long:     true,
+		run:      wipe,
+	},
+	{
+		name:     "grow",
+		protects: "nodes that join take shards, and give them back when they leave",
+		run:      grow,
+	},
+	{
+		name:     "scale",
+		protects: "a cluster that atrium autoscale looks after gets workers when there is work, and gives them back",
+		workers:  1,
+		flags:    scaleFlags(),
+		run:      scale,
+	},
+	{
+		name:     "upgrade",
+		protects: "two versions work side by side while nodes change from one to the other, and back",
+		needs:    []trial.Need{history},
+		workers:  1,
+		beside:   placement.MaxMoves,
+		long:     true,
+		former:   true,
+		run:      upgrade,
+	},
 }
 
 // trial is the scenario for who runs it.

@@ -21,10 +21,10 @@ type Disk struct {
 	image  string
 }
 
-// New makes one of so many bytes below a folder, and mounts it.
-func New(dir string, size int64) (*Disk, error) {
-	d := &Disk{image: filepath.Join(dir, "disk-0.img"), Folder: filepath.Join(dir, "disk")}
-	if err := os.MkdirAll(d.Folder, 0o700); err != nil {
+// New makes one of so many bytes in an image file, and mounts it at a folder.
+func New(image, folder string, size int64) (*Disk, error) {
+	d := &Disk{image: image, Folder: folder}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(image), 0o700), os.MkdirAll(folder, 0o700)); err != nil {
 		return nil, err
 	}
 	f, err := os.Create(d.image)
@@ -56,7 +56,7 @@ func Loops() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	d, err := New(dir, 4<<20)
+	d, err := New(filepath.Join(dir, "image"), filepath.Join(dir, "disk"), 4<<20)
 	if err != nil {
 		return err
 	}

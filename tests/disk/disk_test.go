@@ -48,7 +48,7 @@ func TestAPowerCutLosesWhatWasNotSynced(t *testing.T) {
 		t.Skip(why)
 	}
 	dir := t.TempDir()
-	d, err := New(dir, 16<<20)
+	d, err := New(filepath.Join(dir, "image"), filepath.Join(dir, "disk"), 16<<20)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -149,7 +149,7 @@ func powerCut(ctx context.Context, t *rig) error {
 
 // disk makes a disk for the trial.
 func (t *rig) disk(name string, size int64) (*disk.Disk, error) {
-	d, err := disk.New(filepath.Join(t.Dir, name), size)
+	d, err := disk.New(filepath.Join(t.Dir, name, "disk-0.img"), filepath.Join(t.Dir, name, "disk"), size)
 	if err != nil {
 		return nil, err
 	}

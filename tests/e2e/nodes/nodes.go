@@ -42,6 +42,7 @@ type Node struct {
 	Gate   string // its address for gateways
 	API    *client.Client
 	Down   bool // it does not serve, and should not
+	config process.Config
 }
 
 // address is where a node of the cluster listens.
@@ -100,7 +101,8 @@ func (c *Cluster) Add(worker bool) (*Node, error) {
 		args = append(args, "--role", "worker")
 	}
 	args = append(args, c.Flags...)
-	n.Process = process.New(process.Config{Name: n.Name, Args: args, Log: c.Folder(n.Name + ".log"), HTTP: "http://" + a.http, Ready: forms})
+	n.config = process.Config{Name: n.Name, Args: args, Log: c.Folder(n.Name + ".log"), HTTP: "http://" + a.http, Ready: forms}
+	n.Process = process.New(n.config)
 	var err error
 	if n.API, err = client.New(n.URL()); err != nil {
 		return nil, err
@@ -134,6 +136,13 @@ func Start(ctx context.Context, all ...*Node) error {
 		err = errors.Join(err, <-errs)
 	}
 	return err
+}
+
+// Use has a node that does not run use the programs of a folder from its next start
+// on.
+func (n *Node) Use(bin string) {
+	n.config.Args[0] = filepath.Join(bin, filepath.Base(n.config.Args[0]))
+	n.Process = process.New(n.config)
 }
 
 // PowerOff kills a node; it is not expected to serve until it is started again.
