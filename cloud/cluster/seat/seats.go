@@ -156,7 +156,8 @@ func (s *Seats) act(ctx context.Context, working *sync.WaitGroup) error {
 			continue
 		}
 		seat.to = a.to
-		working.Go(func() { s.handOver(ctx, a.shard, a.to, seat.work, seat.claim) })
+		work, claim := seat.work, seat.claim // the seat may end, and be taken again, before the hand-over begins
+		working.Go(func() { s.handOver(ctx, a.shard, a.to, work, claim) })
 	}
 	s.metrics.show(s.seats)
 	return nil

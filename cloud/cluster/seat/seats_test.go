@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -296,6 +297,33 @@ func TestAShardThatWasLostIsNotTakenBackBeforeItsNewOwnerIsKnown(t *testing.T) {
 		if got := a.active(); len(got) != 0 {
 			t.Fatalf("the old owner serves %v", got)
 		}
+		a.stop()
+	})
+}
+
+// A seat may end between the decision to hand it over and the first step of that:
+// its claim and its work are then another's, or nobody's.
+func TestAHandOverIsOfTheSeatThatItWasDecidedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 1)
+		a := w.start("a", 0, nil)
+		time.Sleep(every + every/2)
+		synctest.Wait()
+		w.mu.Lock() // nobody is told: what follows decides
+		w.nodes = []placement.Node{{Name: "a", Capacity: 4, State: placement.Draining}, {Name: "b", Capacity: 4}}
+		w.mu.Unlock()
+		var working sync.WaitGroup
+		if err := a.act(t.Context(), &working); err != nil {
+			t.Fatal(err)
+		}
+		a.mu.Lock()
+		to := a.seats[0].to
+		a.seats[0].claim, a.seats[0].work = nil, nil // it has ended
+		a.mu.Unlock()
+		if to != "b" {
+			t.Fatalf("the shard is handed to %q", to)
+		}
+		working.Wait()
 		a.stop()
 	})
 }
