@@ -5,10 +5,11 @@ import (
 	"github.com/atrium-iot/atrium/shared/id"
 )
 
-// reign is an owner's time with a shard: nodes have a name for each start.
+// reign is an owner's time with a shard.
 type reign struct {
 	shard int
 	owner string
+	epoch uint64
 }
 
 // asked is what the log says of a command.

@@ -30,13 +30,15 @@ func (c *cloud) backup() backup {
 	}
 }
 
-// restoreCloud puts the cloud back to a backup. What it had acked since is
+// restoreCloud puts the cloud back to a backup; the next node to start begins an
+// incarnation, as one does whose folder atrium-cloud restore has marked. What it had acked since is
 // gone, and whoever sent it may hold it no more.
 func (s *Sim) restoreCloud(b backup) {
 	s.tap.rollBack(b.store, func() {
 		s.cloud.powerCut()
 		s.cloud.mem.Put(b.store)
 		s.cloud.history.put(b.history)
+		s.cloud.restored.Store(true)
 	})
 }
 

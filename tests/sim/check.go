@@ -51,6 +51,7 @@ func (s *Sim) count(ctx context.Context, tally *Tally) {
 	}
 	tally.Nodes, tally.Refused, tally.Redirects = s.cloud.starts()
 	tally.Shared = s.tap.sharedRuns()
+	tally.Epochs, tally.Deaths = s.tap.epochs(), s.cloud.deaths.count()
 	tally.Rebinds, tally.TCP = s.net.counts()
 }
 

@@ -48,7 +48,7 @@ func TestACommandOfADeposedOwnerIsNoticed(t *testing.T) { // I3
 			s.tap.fence(0, 5, journal.Barrier{Incarnation: 1, Epoch: 1, Owner: "old"})
 			s.tap.fence(0, end, journal.Barrier{Incarnation: 1, Epoch: 2, Owner: "new"})
 			s.tap.asked[id.Command{1}] = &asked{opened: 20}
-			s.tap.sends(reign{0, "old"}, id.Command{1})
+			s.tap.sends(reign{0, "old", 1}, id.Command{1})
 			s.tap.checkCommands()
 		})
 		if want == "" && len(found) > 0 {

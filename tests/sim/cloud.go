@@ -6,18 +6,24 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/cluster"
+	"github.com/atrium-iot/atrium/cloud/cluster/placement"
 	"github.com/atrium-iot/atrium/cloud/identity"
 	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
 	"github.com/atrium-iot/atrium/cloud/site"
 	"github.com/atrium-iot/atrium/shared/id"
 )
 
-// slots is how many nodes there may be at a time: the owner, and the one that
-// it was taken over from and that does not know yet.
-const slots = 2
+// pair is how many nodes there may be at a time that claim every shard: the owner,
+// and the one that it was taken over from and that does not know yet. Nodes of a
+// cluster share the shards, and there may be maxNodes.
+const (
+	pair     = 2
+	maxNodes = 3
+)
 
 // nodePause is how long a node that ended stays down.
 const nodePause = 300 * time.Millisecond
@@ -34,27 +40,42 @@ type cloud struct {
 	faults   *faults
 	history  *records
 	sabotage Sabotage
+	bus      *journaltest.Bus
+	deaths   *deaths
+	restored atomic.Bool // the store was put back: the next node begins an incarnation
 
 	mu      sync.Mutex
-	primary int // the slot whose node is kept up
-	nodes   [slots]*node
+	primary int            // the slot whose node is kept up
+	empty   [maxNodes]bool // kept down for a while
+	nodes   [maxNodes]*node
 	lives   int
 	refused int // nodes that ended because another owns a shard
 
 	redirects int           // welcomes after which a gateway was told of another gate
-	changed   chan struct{} // closed when primary changes
+	changed   chan struct{} // closed when another slot is to be up
 }
 
 func nodeAddr(slot int) *net.UDPAddr {
 	return &net.UDPAddr{IP: net.IP{10, 0, 1, byte(1 + slot)}, Port: 7443}
 }
 
-// run keeps the primary up until ctx ends. A node that is not primary runs
+// slots is how many nodes there may be at a time.
+func (c *cloud) slots() int {
+	if c.cfg.Nodes > 0 {
+		return c.cfg.Nodes
+	}
+	return pair
+}
+
+// nodeName is the name of a cluster's node.
+func nodeName(slot int) string { return fmt.Sprintf("n%d", 1+slot) }
+
+// run keeps the primary, or all nodes of a cluster, up until ctx ends. A node that is not primary runs
 // until something ends it.
 func (c *cloud) run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
-	for slot := range slots {
+	for slot := range c.slots() {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				if c.await(ctx, slot) != nil {
@@ -73,11 +94,14 @@ func (c *cloud) run(ctx context.Context) {
 	}
 }
 
-// await returns when the slot is primary.
+// await returns when the slot is to be up.
 func (c *cloud) await(ctx context.Context, slot int) error {
 	for {
 		c.mu.Lock()
 		mine, changed := c.primary == slot, c.changed
+		if c.cfg.Nodes > 0 {
+			mine = !c.empty[slot]
+		}
 		c.mu.Unlock()
 		if mine {
 			return nil
@@ -94,7 +118,12 @@ func (c *cloud) serve(ctx context.Context, slot int) error {
 	c.mu.Lock()
 	c.lives++
 	name := fmt.Sprintf("n%d-%d", slot, c.lives)
-	n := &node{cloud: c, name: name, addr: nodeAddr(slot), log: c.trace.logger(name), history: c.history.open()}
+	if c.cfg.Nodes > 0 {
+		name = nodeName(slot) // it is the same node again
+	}
+	n := &node{cloud: c, name: name, slot: slot, addr: nodeAddr(slot), log: c.trace.logger(name), history: c.history.open(), reach: newReach(c.cfg.AckTimeout)}
+	ctx, n.end = context.WithCancel(ctx)
+	defer n.end()
 	c.nodes[slot] = n
 	c.mu.Unlock()
 	err := n.run(ctx)
@@ -113,13 +142,13 @@ func (c *cloud) serve(ctx context.Context, slot int) error {
 func (c *cloud) takeover(stall time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.nodes[(c.primary+1)%slots] != nil {
+	if c.nodes[(c.primary+1)%pair] != nil {
 		return
 	}
 	if old := c.nodes[c.primary]; old != nil {
 		old.stallReading(stall)
 	}
-	c.primary = (c.primary + 1) % slots
+	c.primary = (c.primary + 1) % pair
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
@@ -149,26 +178,90 @@ func (c *cloud) powerCut() {
 // down is the part of a power cut that is not the journal's store: from this
 // moment nothing leaves the nodes, and nothing reaches history.
 func (c *cloud) down() {
-	for slot := range slots {
+	for slot := range c.slots() {
 		c.net.isolate(nodeAddr(slot))
 	}
 	c.history.powerCut()
 }
 
-// owner returns the node in charge, or nil.
-func (c *cloud) owner() *node {
+// all returns the nodes that serve.
+func (c *cloud) all() (all []*node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.nodes[c.primary]
+	for _, n := range c.nodes {
+		if n != nil && n.serves() && (c.cfg.Nodes > 0 || n == c.nodes[c.primary]) {
+			all = append(all, n)
+		}
+	}
+	return all
 }
 
-// settled reports whether every shard has applied and stored all of its log.
-func (c *cloud) settled(ctx context.Context) error {
-	n := c.owner()
-	if n == nil {
-		return errors.New("no node is in charge")
+// some returns a node in charge, or nil.
+func (c *cloud) some() *node {
+	if all := c.all(); len(all) > 0 {
+		return all[0]
 	}
-	for i, s := range n.owned() {
+	return nil
+}
+
+// serving returns a shard's work at its owner: of a cluster whoever has the last
+// barrier in the log.
+func (c *cloud) serving(shard int) (*site.Shard, error) {
+	for _, n := range c.all() {
+		if n.clustered == nil {
+			return n.owned()[shard], nil
+		}
+		b := c.tap.last(shard)
+		if held, ok := n.clustered.seats.Of(shard); ok && n.name == b.Owner && held.Claim.Epoch() == b.Epoch {
+			return held.Work, nil
+		}
+	}
+	return nil, fmt.Errorf("shard %d: %w", shard, errNoNode)
+}
+
+// near returns the work of a site's shard at a node, or at the one that this node
+// takes for its owner.
+func (c *cloud) near(ctx context.Context, n *node, name id.Site) (*site.Shard, error) {
+	shard, err := n.shardOf(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if n.clustered == nil {
+		return n.owned()[shard], nil
+	}
+	owner := n.clustered.owners.Of(shard).Serving()
+	for _, other := range c.all() {
+		if held, ok := other.clustered.seats.Of(shard); ok && other.name == owner && (other == n || !other.reach.mute() && !n.reach.mute()) {
+			return held.Work, nil
+		}
+	}
+	return nil, fmt.Errorf("shard %d is with %q: %w", shard, owner, errNoNode)
+}
+
+// shardOf returns the shard that a site is assigned to.
+func (n *node) shardOf(ctx context.Context, name id.Site) (int, error) {
+	shard, _, ok, err := n.catalog.Shard(ctx, name)
+	if err == nil && !ok {
+		err = fmt.Errorf("site %s has no shard", name)
+	}
+	return shard, err
+}
+
+// stillFor is how long no shard of a cluster has moved when it has come to rest:
+// longer than nodes wait until they share the shards anew.
+const stillFor = placement.StableFor + 5*time.Second
+
+// settled reports whether every shard has applied and stored all of its log, and
+// stays where it is.
+func (c *cloud) settled(ctx context.Context) error {
+	if c.cfg.Nodes > 0 && c.tap.quietFor() < stillFor {
+		return errors.New("shards are moving")
+	}
+	for i := range c.cfg.Shards {
+		s, err := c.serving(i)
+		if err != nil {
+			return err
+		}
 		_, last, err := c.mem.Log(i).Bounds(ctx)
 		if err != nil {
 			return err
@@ -181,11 +274,11 @@ func (c *cloud) settled(ctx context.Context) error {
 			return fmt.Errorf("shard %d applied %d and history holds %d of %d messages", i, p.Applied, at, last)
 		}
 	}
-	if len(n.owned()) != c.cfg.Shards {
-		return errors.New("the node has not claimed all shards")
-	}
 	return nil
 }
+
+// redirected counts a gateway that was told of another gate.
+func (c *cloud) redirected() { c.mu.Lock(); c.redirects++; c.mu.Unlock() }
 
 func (c *cloud) starts() (nodes, refused, redirects int) {
 	c.mu.Lock()
@@ -195,11 +288,11 @@ func (c *cloud) starts() (nodes, refused, redirects int) {
 
 // devices returns the twins of a site.
 func (c *cloud) devices(ctx context.Context, name id.Site) ([]site.Device, error) {
-	n := c.owner()
-	if n == nil {
-		return nil, errors.New("no node is in charge")
-	}
-	for _, s := range n.owned() {
+	for i := range c.cfg.Shards {
+		s, err := c.serving(i)
+		if err != nil {
+			return nil, err
+		}
 		all, err := s.Devices(ctx, name)
 		if err == nil || !errors.Is(err, site.ErrUnknown) {
 			return all, err

@@ -4,7 +4,7 @@
 // with mutual TLS, the gate, the coalescer, the catalog, the ownership protocol,
 // the shard owner and the sites. Doubles are what has faults to model: the
 // network (quic-go's simnet for UDP, stream.go for TCP), the gateway's disk (buffertest.Disk), the
-// journal's store (journaltest.Mem) and history (history.go). It measures
+// journal's store (journaltest.Mem), the bus and history (history.go). It measures
 // nothing, and real disks and processes are the business of tests/e2e.
 //
 //	chips -> bus -> sampler -> buffer -> uplink ~~net~~ gate -> coalescer -> Mem
@@ -32,6 +32,15 @@
 //
 // Some plans have a disaster (disaster.go), which takes more than a crash may:
 // loss.go says how much that is, and the ledger must say so, no less and no more.
+//
+// Most plans have one node that claims every shard, and another that takes them
+// over by force. In those of a cluster (nodes.go) three nodes share the shards
+// (clustered.go): membership, placement and seats are real, too, and the double is
+// the bus between them. Each node has its own way to the store (reach.go), on which
+// it may stand still, be cut off or end, and deaths.go has it end between any two
+// steps of the ownership's protocol. History is one that all nodes share: how each
+// node's own is filled from others' parts is the business of cloud/history and
+// tests/cluster.
 //
 // Beside telemetry a plan has people who want devices to do something (order.go)
 // and who write rooms and pipelines (document.go), through whichever node is

@@ -119,7 +119,7 @@ func (s *Sim) write(ctx context.Context, e Event) {
 	begin := time.Now()
 	for slot := e.Number; ctx.Err() == nil; slot++ {
 		asking, cancel := context.WithTimeout(ctx, writeTime)
-		err := s.cloud.write(asking, slot%slots, name, text)
+		err := s.cloud.write(asking, slot%s.cloud.slots(), name, text)
 		cancel()
 		if err == nil {
 			s.trace.event("%s %s is written: %d bytes", name.kind, name, len(text))
@@ -140,7 +140,7 @@ func (c *cloud) write(ctx context.Context, slot int, name docName, text string) 
 	c.mu.Lock()
 	n := c.nodes[slot]
 	c.mu.Unlock()
-	if n == nil || len(n.owned()) == 0 {
+	if n == nil || !n.serves() {
 		return errNoNode
 	}
 	if text == "" {

@@ -15,6 +15,7 @@ type faults struct {
 	kind  journaltest.StepKind // of the step that is to crash
 	nth   int                  // of its kind from now; 0 for none
 	fault journaltest.Fault    // CrashBefore or CrashAfter
+	beats float64              // of messages between nodes that are lost
 	down  func()               // takes the nodes with the store
 }
 
@@ -57,4 +58,14 @@ func (f *faults) strike(s journaltest.Step) journaltest.Fault {
 		p -= c.rate
 	}
 	return journaltest.None
+}
+
+// loseBeats has messages between nodes lost, with a probability.
+func (f *faults) loseBeats(p float64) { f.mu.Lock(); f.beats = p; f.mu.Unlock() }
+
+// losesBeat says whether the next one is.
+func (f *faults) losesBeat() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.beats > 0 && f.rng.Float64() < f.beats
 }

@@ -107,9 +107,9 @@ func (n *network) met(host, at net.Addr) net.Addr {
 	if err != nil || !n.steered[ip] {
 		return at
 	}
-	for slot := range slots {
+	for slot := range pair {
 		if a := nodeAddr(slot); a.String() == at.String() {
-			return nodeAddr((slot + 1) % slots)
+			return nodeAddr((slot + 1) % pair)
 		}
 	}
 	return at

@@ -14,8 +14,8 @@ import (
 	"github.com/atrium-iot/atrium/cloud/catalog"
 	"github.com/atrium-iot/atrium/cloud/cluster"
 	"github.com/atrium-iot/atrium/cloud/gate"
+	"github.com/atrium-iot/atrium/cloud/history"
 	"github.com/atrium-iot/atrium/cloud/journal"
-	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
 	"github.com/atrium-iot/atrium/cloud/site"
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
@@ -36,6 +36,11 @@ type node struct {
 	log     *slog.Logger
 	history *historyHandle
 
+	slot      int
+	reach     *reach
+	end       context.CancelFunc // of its process
+	clustered *clustered         // what connects it to others; nil where nodes only follow each other
+
 	catalog   *catalog.Catalog
 	actors    *actor.ActorSystem
 	coalescer *journal.Coalescer
@@ -43,7 +48,8 @@ type node struct {
 	endpoint  *endpoint
 
 	mu     sync.Mutex
-	shards []*site.Shard // claimed ones
+	opened bool
+	shards []*site.Shard // claimed ones, if it is not clustered
 	until  time.Time     // reading the logs stands still
 	slow   time.Time     // until then each message for the logs waits for a pause
 	pause  time.Duration
@@ -60,17 +66,18 @@ func (n *node) run(ctx context.Context) error {
 
 func (n *node) open(ctx context.Context) (err error) {
 	c := n.cloud
-	n.catalog, err = catalog.Open(ctx, catalog.Config{ClusterID: c.ca.Cluster(), Shards: c.cfg.Shards, Zone: "home"}, c.mem.KV(catalog.Bucket), n.log, nil)
+	n.catalog, err = catalog.Open(ctx, catalog.Config{ClusterID: c.ca.Cluster(), Shards: c.cfg.Shards, Zone: "home", Restored: c.restored.Load()}, n.kv(catalog.Bucket), n.log, nil)
 	if err != nil {
 		return err
 	}
+	c.restored.Store(false)
 	n.actors = actor.NewActorSystem(actor.Config{Address: n.name, ClusterName: c.ca.Cluster()}, n.log)
 	var logs []journal.Publisher
 	for i := range c.cfg.Shards {
-		if err := n.claim(ctx, i); err != nil {
-			return err
-		}
-		logs = append(logs, publisher{c.mem.Log(i), n})
+		logs = append(logs, n.logOf(i))
+	}
+	if err := n.take(ctx); err != nil {
+		return err
 	}
 	n.mu.Lock()
 	n.coalescer = journal.NewCoalescer(logs, journal.CoalescerConfig{QueueBytes: queueBytes}, n.log, nil)
@@ -83,28 +90,79 @@ func (n *node) open(ctx context.Context) (err error) {
 	if c.sabotage.AckEarly {
 		appender = hasty{n.coalescer}
 	}
-	n.gate = gate.New(gate.Config{Cluster: c.ca.Cluster(), Node: n.name, TLS: tls, Identify: c.ca.GatewayOf, Owner: n.ownerOf}, n.catalog, appender, n.log, nil)
+	cfg := gate.Config{Cluster: c.ca.Cluster(), Node: n.name, TLS: tls, Identify: c.ca.GatewayOf, Owner: n.ownerOf}
+	if n.clustered != nil {
+		cfg.Nodes, cfg.Owner = n.gates, n.gateOf
+	}
+	n.gate = gate.New(cfg, n.catalog, appender, n.log, nil)
+	n.mu.Lock()
+	n.opened = true
+	n.mu.Unlock()
 	return nil
 }
 
-func (n *node) claim(ctx context.Context, shard int) error {
-	c := n.cloud
-	log := &nodeLog{Log: c.mem.Log(shard), node: n}
-	owner, err := cluster.Claim(ctx, cluster.Config{Node: n.name, Shard: shard, Incarnation: n.catalog.Cluster().Incarnation}, c.mem.KV(ownersBucket), log, n.log, nil)
-	if err != nil {
-		return err
+func (n *node) kv(bucket string) nodeKV { return nodeKV{n.cloud.mem.KV(bucket), n} }
+
+func (n *node) logOf(shard int) *nodeLog { return &nodeLog{n.cloud.mem.Log(shard), n, shard} }
+
+// take claims every shard, or joins the others, who share them.
+func (n *node) take(ctx context.Context) error {
+	if n.cloud.cfg.Nodes > 0 {
+		return n.join(ctx)
 	}
-	s, err := site.New(site.Config{Shard: shard, Node: n.name, SnapshotEvery: c.cfg.SnapshotEvery, SnapshotMessages: c.cfg.SnapshotMessages}, site.Parts{
-		Journal: log, Owner: owner, Objects: c.mem.Objects(shard), History: n.history,
-		Documents: documents{n.catalog, c.sabotage.Catalog}, Sender: sender{n, shard}, Actors: n.actors,
-	}, n.log, nil)
-	if err != nil {
-		return err
+	for i := range n.cloud.cfg.Shards {
+		owner, err := n.claim(ctx, i)
+		if err != nil {
+			return err
+		}
+		s, err := n.work(i, owner)
+		if err != nil {
+			return err
+		}
+		n.mu.Lock()
+		n.shards = append(n.shards, s)
+		n.mu.Unlock()
 	}
-	n.mu.Lock()
-	n.shards = append(n.shards, s)
-	n.mu.Unlock()
 	return nil
+}
+
+// serves reports whether the node has opened everything.
+func (n *node) serves() bool { n.mu.Lock(); defer n.mu.Unlock(); return n.opened }
+
+// kill ends the node's process: nothing of it leaves it any more.
+func (n *node) kill() {
+	n.reach.set(&n.reach.gone, true)
+	n.cloud.net.isolate(n.addr)
+	n.end()
+}
+
+func (n *node) claim(ctx context.Context, shard int) (*cluster.Ownership, error) {
+	return cluster.Claim(ctx, cluster.Config{Node: n.name, Shard: shard, Incarnation: n.catalog.Cluster().Incarnation}, n.kv(ownersBucket), n.logOf(shard), n.log, nil)
+}
+
+func (n *node) work(shard int, claim *cluster.Ownership) (*site.Shard, error) {
+	c := n.cloud
+	out := &sender{node: n, by: reign{shard, n.name, claim.Epoch()}}
+	s, err := site.New(site.Config{Shard: shard, Node: n.name, SnapshotEvery: c.cfg.SnapshotEvery, SnapshotMessages: c.cfg.SnapshotMessages}, site.Parts{
+		Journal: n.logOf(shard), Owner: claim, Objects: nodeObjects{c.mem.Objects(shard), n}, History: nodeHistory{n.history, n},
+		Documents: documents{n.catalog, c.sabotage.Catalog}, Sender: out, Actors: n.actors,
+	}, n.log, nil)
+	out.work = s
+	return s, err
+}
+
+// nodeHistory is history as one node writes it.
+type nodeHistory struct {
+	*historyHandle
+	node *node
+}
+
+// Write implements site.History.
+func (h nodeHistory) Write(shard int, seq uint64, p *history.Projections) error {
+	if h.node.reach.killed() {
+		return errHistoryDown
+	}
+	return h.historyHandle.Write(shard, seq, p)
 }
 
 // documents connects the owners to the catalog as cloud/node does.
@@ -137,6 +195,9 @@ func (n *node) serve(ctx context.Context) error {
 	g, failing := errgroup.WithContext(ctx)
 	owners, stopOwners := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopOwners()
+	if n.clustered != nil {
+		n.accompany(g, failing, owners)
+	}
 	for _, s := range n.owned() {
 		g.Go(func() error { return s.Run(owners) })
 	}
@@ -150,6 +211,10 @@ func (n *node) serve(ctx context.Context) error {
 		}
 	})
 	g.Go(func() error {
+		if err := n.fenced(failing); err != nil {
+			stopOwners()
+			return ignoreStop(failing, err)
+		}
 		transport := gate.Transport(n.endpoint, gate.Keys{Reset: [32]byte{1}, Token: [32]byte{2}})
 		gates, serving := errgroup.WithContext(failing)
 		gates.Go(func() error { return n.gate.Serve(serving, transport) })
@@ -171,6 +236,39 @@ func ignoreClosed(err error) error {
 	return err
 }
 
+// ignoreStop is nil of a node that was stopped while it waited.
+func ignoreStop(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// fenced returns once every log has a barrier, as cloud/node does: a log's first
+// message is one.
+func (n *node) fenced(ctx context.Context) error {
+	for i := range n.cloud.cfg.Shards {
+		for {
+			_, _, err := n.logOf(i).LastBarrier(ctx)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, journal.ErrNoBarrier) && !errors.Is(err, journal.ErrUnavailable) {
+				return fmt.Errorf("shard %d: %w", i, err)
+			}
+			select {
+			case <-time.After(fencedAgain):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+// fencedAgain is how often a log without a barrier is looked at again.
+const fencedAgain = 200 * time.Millisecond
+
 func (n *node) release() error {
 	stop, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -180,6 +278,9 @@ func (n *node) release() error {
 	}
 	if n.actors != nil {
 		err = errors.Join(err, n.actors.Stop(stop))
+	}
+	if n.clustered != nil {
+		n.clustered.close()
 	}
 	if n.catalog != nil {
 		n.catalog.Close()
@@ -219,68 +320,14 @@ func (n *node) delayPublishing(by, during time.Duration) {
 	n.mu.Unlock()
 }
 
-// publisher is a log as the coalescer of one node sees it.
-type publisher struct {
-	journal.Publisher
-	node *node
-}
-
-// PublishMessage implements journal.Publisher.
-func (p publisher) PublishMessage(ctx context.Context, msg []byte) (uint64, error) {
-	p.node.mu.Lock()
-	wait, slow := p.node.pause, time.Until(p.node.slow) > 0
-	p.node.mu.Unlock()
-	if slow {
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-		}
+// lateness is how long a message waits now.
+func (n *node) lateness() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if time.Now().Before(n.slow) {
+		return n.pause
 	}
-	return p.Publisher.PublishMessage(ctx, msg)
-}
-
-// nodeLog is a log as one node sees it.
-type nodeLog struct {
-	*journaltest.Log
-	node *node
-}
-
-// Read implements site.Log.
-func (l *nodeLog) Read(ctx context.Context, from uint64) (journal.Reader, error) {
-	r, err := l.Log.Read(ctx, from)
-	if err != nil {
-		return nil, err
-	}
-	return &nodeReader{r, l.node}, nil
-}
-
-// PublishFenced implements cluster.Log.
-func (l *nodeLog) PublishFenced(ctx context.Context, token uint64, recs []journal.Record) (uint64, error) {
-	if l.node.cloud.sabotage.Unfenced {
-		return l.Log.Publish(ctx, recs)
-	}
-	return l.Log.PublishFenced(ctx, token, recs)
-}
-
-type nodeReader struct {
-	journal.Reader
-	node *node
-}
-
-// Next implements journal.Reader. A message that comes during a stall is held.
-func (r *nodeReader) Next(ctx context.Context) (journal.Message, error) {
-	m, err := r.Reader.Next(ctx)
-	for d := r.node.stalled(); err == nil && d > 0; d = r.node.stalled() {
-		select {
-		case <-time.After(d):
-		case <-ctx.Done():
-			return journal.Message{}, fmt.Errorf("stalled: %w", ctx.Err())
-		}
-	}
-	if err == nil && r.node.cloud.sabotage.Records != nil {
-		m.Records = r.node.cloud.sabotage.Records(m.Records)
-	}
-	return m, err
+	return 0
 }
 
 // hasty acks what the journal only has in its queue.
@@ -304,9 +351,7 @@ func (n *node) ownerOf(id.Site) (address string, here bool) {
 	if at == n.addr.String() {
 		return "", true
 	}
-	n.cloud.mu.Lock()
-	n.cloud.redirects++
-	n.cloud.mu.Unlock()
+	n.cloud.redirected()
 	return at, false
 }
 

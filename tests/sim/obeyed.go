@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -78,11 +77,15 @@ func (c *cloud) commands(ctx context.Context, name id.Site) ([]site.Command, err
 // askOwner asks the shard that has a site.
 func askOwner[T any](ctx context.Context, c *cloud, name id.Site, ask func(*site.Shard) (T, error)) (T, error) {
 	var none T
-	n := c.owner()
+	n := c.some()
 	if n == nil {
-		return none, errors.New("no node is in charge")
+		return none, errNoNode
 	}
-	s, err := n.shardOf(ctx, name)
+	shard, err := n.shardOf(ctx, name)
+	if err != nil {
+		return none, err
+	}
+	s, err := c.serving(shard)
 	if err != nil {
 		return none, err
 	}

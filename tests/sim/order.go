@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -89,7 +88,7 @@ func (s *Sim) order(ctx context.Context, e Event) {
 func (s *Sim) ask(ctx context.Context, name id.Site, in journal.Intent, slot int) bool {
 	for ; time.Now().UnixMicro() < in.Deadline; slot++ {
 		asking, cancel := context.WithTimeout(ctx, askTime)
-		got, err := s.cloud.intend(asking, slot%slots, name, in)
+		got, err := s.cloud.intend(asking, slot%s.cloud.slots(), name, in)
 		cancel()
 		if err == nil {
 			if got.ID != in.ID {
@@ -116,10 +115,10 @@ func (c *cloud) intend(ctx context.Context, slot int, name id.Site, in journal.I
 	c.mu.Lock()
 	n := c.nodes[slot]
 	c.mu.Unlock()
-	if n == nil {
+	if n == nil || !n.serves() {
 		return site.Command{}, errNoNode
 	}
-	s, err := n.shardOf(ctx, name)
+	s, err := c.near(ctx, n, name)
 	if err != nil {
 		return site.Command{}, err
 	}
@@ -131,38 +130,4 @@ func (c *cloud) intend(ctx context.Context, slot int, name id.Site, in journal.I
 		}
 	}
 	return s.Intend(ctx, name, in)
-}
-
-// shardOf returns the shard that a site is assigned to.
-func (n *node) shardOf(ctx context.Context, name id.Site) (*site.Shard, error) {
-	all := n.owned()
-	if len(all) < n.cloud.cfg.Shards {
-		return nil, errNoNode
-	}
-	shard, _, ok, err := n.catalog.Shard(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	if !ok {
-		return nil, fmt.Errorf("site %s has no shard", name)
-	}
-	return all[shard], nil
-}
-
-// sender is a node's gate as an owner sees it: what it sends is noted. A replay
-// sends nothing (I7).
-type sender struct {
-	node  *node
-	shard int
-}
-
-// Command implements site.Sender.
-func (s sender) Command(gw id.Gateway, c wire.Command) error {
-	s.node.cloud.tap.sends(reign{s.shard, s.node.name}, c.ID)
-	select {
-	case <-s.node.owned()[s.shard].Active():
-	default:
-		s.node.cloud.trace.complain("I7", "%s sends command %s while it recovers", s.node.name, c.ID)
-	}
-	return s.node.gate.Command(gw, c)
 }

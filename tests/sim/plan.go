@@ -46,6 +46,7 @@ type GatewayPlan struct {
 
 // CloudPlan is the configuration of the nodes and their store.
 type CloudPlan struct {
+	Nodes            int // that share the shards; 0 for one that has them all, and one that takes them over
 	Shards           int
 	SnapshotEvery    time.Duration
 	SnapshotMessages int
@@ -102,7 +103,16 @@ const (
 	RestoredCard  // a gateway's card is copied, and after For put back to that
 	ClonedCard    // another board starts with a copy of a gateway's card
 	RestoredCloud // the cloud is copied, and after For put back to that
-	eventKinds
+
+	NodeKilled   // the node of slot N dies, and is started again after For
+	NodeStopped  // it gives its shards away and ends, and is started again after For
+	NodePaused   // its process stands still: For
+	NodeCut      // it reaches neither the store nor the other nodes: For
+	NodeDrained  // it is to be empty: For
+	BeatsLost    // messages between nodes are lost: P, For
+	DeathAt      // the node dies that next comes to the moment N of the protocol
+	clusterKinds // what follows is none
+	eventKinds   = clusterKinds
 )
 
 func (k EventKind) String() string {
@@ -110,6 +120,7 @@ func (k EventKind) String() string {
 		"weather", "blackout", "gateway crash", "gateway crash at step", "gateway restart", "clock step", "disk full", "bit flips",
 		"cloud crash", "journal crash at step", "history crash", "journal faults", "takeover", "rubbish",
 		"command crash", "lost acks", "unplug", "flood", "rebind", "udp blocked", "two gates", "redirect", "", "order", "write", "wiped", "restored card", "cloned card", "restored cloud",
+		"node killed", "node stopped", "node paused", "node cut off", "node drained", "beats lost", "death at",
 	}[k]
 }
 

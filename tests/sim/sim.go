@@ -105,6 +105,9 @@ type Tally struct {
 	Rebinds    int // sockets that were seen at another address
 	TCP        int // connections over TCP
 	Quota      int // ranges of the ledger that a buffer had no room for
+
+	Epochs int            // claims to shards that came to a barrier
+	Deaths map[Moment]int // of nodes, by where in the protocol they were
 }
 
 // Trace returns the last n lines of the story, all for a negative n.
@@ -162,7 +165,9 @@ func build(plan Plan, sabotage Sabotage, dir string) (*Sim, error) {
 	records.sabotage = sabotage.History
 	s.cloud = &cloud{
 		cfg: plan.Cloud, trace: s.trace, tap: s.tap, net: s.net, ca: ca, mem: mem, faults: faults, history: records, sabotage: sabotage, changed: make(chan struct{}),
+		bus: journaltest.NewBus(), deaths: newDeaths(),
 	}
+	s.cloud.bus.Lose(s.cloud.loses)
 	faults.down = s.cloud.down
 	records.crash = s.cloud.powerCut
 	for i := range plan.Gateways {
@@ -220,7 +225,7 @@ func (s *Sim) addBoard(cfg GatewayPlan, name id.Gateway, label string, creds *ed
 		disk: buffertest.NewDisk(s.plan.Seed + uint64(i)), rng: rand.New(rand.NewPCG(s.plan.Seed, uint64(i))),
 		boots: map[id.Boot]time.Time{}, restart: make(chan bool, 1),
 	}
-	for slot := range slots {
+	for slot := range s.cloud.slots() {
 		g.cloud = append(g.cloud, nodeAddr(slot).String())
 	}
 	g.reboot()
@@ -334,6 +339,8 @@ func (s *Sim) do(ctx context.Context, e Event) {
 	case RestoredCloud:
 		var b backup
 		s.during(e.For, func() { b = c.backup() }, func() { s.restoreCloud(b) })
+	default:
+		s.clusterEvent(ctx, e)
 	}
 }
 
@@ -344,6 +351,7 @@ func (s *Sim) heal() {
 	s.net.set(calm())
 	s.cloud.faults.arm(0, 0, 0)
 	s.cloud.history.arm(noCrash)
+	s.cloud.deaths.disarm()
 	for _, g := range s.gateways {
 		g.disk.CrashAt(0)
 		g.spareCommands()

@@ -47,7 +47,7 @@ func (s *stranger) visit(ctx context.Context) {
 	transport := &quic.Transport{Conn: socket}
 	defer socket.Close()
 	defer transport.Close()
-	for slot := range slots {
+	for slot := range pair {
 		_, _ = socket.WriteTo(s.random(1200), nodeAddr(slot)) // lost or not, both are fine
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		conf := s.creds.ClientTLS(nil)

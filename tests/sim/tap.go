@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/journal/journaltest"
@@ -38,6 +39,7 @@ type tap struct {
 	sent     []sending
 	promised []id.Command
 	strange  map[id.Gateway]bool
+	moved    time.Time         // when a shard last got an owner
 	takers   map[id.Run]string // the node whose gate had the run's first frames
 	shared   map[id.Run]bool   // runs of which another one had some, too
 }
@@ -106,8 +108,9 @@ func (t *tap) fence(shard int, seq uint64, b journal.Barrier) {
 	if c := b.Compare(last); c < 0 || c == 0 && b.Owner != last.Owner {
 		t.trace.complain("I3", "shard %d: barrier of %s, epoch %d, after that of %s, epoch %d", shard, b.Owner, b.Epoch, last.Owner, last.Epoch)
 	}
-	if b.Owner != last.Owner {
-		t.deposed[reign{shard, last.Owner}] = seq
+	if b.Compare(last) != 0 {
+		t.deposed[reign{shard, last.Owner, last.Epoch}] = seq
+		t.moved = time.Now()
 	}
 	t.barrier[shard] = b
 }
@@ -182,6 +185,19 @@ func (t *tap) acked(gw id.Gateway, run id.Run, seq uint64) {
 		t.trace.complain("I2", "%s: run %s is acked to %d, the log holds it to %d", gw, run, seq, durable)
 	}
 }
+
+// last is the barrier in force of a shard; its owner is "" before the first.
+func (t *tap) last(shard int) journal.Barrier {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.barrier[shard]
+}
+
+// epochs counts the barriers that began a reign.
+func (t *tap) epochs() int { t.mu.Lock(); defer t.mu.Unlock(); return len(t.deposed) }
+
+// quietFor is how long every shard has had its owner.
+func (t *tap) quietFor() time.Duration { t.mu.Lock(); defer t.mu.Unlock(); return time.Since(t.moved) }
 
 // took notes that a node's gate took a frame of a run.
 func (t *tap) took(run id.Run, node string) {

@@ -66,7 +66,7 @@ func (s *Sim) checkBounds() {
 			s.trace.complain("I5", "%s holds %d bytes on disk, its limit is %d", g.name, st.StoredBytes, most)
 		}
 	}
-	if n := s.cloud.owner(); n != nil {
+	for _, n := range s.cloud.all() {
 		if lag, most := n.lag(), int64(queueBytes*s.plan.Cloud.Shards); lag > most {
 			s.trace.complain("I5", "%s queues %d bytes before the journal, its bound is %d", n.name, lag, most)
 		}

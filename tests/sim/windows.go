@@ -14,10 +14,12 @@ import (
 )
 
 // What shared/pipeline's DESIGN.md says of time, in microseconds: how long
-// after its end a window waits for a tick, and how far ahead a row may lie.
+// after its end a window waits for a tick, and how far ahead and behind a row may
+// lie: a board whose clock had no battery is thirty years behind.
 const (
 	windowGrace     = 5_000_000
 	futureTolerance = 300_000_000
+	tooLate         = 8 * 24 * 3600 * 1_000_000
 )
 
 // summary is what a window's rows say together.
@@ -167,7 +169,7 @@ func (r *rewind) reads(key readerKey) bool {
 
 // block gives the rows of a block to the pipelines that read its device.
 func (r *rewind) block(row *history.Row) {
-	samples := r.s.counts(row)
+	samples := slices.DeleteFunc(r.s.counts(row), func(x sample) bool { return x.at < r.now-tooLate })
 	if len(samples) == 0 {
 		return
 	}
