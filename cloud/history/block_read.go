@@ -35,9 +35,7 @@ func (s *Store) source(txn *badger.Txn, dev id.Device, info *SeriesInfo, column 
 		from -= span
 	}
 	prefix := append([]byte{keyRow}, series[:]...)
-	opt := badger.DefaultIteratorOptions
-	opt.Prefix = prefix
-	src := &source{store: s, it: txn.NewIterator(opt), info: info, column: column}
+	src := &source{store: s, it: txn.NewIterator(walk(prefix)), info: info, column: column}
 	src.it.Seek(appendTime(prefix, from))
 	return src
 }

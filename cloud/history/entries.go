@@ -31,7 +31,7 @@ func entries[E any](s *Store, what string, prefix []byte, want func(E) bool) ite
 	return func(yield func(E, error) bool) {
 		stopped := false
 		err := s.db.View(func(txn *badger.Txn) error {
-			it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix, PrefetchValues: true, PrefetchSize: 100})
+			it := txn.NewIterator(walk(prefix))
 			defer it.Close()
 			for it.Rewind(); it.Valid() && !stopped; it.Next() {
 				var e E

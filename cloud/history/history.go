@@ -223,12 +223,14 @@ func (s *Store) loadSeries(txn *badger.Txn) error {
 	})
 }
 
+// walk is how values under a prefix are read: they lie beside their keys, so that
+// to fetch them ahead would be a goroutine and a copy for each and gain nothing.
+func walk(prefix []byte) badger.IteratorOptions { return badger.IteratorOptions{Prefix: prefix} }
+
 // scan calls f with each key and value under prefix, in order. Both are valid
 // only within f.
 func scan(txn *badger.Txn, prefix []byte, f func(key, value []byte) error) error {
-	opt := badger.DefaultIteratorOptions
-	opt.Prefix = prefix
-	it := txn.NewIterator(opt)
+	it := txn.NewIterator(walk(prefix))
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		item := it.Item()
@@ -240,7 +242,7 @@ func scan(txn *badger.Txn, prefix []byte, f func(key, value []byte) error) error
 }
 
 func scanKeys(txn *badger.Txn, prefix []byte, f func(key []byte)) error {
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
+	it := txn.NewIterator(walk(prefix))
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		f(it.Item().Key())

@@ -210,9 +210,11 @@ func (m *merge) admit() error {
 
 // take opens the source's block, if a reading of it is asked for.
 func (m *merge) take(s *source) error {
-	b := new(block)
+	var b *block
 	if n := len(m.free); n > 0 {
 		b, m.free = m.free[n-1], m.free[:n-1]
+	} else {
+		b = new(block)
 	}
 	if err := b.decode(s, &m.scratch, m.from, m.to); err != nil {
 		return err

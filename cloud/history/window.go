@@ -130,8 +130,7 @@ type windowScan struct {
 
 func (s *windowScan) open(txn *badger.Txn, device string) {
 	s.prefix = windowsOf(s.of.Site, s.of.Pipeline, s.of.Revision)
-	opt := badger.DefaultIteratorOptions
-	opt.Prefix = s.prefix
+	opt := walk(s.prefix)
 	if device != "" {
 		opt.Prefix = appendDevice(bytes.Clone(s.prefix), device)
 	}
