@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/atrium-iot/atrium/shared/id"
@@ -32,8 +33,18 @@ const StaleHeader = "Atrium-Stale"
 
 // Client calls the API of one node. It may be used by many goroutines.
 type Client struct {
-	base *url.URL
-	http *http.Client
+	base  *url.URL
+	http  *http.Client
+	stale atomic.Pointer[string] // why an answer may be old
+}
+
+// Stale says why an answer that this client was given may be old (StaleHeader), ""
+// if none said so.
+func (c *Client) Stale() string {
+	if why := c.stale.Load(); why != nil {
+		return *why
+	}
+	return ""
 }
 
 // New makes a client of the node at base, for example http://127.0.0.1:8080.
@@ -216,6 +227,9 @@ func (c *Client) fetch(ctx context.Context, r request) ([]byte, error) {
 		return nil, bare(err)
 	}
 	defer resp.Body.Close()
+	if why := resp.Header.Get(StaleHeader); why != "" {
+		c.stale.Store(&why)
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:

@@ -62,6 +62,7 @@ with --json all of them.`,
 			if err != nil {
 				return err
 			}
+			warnStale(cmd, c)
 			e := all[0]
 			if k.complete != nil && e.State != nil {
 				if err := k.complete(cmd.Context(), c, &e); err != nil {

@@ -43,12 +43,20 @@ documents are printed as apply reads them.`,
 			if err != nil {
 				return err
 			}
+			warnStale(cmd, c)
 			return print(cmd.OutOrStdout(), all)
 		},
 	}
 	cmd.ValidArgsFunction = completeEntity(api)
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, yaml, json or name")
 	return cmd
+}
+
+// warnStale says if what is printed may be old.
+func warnStale(cmd *cobra.Command, c *client.Client) {
+	if why := c.Stale(); why != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "the node that answered is cut off: %s\n", why)
+	}
 }
 
 // outputs are the ways to print entities of a kind.
