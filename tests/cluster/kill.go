@@ -91,7 +91,11 @@ func (t *rig) one(ctx context.Context, role string, of map[int]nodes.Owner) (*no
 	if err != nil {
 		return nil, err
 	}
-	owner := of[sites[t.Rand.IntN(len(sites))].Shard].Node
+	shard := sites[t.Rand.IntN(len(sites))].Shard
+	if role == logLeader || role == mapLeader {
+		return t.leads(ctx, role, shard)
+	}
+	owner := of[shard].Node
 	var fit []*nodes.Node
 	for _, n := range t.cluster.Running() {
 		if role == siteOwner && n.Name == owner || role == otherCore && !n.Worker && n.Name != owner || role == aWorker && n.Worker {

@@ -26,7 +26,7 @@ const (
 
 // program runs one cluster at a time, as each has five processes and more.
 func program() trial.Program {
-	p := trial.Program{Name: "cluster", Parallel: 1, Columns: []string{moved, claims}}
+	p := trial.Program{Name: "cluster", Parallel: 1, Columns: []string{moved, claims, answers, changes, commands}}
 	for _, s := range scenarios() {
 		p.Scenarios = append(p.Scenarios, s.trial())
 	}

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/cluster/placement"
 	"github.com/atrium-iot/atrium/tests/disk"
 	"github.com/atrium-iot/atrium/tests/e2e/account"
+	"github.com/atrium-iot/atrium/tests/e2e/lan"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 	"github.com/atrium-iot/atrium/tests/e2e/nodes"
 	"github.com/atrium-iot/atrium/tests/trial"
@@ -29,8 +31,10 @@ type rig struct {
 	*trial.Trial
 	scenario scenario
 
+	lan     *lan.LAN // nil: all nodes are on this machine's loopback
 	cluster *nodes.Cluster
 	line    *line.Line
+	people  *people // nil: nobody asks
 
 	bin   string                // folder of the version before, if the scenario wants it
 	disks map[string]*disk.Disk // of nodes, if they have their own
@@ -50,6 +54,12 @@ func (t *rig) perform(ctx context.Context) error {
 
 // raise raises the nodes and three sites that send to them.
 func (t *rig) raise(ctx context.Context) (err error) {
+	if t.scenario.apart {
+		if t.lan, err = lan.New(); err != nil {
+			return err
+		}
+		t.AtEnd(t.lan.Close)
+	}
 	if t.scenario.diskSize > 0 {
 		if err := t.mount(); err != nil {
 			return err
@@ -62,7 +72,7 @@ func (t *rig) raise(ctx context.Context) (err error) {
 		}
 		bin = t.bin
 	}
-	if t.cluster, err = nodes.New(ctx, bin, t.Dir); err != nil {
+	if t.cluster, err = nodes.NewOn(ctx, bin, t.Dir, t.lan); err != nil {
 		return err
 	}
 	t.cluster.Flags = t.scenario.flags
@@ -92,12 +102,19 @@ func (t *rig) raise(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return t.acked(ctx)
+	if err := t.acked(ctx); err != nil {
+		return err
+	}
+	if t.scenario.asked {
+		t.people = gather(ctx, t.cluster, t.line)
+		t.AtEnd(t.people.send)
+	}
+	return nil
 }
 
 // gateway is that of a site.
 func gateway(site string) line.Gateway {
-	return line.Gateway{Site: site, Mode: "always", Counters: 2, Keys: "reconnect: 2s\ndrain: 15s"}
+	return line.Gateway{Site: site, Mode: "always", Counters: 2, Relays: 1, Keys: "reconnect: 2s\ndrain: 15s"}
 }
 
 // acked waits until the cloud has taken what all gateways hold now.
@@ -139,8 +156,12 @@ func (t *rig) settled(ctx context.Context) (of map[int]nodes.Owner, err error) {
 	return of, err
 }
 
-// finish stops the gateways, which drain, and judges.
+// finish has people leave and the gateways drain, and judges.
 func (t *rig) finish(ctx context.Context) error {
+	odd, err := t.told(ctx)
+	if err != nil {
+		return err
+	}
 	t.Say("stopping the gateways; they drain what they hold")
 	if err := t.line.StopGateways(); err != nil {
 		return err
@@ -160,5 +181,20 @@ func (t *rig) finish(ctx context.Context) error {
 		return err
 	}
 	t.Result.Counts[claims] = seen
-	return trial.Wrong(append(wrong, broken...))
+	return trial.Wrong(slices.Concat(odd, wrong, broken))
+}
+
+// told has people leave, and says what is wrong with what they were told.
+func (t *rig) told(ctx context.Context) (wrong []string, err error) {
+	if t.people == nil {
+		return nil, nil
+	}
+	if err := t.people.send(); err != nil {
+		return nil, err
+	}
+	counts, wrong, err := t.people.books.judge(ctx, t.line.Sites, t.line.API(), t.scenario.lag)
+	for name, n := range counts {
+		t.Result.Counts[name] += n
+	}
+	return wrong, err
 }

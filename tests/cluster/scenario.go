@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/atrium-iot/atrium/cloud/cluster/placement"
 	"github.com/atrium-iot/atrium/tests/trial"
@@ -13,18 +14,25 @@ type scenario struct {
 	name     string
 	protects string // what must hold, in a sentence
 	needs    []trial.Need
-	workers  int      // beside the three core nodes, at the beginning
-	costs    []string // reasons that the ledger may have for it
-	beside   int      // shards that placement may move meanwhile for other reasons
-	flags    []string // of every node
-	long     bool     // not in the short form
-	diskSize int64    // of each core node's own disk; 0 for none
-	former   bool     // it begins with the version before
+	workers  int           // beside the three core nodes, at the beginning
+	costs    []string      // reasons that the ledger may have for it
+	beside   int           // shards that placement may move meanwhile for other reasons
+	flags    []string      // of every node
+	long     bool          // not in the short form
+	diskSize int64         // of each core node's own disk; 0 for none
+	former   bool          // it begins with the version before
+	apart    bool          // each node has a network namespace
+	asked    bool          // people ask every node meanwhile
+	lag      time.Duration // by which an answer that does not say that it is old may be old
 	run      func(ctx context.Context, t *rig) error
 }
 
+// deposed is how long an owner that others have deposed may not know it, nor that
+// it does not know (client.StaleHeader).
+const deposed = 3 * time.Second
+
 // scenarios are all of them, in the order in which they are run.
-func scenarios() []scenario { return slices.Concat(comings, snapshots, disks) }
+func scenarios() []scenario { return slices.Concat(comings, severed, snapshots, disks) }
 
 // comings are nodes that go and come.
 var comings = []scenario{
@@ -32,6 +40,7 @@ var comings = []scenario{
 		name:     "kill",
 		protects: "a node that is killed at any moment costs no reading, and only its shards move",
 		workers:  1,
+		asked:    true,
 		run:      kill,
 	},
 	{
@@ -39,6 +48,8 @@ var comings = []scenario{
 		protects: "a node that stands still until others have its shards, and goes on, does no harm",
 		workers:  1,
 		long:     true,
+		asked:    true,
+		lag:      deposed,
 		run:      stall,
 	},
 	{
@@ -46,6 +57,7 @@ var comings = []scenario{
 		protects: "a node that is stopped gives its shards away before it ends",
 		workers:  1,
 		beside:   placement.MaxMoves, // until it is gone, no node has come or gone
+		asked:    true,
 		run:      drain,
 	},
 	{
@@ -53,11 +65,13 @@ var comings = []scenario{
 		protects: "a worker that lost its disk costs nothing",
 		workers:  2,
 		long:     true,
+		asked:    true,
 		run:      wipe,
 	},
 	{
 		name:     "grow",
 		protects: "nodes that join take shards, and give them back when they leave",
+		asked:    true,
 		run:      grow,
 	},
 	{

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/cloud/verify"
@@ -69,13 +70,49 @@ func Collect(ctx context.Context, l *line.Line) (Evidence, error) {
 		return e, err
 	}
 	for _, r := range in.Readings {
-		run := r.Run.String()
-		if e.Seqs[run] == nil {
-			e.Seqs[run] = map[uint64]bool{}
+		e.holds(r.Run.String(), r.Seq)
+	}
+	for _, s := range sites {
+		if err := e.collectRest(ctx, c, id.Site(s.Site)); err != nil {
+			return e, err
 		}
-		e.Seqs[run][r.Seq] = true
 	}
 	return e, nil
+}
+
+// collectRest asks for a site's readings that are no counter's: a frame may hold
+// nothing else, as that which follows a command.
+func (e *Evidence) collectRest(ctx context.Context, c *client.Client, site id.Site) error {
+	devices, err := c.Devices(ctx, site)
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		dev, err := id.ParseDevice(d.Device)
+		if err != nil {
+			return err
+		}
+		for _, p := range d.Points {
+			if p.Kind == "counter" {
+				continue
+			}
+			for r, err := range c.History(ctx, dev, id.Point(p.Point), time.Time{}, time.Time{}, true) {
+				if err != nil {
+					return err
+				}
+				e.holds(r.Run, r.Seq)
+			}
+		}
+	}
+	return nil
+}
+
+// holds notes that the history has something of a frame.
+func (e *Evidence) holds(run string, seq uint64) {
+	if e.Seqs[run] == nil {
+		e.Seqs[run] = map[uint64]bool{}
+	}
+	e.Seqs[run][seq] = true
 }
 
 // byGuess is the end of a finding that compares times alone.

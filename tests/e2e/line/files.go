@@ -13,6 +13,8 @@ const (
 	firstTMP102  = 0x48 // up to 4, then the next bus
 	firstBME280  = 0x76 // up to 2, then the next bus
 	maxCounters  = 8
+	firstRelay   = 16 // a line of the GPIO chip, up to 8
+	maxRelays    = 8
 	tmpPerBus    = 4
 	bmePerBus    = 2
 )
@@ -47,6 +49,12 @@ func (g Gateway) BoardYAML() string {
 		fmt.Fprintf(&b, "  - name: sim-i2c-%d\n    chips:\n", bus)
 		for _, c := range chips[bus] {
 			fmt.Fprintf(&b, "      - %s\n", c)
+		}
+	}
+	if g.Relays > 0 {
+		b.WriteString("gpio:\n  - name: sim-gpio-0\n    lines:\n")
+		for i := range min(g.Relays, maxRelays) {
+			fmt.Fprintf(&b, "      - {type: relay, line: %d}\n", firstRelay+i)
 		}
 	}
 	return b.String()
@@ -89,6 +97,12 @@ buffer: {mode: %s%s}
 	b.WriteString("buses:\n")
 	for bus := 1; bus <= buses; bus++ {
 		fmt.Fprintf(&b, "  - {name: i2c-%d, board: %s, board-bus: sim-i2c-%d}\n", bus, at.Board, bus)
+	}
+	if g.Relays > 0 {
+		fmt.Fprintf(&b, "  - {name: lines, type: gpio, board: %s, board-bus: sim-gpio-0}\n", at.Board)
+		for i := range min(g.Relays, maxRelays) {
+			devices = append(devices, fmt.Sprintf("{name: r%d, profile: generic.relay, bus: lines, lines: {out: %d}, every: 1s}", i+1, firstRelay+i))
+		}
 	}
 	b.WriteString("devices:\n")
 	for _, d := range devices {

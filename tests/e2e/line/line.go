@@ -45,6 +45,7 @@ type Gateway struct {
 	Mode     string // spill or always
 	Counters int    // counter chips at 20 Hz, deadband 0: the independent truth
 	Sensors  int    // TMP102 and BME280 chips at 1 Hz, alternately
+	Relays   int    // at GPIO lines, r1 and on; up to 8
 	Climate  bool   // all sensors are BME280 with deadband 0: each sample makes three readings
 
 	Folder   string   // in the line's, and the name of its processes; empty: Site

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"github.com/atrium-iot/atrium/cloud/identity"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	cloud "github.com/atrium-iot/atrium/cloud/node"
+	"github.com/atrium-iot/atrium/tests/e2e/lan"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
 	"github.com/atrium-iot/atrium/tests/proc"
 )
@@ -41,16 +43,27 @@ type Node struct {
 	Data   string // its folder
 	Gate   string // its address for gateways
 	API    *client.Client
-	Down   bool // it does not serve, and should not
+	Host   *lan.Host // nil: it is on this machine's loopback
+	Down   bool      // it does not serve, and should not
 	config process.Config
 }
 
 // address is where a node of the cluster listens.
 type address struct{ gate, http, route, peer string }
 
+// move has it listen elsewhere than on loopback, but for people, who come to the
+// node itself.
+func (a *address) move(ip string) {
+	for _, at := range []*string{&a.gate, &a.route, &a.peer} {
+		_, port, _ := strings.Cut(*at, ":")
+		*at = net.JoinHostPort(ip, port)
+	}
+}
+
 // Cluster are nodes that belong together.
 type Cluster struct {
 	bin, dir string
+	lan      *lan.LAN
 	All      []*Node   // by their names, n1 and on
 	Flags    []string  // of every node that is added from now on
 	free     []address // of nodes to come; the last is the guest's
@@ -58,14 +71,23 @@ type Cluster struct {
 }
 
 // New reserves what nodes need and makes their authority.
-func New(ctx context.Context, bin, dir string) (*Cluster, error) {
-	c := &Cluster{bin: bin, dir: dir}
+func New(ctx context.Context, bin, dir string) (*Cluster, error) { return NewOn(ctx, bin, dir, nil) }
+
+// NewOn is New with a host of a network, without any yet, for each node.
+func NewOn(ctx context.Context, bin, dir string, l *lan.LAN) (*Cluster, error) {
+	c := &Cluster{bin: bin, dir: dir, lan: l}
 	ports, err := process.LastingPorts(4 * most)
 	if err != nil {
 		return nil, err
 	}
 	for i := range most {
 		a := address{gate: ports[4*i], http: ports[4*i+1], route: ports[4*i+2], peer: ports[4*i+3]}
+		if l != nil {
+			a.move(l.IP(i))
+		}
+		if l != nil && i == most-1 {
+			a.move(l.Here())
+		}
 		c.free = append(c.free, a)
 		if i < Cores {
 			c.core = append(c.core, a.route)
@@ -93,17 +115,29 @@ func (c *Cluster) Add(worker bool) (*Node, error) {
 	if err := c.Certify(n); err != nil {
 		return nil, err
 	}
+	host, _, err := net.SplitHostPort(a.gate)
+	if err != nil {
+		return nil, err
+	}
 	args := []string{
 		filepath.Join(c.bin, "atrium-cloud"), "run", "--name", n.Name, "--data", n.Data, "--http", a.http,
-		"--listen", a.gate, "--host", "127.0.0.1", "--cluster", strings.Join(c.core, ","), "--route", a.route, "--peer", a.peer,
+		"--listen", a.gate, "--host", host, "--cluster", strings.Join(c.core, ","), "--route", a.route, "--peer", a.peer,
 	}
 	if worker {
 		args = append(args, "--role", "worker")
 	}
 	args = append(args, c.Flags...)
+	if c.lan != nil {
+		if n.Host, err = c.lan.Add(); err != nil {
+			return nil, err
+		}
+		if err := n.Host.Forward(a.http); err != nil {
+			return nil, err
+		}
+		args = append(n.Host.Exec(), args...)
+	}
 	n.config = process.Config{Name: n.Name, Args: args, Log: c.Folder(n.Name + ".log"), HTTP: "http://" + a.http, Ready: forms}
 	n.Process = process.New(n.config)
-	var err error
 	if n.API, err = client.New(n.URL()); err != nil {
 		return nil, err
 	}
@@ -141,7 +175,11 @@ func Start(ctx context.Context, all ...*Node) error {
 // Use has a node that does not run use the programs of a folder from its next start
 // on.
 func (n *Node) Use(bin string) {
-	n.config.Args[0] = filepath.Join(bin, filepath.Base(n.config.Args[0]))
+	program := 0
+	if n.Host != nil {
+		program = len(n.Host.Exec())
+	}
+	n.config.Args[program] = filepath.Join(bin, filepath.Base(n.config.Args[program]))
 	n.Process = process.New(n.config)
 }
 
@@ -200,6 +238,21 @@ func (c *Cluster) Join(ctx context.Context) (*journal.Server, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// Leader is the node that leads a stream of the store, as a server that has joined
+// hears it.
+func (c *Cluster) Leader(ctx context.Context, s *journal.Server, stream string) (*Node, error) {
+	st, err := s.JetStream().Stream(ctx, stream)
+	if err != nil {
+		return nil, fmt.Errorf("leader of %s: %w", stream, err)
+	}
+	for _, n := range c.All {
+		if info := st.CachedInfo().Cluster; info != nil && info.Leader == n.Name {
+			return n, nil
+		}
+	}
+	return nil, fmt.Errorf("%s has no leader", stream)
 }
 
 // Owner is who has a shard.
