@@ -3,7 +3,6 @@ package gate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -89,14 +88,13 @@ func (g *Gate) handshakeFailed(remote string, err error) {
 	}
 }
 
-// putOff tells a gateway to come later. It counts as a handshake meanwhile, so
+// putOff tells a gateway to come later, and why. It counts as a handshake meanwhile, so
 // that refusals are bounded as these are.
-func (g *Gate) putOff(ctx context.Context, over carrier.Conn) {
+func (g *Gate) putOff(ctx context.Context, over carrier.Conn, why string) {
 	g.metrics.putOff.Inc()
 	ctx, cancel := context.WithTimeout(ctx, putOffTimeout)
 	defer cancel()
-	text := fmt.Sprintf("this node serves %d connections, its limit: try another or later", g.cfg.MaxConnections)
-	defer g.refuse(over, wire.CloseBusy, text) // no effect if the gateway has closed it
+	defer g.refuse(over, wire.CloseBusy, why+": try another or later") // no effect if the gateway has closed it
 	control, err := over.AcceptControl(ctx)
 	if err != nil {
 		return

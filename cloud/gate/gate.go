@@ -91,6 +91,7 @@ type Gate struct {
 	scratches scratches
 	spare     wire.Spare // of the readers
 	admission admission
+	restraint restraint
 	alive     atomic.Int64 // connections, handshakes included
 
 	mu      sync.Mutex // guards the fields below
@@ -174,11 +175,11 @@ func (g *Gate) serve(ctx context.Context, over carrier.Conn) {
 		g.refuse(over, wire.CloseIdentity, err.Error())
 		return
 	}
-	if !g.enter() {
+	if why := g.enter(); why != "" {
 		if g.turned.allow(time.Now()) {
-			g.log.Warn("connection refused: too many", "gateway", gw.String(), "limit", g.cfg.MaxConnections)
+			g.log.Warn("a gateway is told to come later", "gateway", gw.String(), "reason", why)
 		}
-		g.putOff(ctx, over)
+		g.putOff(ctx, over, why)
 		return
 	}
 	defer g.leave()
@@ -202,16 +203,20 @@ func (g *Gate) refuse(over carrier.Conn, code wire.CloseCode, text string) {
 	over.Close(code, text)
 }
 
-func (g *Gate) enter() bool {
+// enter counts a connection in, or says why it is put off.
+func (g *Gate) enter() (why string) {
+	if why := g.restraint.get().Later; why != "" {
+		return why
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.open == g.cfg.MaxConnections {
-		return false
+		return fmt.Sprintf("this node serves %d connections, its limit", g.cfg.MaxConnections)
 	}
 	g.open++
 	g.metrics.connections.Inc()
 	g.metrics.accepted.Inc()
-	return true
+	return ""
 }
 
 func (g *Gate) leave() {

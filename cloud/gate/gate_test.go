@@ -521,6 +521,29 @@ func TestConnectionsOverTheLimitAreToldToComeLater(t *testing.T) { // I5
 	})
 }
 
+// A gate that is restrained puts new gateways off and serves those that are there
+// a message at a time, until it is let go.
+func TestARestrainedGateServesThoseThatAreThere(t *testing.T) { // I5
+	inWorld(t, nil, func(w *world) {
+		first := w.open("hq/gw")
+		w.gate.Restrain(Restraint{Slow: true, Later: "the disk is full"})
+		if lag := (&conn{gate: w.gate}).lagOf(); window(lag) != minWindow {
+			t.Errorf("a connection gets a window of %d, want the least, %d", window(lag), minWindow)
+		}
+		second := w.connect("hq/gw-2")
+		second.want(wire.KindLater)
+		second.wantClose(wire.CloseBusy, "the disk is full: try another or later")
+		first.send(testFrame("a", 1, 1, 1))
+		first.wantAck(1)
+		w.gate.Restrain(Restraint{})
+		if lag := (&conn{gate: w.gate}).lagOf(); window(lag) != maxWindow {
+			t.Errorf("after it, a connection gets a window of %d, want %d", window(lag), maxWindow)
+		}
+		time.Sleep(time.Second)
+		w.open("hq/gw-2").send(testFrame("a", 1, 1, 1))
+	})
+}
+
 // deaf is a socket of a stranger that begins handshakes and never answers, as
 // one with an invented address cannot.
 type deaf struct{ *simnet.SimConn }

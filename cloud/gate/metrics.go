@@ -57,7 +57,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{Name: "atrium_gate_connections", Help: "Connections with a gateway's certificate."}),
 		accepted:    counter("accepted_total", "Connections that were admitted."),
 		handshakes:  counter("handshake_failures_total", "Handshakes that were refused: certificate or ALPN."),
-		putOff:      counter("put_off_total", "Gateways that were told to come later: the node serves as many as it may."),
+		putOff:      counter("put_off_total", "Gateways that were told to come later: the node serves as many as it may, or is overloaded."),
 		redirects:   counter("redirects_total", "Gateways that were told of a gate that serves their site better."),
 		failed:      counter("append_failures_total", "Records that the journal did not take."),
 		frames:      counter("frames_total", "Frames that were given to the journal."),

@@ -56,7 +56,7 @@ func (c *conn) advance() (urgent bool, err error) {
 		c.session.durable(ticket)
 	}
 	if c.session.phase == open {
-		c.session.credit(c.gate.appender.LagOf(c.shard, c.gateway.Site))
+		c.session.credit(c.lagOf())
 	}
 	return c.session.out.urgent() || c.session.out.empty(), nil
 }

@@ -116,7 +116,7 @@ func (n *node) joinCluster(ctx context.Context) error {
 	if n.members, err = membership.New(membership.Config{Node: n.cfg.Name, Alone: alone}, kv, n.bus, n.self, n.log, n.reg); err != nil {
 		return err
 	}
-	n.seats, n.advisor = n.newSeats(), newAdvisor(cmp.Or(n.cfg.Scaling, scaling.Default()), n.reg)
+	n.seats, n.strain, n.advisor = n.newSeats(), newStrain(n.reg), newAdvisor(cmp.Or(n.cfg.Scaling, scaling.Default()), n.reg)
 	route, err := n.ca.RouteTLS(n.cfg.Name)
 	if err != nil {
 		return err
@@ -142,6 +142,9 @@ func (n *node) self() membership.Member {
 	}
 	if c := n.cfg.Cluster; c != nil {
 		m.Gate, m.Peer = c.Gate, c.Peer
+	}
+	if n.strain != nil {
+		m.Overload = n.strain.triggers()
 	}
 	if n.seats != nil {
 		for _, s := range n.seats.Held() {

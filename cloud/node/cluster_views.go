@@ -21,10 +21,10 @@ func (v views) Nodes(context.Context) ([]client.Node, error) {
 		one := client.Node{
 			Node: m.Name, Version: m.Version, StartedAt: m.StartedAt, Zone: m.Zone, Shards: m.Shards, Gateways: m.Gateways,
 			State: stateOf(m), Core: m.Core, Capacity: m.Capacity, CPU: m.Load.CPU,
-			AckMS: milliseconds(m.Load.Ack), DelayMS: milliseconds(m.Load.Delay), SeenAt: m.SeenAt.UTC(),
+			AckMS: milliseconds(m.Load.Ack), DelayMS: milliseconds(m.Load.Delay), Overload: m.Overload, SeenAt: m.SeenAt.UTC(),
 		}
 		if m.Dead { // what it said last is over
-			one.Shards, one.Gateways, one.CPU, one.AckMS, one.DelayMS = nil, 0, 0, 0, 0
+			one.Shards, one.Gateways, one.CPU, one.AckMS, one.DelayMS, one.Overload = nil, 0, 0, 0, 0, nil
 		}
 		if one.Shards == nil {
 			one.Shards = []int{} // [], not null

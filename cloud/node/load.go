@@ -95,6 +95,7 @@ func (n *node) measure(ctx context.Context) {
 			total, passed := cpuTime(), now.Sub(before)
 			counts := n.counts(ctx)
 			n.load.wait(histogramOf(n.gate.Acks()), counts)
+			n.relieve()
 			n.load.take(counts, float64(total-used)/float64(passed)/float64(runtime.GOMAXPROCS(0)), passed)
 			before, used = now, total
 		}

@@ -129,6 +129,7 @@ type node struct {
 	seats     *seat.Seats
 	load      meter
 	advisor   *advisor
+	strain    *strain
 	leaving   atomic.Bool // it gives its shards away to stop
 	coalescer *journal.Coalescer
 	gate      *gate.Gate
@@ -330,7 +331,7 @@ func (n *node) serveHTTP(ctx context.Context) error {
 	mux := http.NewServeMux()
 	ops.Handle(mux, n.reg, ops.Checks{
 		Health: map[string]ops.Check{"journal": func() error { return n.server.Healthy(ctx) }},
-		Ready:  map[string]ops.Check{"shards": n.seats.Ready, "majority": n.majority},
+		Ready:  map[string]ops.Check{"shards": n.seats.Ready, "majority": n.majority, "overload": n.strain.ready},
 	})
 	if err := console.Register(mux); err != nil {
 		return err

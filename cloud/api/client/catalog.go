@@ -25,5 +25,6 @@ type Node struct {
 	CPU       float64   `json:"cpu" doc:"The share of them that was busy of late, 0 to 1."`
 	AckMS     float64   `json:"ack_ms" doc:"How long 99 of 100 messages of late took from their arrival at its gate until they were durable."`
 	DelayMS   float64   `json:"delay_ms" doc:"How long messages of late waited at most in the logs of its shards until it applied them."`
+	Overload  []string  `json:"overload,omitempty" doc:"Why it holds back, as docs/overload.md names it: disk, memory, delay."`
 	SeenAt    time.Time `json:"seen_at" doc:"When it was last heard of."`
 }

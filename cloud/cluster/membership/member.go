@@ -38,6 +38,7 @@ type Member struct {
 	Shards              []int     // that it serves
 	Rates               []float64 // readings/s of Shards, in their order; none is 0
 	Gateways            int       // that are connected to it
+	Overload            []string  // why it holds back; a word each
 
 	Dead   bool      // it fell silent, or it left not long ago
 	SeenAt time.Time // when it was last heard of; of this node itself, now
@@ -64,6 +65,7 @@ type document struct {
 	Shards    []int              `json:"shards"`
 	Rates     []float64          `json:"rates,omitempty"`
 	Gateways  int                `json:"gateways"`
+	Overload  []string           `json:"overload,omitempty"`
 }
 
 func documentOf(m Member) document {
@@ -71,7 +73,7 @@ func documentOf(m Member) document {
 		Version: documentVersion,
 		Name:    m.Name, Zone: m.Zone, Program: m.Version, Core: m.Core, Gate: m.Gate, Peer: m.Peer,
 		Capacity: m.Capacity, Load: m.Load, Draining: m.Draining, StartedAt: m.StartedAt,
-		Shards: m.Shards, Rates: m.Rates, Gateways: m.Gateways,
+		Shards: m.Shards, Rates: m.Rates, Gateways: m.Gateways, Overload: m.Overload,
 	}
 }
 
@@ -79,7 +81,7 @@ func (d document) member() Member {
 	return Member{
 		Name: d.Name, Zone: d.Zone, Version: d.Program, Core: d.Core, Gate: d.Gate, Peer: d.Peer,
 		Capacity: d.Capacity, Load: d.Load, Draining: d.Draining, StartedAt: d.StartedAt,
-		Shards: d.Shards, Rates: d.Rates, Gateways: d.Gateways,
+		Shards: d.Shards, Rates: d.Rates, Gateways: d.Gateways, Overload: d.Overload,
 	}
 }
 
@@ -143,7 +145,25 @@ func (d document) check() error {
 	if err := (placement.Node{Name: d.Name, Zone: d.Zone, Capacity: d.Capacity, Load: d.Load}).Check(); err != nil {
 		return err
 	}
+	if err := checkOverload(d.Overload); err != nil {
+		return err
+	}
 	return checkWork(d.Shards, d.Rates, d.Gateways)
+}
+
+// maxOverload bounds the reasons to hold back: more than any version knows.
+const maxOverload = 16
+
+func checkOverload(words []string) error {
+	if len(words) > maxOverload {
+		return fmt.Errorf("%d reasons for overload, want at most %d", len(words), maxOverload)
+	}
+	for _, w := range words {
+		if len(w) > maxWord {
+			return fmt.Errorf("a reason for overload of %d bytes, want at most %d", len(w), maxWord)
+		}
+	}
+	return nil
 }
 
 func checkWork(shards []int, rates []float64, gateways int) error {

@@ -25,7 +25,7 @@ func nodeKind() kind {
 		row: func(state any) []string {
 			n := state.(client.Node)
 			return []string{
-				n.State, role(n.Core), cmp.Or(n.Zone, "-"), fmt.Sprint(n.Capacity), percent(n.CPU), late(n),
+				stateText(n), role(n.Core), cmp.Or(n.Zone, "-"), fmt.Sprint(n.Capacity), percent(n.CPU), late(n),
 				fmt.Sprint(len(n.Shards)), fmt.Sprint(n.Gateways), n.Version, ago(n.StartedAt),
 			}
 		},
@@ -37,6 +37,14 @@ func role(core bool) string {
 		return "core"
 	}
 	return "worker"
+}
+
+// stateText is a node's state, and why it holds back.
+func stateText(n client.Node) string {
+	if len(n.Overload) == 0 {
+		return n.State
+	}
+	return n.State + ", overloaded: " + strings.Join(n.Overload, " ")
 }
 
 // late is how long readings take at a node, from its gate to its twins.

@@ -178,8 +178,8 @@ func (l *clusterLines) show(out io.Writer, s clusterState, broken error) (err er
 	*l = clusterLines{nodes: map[string]client.Node{}, shards: map[int]client.Holding{}, advice: s.Advice.Action}
 	for _, n := range s.Nodes {
 		l.nodes[n.Node] = n
-		if was, known := before.nodes[n.Node]; !known || was.State != n.State {
-			say("node %s: %s, %s", n.Node, role(n.Core), n.State)
+		if was, known := before.nodes[n.Node]; !known || stateText(was) != stateText(n) {
+			say("node %s: %s, %s", n.Node, role(n.Core), stateText(n))
 		}
 	}
 	for name := range before.nodes {
