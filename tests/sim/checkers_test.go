@@ -131,3 +131,15 @@ func TestARoomThatIsNotWhatItsTwinsSayIsNoticed(t *testing.T) {
 		wantComplaint(t, found, want)
 	}
 }
+
+func TestTwoOwnersOfOneEpochAreNoticed(t *testing.T) { // I3
+	found := complaints(t, func(s *Sim, _ *gateway) {
+		s.tap.fence(0, 5, journal.Barrier{Incarnation: 1, Epoch: 2, Owner: "n1"})
+		s.tap.fence(0, 6, journal.Barrier{Incarnation: 1, Epoch: 2, Owner: "n1"}) // once more
+		s.tap.fence(0, 7, journal.Barrier{Incarnation: 1, Epoch: 2, Owner: "n2"})
+	})
+	if len(found) != 1 {
+		t.Fatalf("%d complaints, want 1: %v", len(found), found)
+	}
+	wantComplaint(t, found, "barrier of n2, epoch 2, after that of n1, epoch 2")
+}
