@@ -137,7 +137,8 @@ func (t *rig) healsAfter(ctx context.Context, d time.Duration) error {
 	return t.holds(ctx)
 }
 
-// leads is the node that leads what a role says.
+// leads is the node that leads what a role says. While the store elects leaders
+// it answers nobody, so that it is asked again.
 func (t *rig) leads(ctx context.Context, role string, shard int) (*nodes.Node, error) {
 	s, err := t.cluster.Join(ctx)
 	if err != nil {
@@ -148,5 +149,11 @@ func (t *rig) leads(ctx context.Context, role string, shard int) (*nodes.Node, e
 	if role == logLeader {
 		stream = fmt.Sprintf("INGEST_%d", shard)
 	}
-	return t.cluster.Leader(ctx, s, stream)
+	var n *nodes.Node
+	err = line.Until(ctx, role, func() (bool, error) {
+		var err error
+		n, err = t.cluster.Leader(ctx, s, stream)
+		return err == nil, err
+	})
+	return n, err
 }
