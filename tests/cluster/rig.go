@@ -36,9 +36,9 @@ type rig struct {
 	line    *line.Line
 	people  *people // nil: nobody asks
 
-	bin   string                // folder of the version before, if the scenario wants it
-	disks map[string]*disk.Disk // of nodes, if they have their own
-	cuts  int                   // of power, so far
+	former string                // folder with the program of the version before, if the scenario begins with it
+	disks  map[string]*disk.Disk // of nodes, if they have their own
+	cuts   int                   // of power, so far
 }
 
 // perform raises the cluster, runs the scenario and judges.
@@ -67,10 +67,10 @@ func (t *rig) raise(ctx context.Context) (err error) {
 	}
 	bin := t.Bin
 	if t.scenario.former {
-		if t.bin, err = t.build(ctx); err != nil {
+		if t.former, err = t.build(ctx); err != nil {
 			return err
 		}
-		bin = t.bin
+		bin = t.former
 	}
 	if t.cluster, err = nodes.NewOn(ctx, bin, t.Dir, t.lan); err != nil {
 		return err
@@ -176,6 +176,9 @@ func (t *rig) finish(ctx context.Context) error {
 	}
 	t.Take(e)
 	wrong := e.Judge(t.scenario.costs)
+	if t.scenario.loses && t.Result.Remainder == 0 {
+		wrong = append(wrong, "nothing is gone: the scenario shows nothing")
+	}
 	seen, broken, err := readLogs(ctx, t.cluster)
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ type scenario struct {
 	apart    bool          // each node has a network namespace
 	asked    bool          // people ask every node meanwhile
 	lag      time.Duration // by which an answer that does not say that it is old may be old
+	loses    bool          // it shows nothing unless the ledger has a remainder
 	run      func(ctx context.Context, t *rig) error
 }
 
@@ -82,9 +83,18 @@ var comings = []scenario{
 		run:      scale,
 	},
 	{
+		name:     "restored",
+		protects: "what a cluster acked and lost to an older backup is in the ledger, range by range",
+		workers:  1,
+		long:     true,
+		costs:    []string{"unknown-remainder"},
+		loses:    true,
+		run:      restored,
+	},
+	{
 		name:     "upgrade",
 		protects: "two versions work side by side while nodes change from one to the other, and back",
-		needs:    []trial.Need{history},
+		needs:    []trial.Need{formerSource},
 		workers:  1,
 		beside:   placement.MaxMoves,
 		long:     true,

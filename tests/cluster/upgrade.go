@@ -19,17 +19,15 @@ import (
 //go:embed previous
 var previous string
 
-// history is what a scenario needs that builds the version before.
-var history = trial.Need{Name: "the previous version", Try: func() error {
+// formerSource is what a scenario needs that builds the version before: a shallow
+// clone lacks it. Git finds the clone from the working directory.
+var formerSource = trial.Need{Name: "the previous version", Try: func() error {
 	commit := strings.TrimSpace(previous)
-	if out, err := git("cat-file", "-e", commit+"^{commit}").CombinedOutput(); err != nil {
+	if out, err := exec.Command("git", "cat-file", "-e", commit+"^{commit}").CombinedOutput(); err != nil {
 		return fmt.Errorf("the clone has no commit %s: %w %s", commit, err, bytes.TrimSpace(out))
 	}
 	return nil
 }}
-
-// git is run in the module, whose programs are tested.
-func git(args ...string) *exec.Cmd { return exec.Command("git", args...) }
 
 // build makes the previous version's program, in a folder that it returns.
 func (t *rig) build(ctx context.Context) (bin string, err error) {
@@ -38,11 +36,11 @@ func (t *rig) build(ctx context.Context) (bin string, err error) {
 	if err := os.MkdirAll(bin, 0o700); err != nil {
 		return "", err
 	}
-	top, err := git("rev-parse", "--show-toplevel").Output()
+	top, err := exec.CommandContext(ctx, "git", "rev-parse", "--show-toplevel").Output()
 	if err != nil {
 		return "", err
 	}
-	archive := git("-C", string(bytes.TrimSpace(top)), "archive", strings.TrimSpace(previous))
+	archive := exec.CommandContext(ctx, "git", "-C", string(bytes.TrimSpace(top)), "archive", strings.TrimSpace(previous))
 	unpack := exec.CommandContext(ctx, "tar", "-x", "-C", source)
 	if unpack.Stdin, err = archive.StdoutPipe(); err != nil {
 		return "", err
@@ -65,7 +63,7 @@ func (t *rig) build(ctx context.Context) (bin string, err error) {
 // again.
 func upgrade(ctx context.Context, t *rig) error {
 	for i := range t.Rounds(3, 1) {
-		for _, to := range []struct{ what, bin string }{{"this version", t.Bin}, {"the version before", t.bin}} {
+		for _, to := range []struct{ what, bin string }{{"this version", t.Bin}, {"the version before", t.former}} {
 			for _, n := range t.cluster.All {
 				if _, err := t.settled(ctx); err != nil {
 					return err
