@@ -28,6 +28,13 @@ var snapshots = []scenario{
 		long:     true,
 		run:      snapshotDamaged,
 	},
+	{
+		name:     "snapshots-gone",
+		protects: "without any snapshot a shard is what its log says",
+		workers:  1,
+		long:     true,
+		run:      snapshotsGone,
+	},
 }
 
 // snapshotDamaged damages the newest manifest, and the newest snapshot of a site,
@@ -91,6 +98,44 @@ func newest(names []string, kind string) (name string) {
 		}
 	}
 	return name
+}
+
+// snapshotsGone removes all snapshots of a shard that has some and whose log was not
+// purged yet: that of a site which has just come.
+func snapshotsGone(ctx context.Context, t *rig) error {
+	for i := range t.Rounds(5, 1) {
+		s, err := t.line.Raise(ctx, gateway(fmt.Sprintf("new-%d", i+1)))
+		if err != nil {
+			return err
+		}
+		// Its shard is one that had no site, so that the second snapshot, which the
+		// first purge follows, is half a minute behind the first.
+		if err := errors.Join(s.Delivered(ctx, 20), s.Linked(ctx, true), s.Acked(ctx)); err != nil {
+			return err
+		}
+		shard, err := t.shardOf(ctx, s.Name)
+		if err != nil {
+			return err
+		}
+		err = t.without(ctx, shard, func(o *journal.Objects, names []string) (errs error) {
+			owner, err := t.owner(ctx, shard)
+			if err != nil {
+				return err
+			}
+			if now, err := reported(ctx, owner, shard); err != nil || now.First > 1 {
+				return errors.Join(err, fmt.Errorf("the log of shard %d begins at %d", shard, now.First))
+			}
+			t.Say("round %d: %d objects are removed", i+1, len(names))
+			for _, name := range names {
+				errs = errors.Join(errs, o.Delete(ctx, name))
+			}
+			return errs
+		})
+		if err != nil {
+			return fmt.Errorf("round %d: %w", i+1, err)
+		}
+	}
+	return nil
 }
 
 // without does something to a shard's snapshots, kills the owner, and starts it again
