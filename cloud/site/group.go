@@ -92,7 +92,7 @@ type record struct {
 }
 
 func newSite(name id.Site, system *actor.ActorSystem, marks *marks, unpack *wire.Unpacker) (*site, error) {
-	group, err := system.NewGroup("site/"+string(name), actor.GroupConfig{})
+	group, err := system.NewGroup("site/"+marks.scope(name), actor.GroupConfig{})
 	if err != nil {
 		return nil, fmt.Errorf("site %s: %w", name, err)
 	}
@@ -102,7 +102,7 @@ func newSite(name id.Site, system *actor.ActorSystem, marks *marks, unpack *wire
 		twins:     make(map[string]*twinActor),
 		documents: make(map[docKey]*document),
 	}
-	s.router, err = actor.SpawnIn(group, actor.PropsOf(func() actor.ReceiverOf[message] { return (*router)(s) }), "site/"+string(name))
+	s.router, err = actor.SpawnIn(group, actor.PropsOf(func() actor.ReceiverOf[message] { return (*router)(s) }), "site/"+marks.scope(name))
 	if err != nil {
 		return nil, fmt.Errorf("site %s: %w", name, err)
 	}
@@ -116,7 +116,7 @@ func newSite(name id.Site, system *actor.ActorSystem, marks *marks, unpack *wire
 // this package (the group stopped, the name in use) and becomes the turn's
 // failure.
 func spawn[M any](s *site, a actor.ReceiverOf[M], kind, name string) actor.Ref[M] {
-	path := kind + "/" + string(s.id)
+	path := kind + "/" + s.marks.scope(s.id)
 	if name != "" {
 		path += "/" + name
 	}

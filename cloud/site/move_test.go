@@ -29,6 +29,7 @@ type quarter struct {
 	rnd     *rand.Rand
 	mem     *journaltest.Mem
 	catalog *catalog.Catalog
+	system  *actor.ActorSystem // of the only node: all owners use it
 	shards  []*ownedShard
 	maps    []catalog.Assignment // of hq, oldest first: what a gate may believe
 	sent    uint64               // frames, whose sequences these are
@@ -46,6 +47,7 @@ type ownedShard struct {
 
 func newQuarter(t *testing.T, seed uint64, shards int) *quarter {
 	q := &quarter{t: t, puts: manyPuts, rnd: rand.New(rand.NewPCG(seed, 1)), mem: journaltest.NewMem(journaltest.Config{Sync: time.Millisecond})}
+	q.system = actor.NewActorSystem(actor.Config{Address: "n", Port: 1, ClusterName: "test"}, quiet())
 	var err error
 	cfg := catalog.Config{ClusterID: "c", Shards: shards, Zone: "z"}
 	if q.catalog, err = catalog.Open(t.Context(), cfg, q.mem.KV(catalog.Bucket), quiet(), nil); err != nil {
@@ -74,10 +76,9 @@ func (q *quarter) own(shard int) {
 	if err != nil {
 		q.t.Fatal(err)
 	}
-	system := actor.NewActorSystem(actor.Config{Address: node, Port: 1, ClusterName: "test"}, quiet())
 	o.Shard, err = New(Config{Shard: shard, Node: node, SnapshotMessages: 5, SnapshotEvery: time.Hour}, Parts{
 		Journal: q.mem.Log(shard), Owner: claim, Objects: q.mem.Objects(shard), History: o.history,
-		Documents: newFakeDocuments(), Moves: townMoves{q}, Sender: &fakeSender{}, Actors: system,
+		Documents: newFakeDocuments(), Moves: townMoves{q}, Sender: &fakeSender{}, Actors: q.system,
 	}, quiet(), o.reg)
 	if err != nil {
 		q.t.Fatal(err)
@@ -90,13 +91,14 @@ func (q *quarter) own(shard int) {
 			q.t.Errorf("shard %d: %v", shard, err)
 		}
 	})
-	o.stop = func() { cancel(); ended.Wait(); _ = system.Stop(context.Background()) }
+	o.stop = func() { cancel(); ended.Wait() }
 }
 
 func (q *quarter) close() {
 	for _, o := range q.shards {
 		o.stop()
 	}
+	_ = q.system.Stop(context.Background())
 	q.catalog.Close()
 }
 

@@ -189,6 +189,7 @@ func New(cfg Config, p Parts, logger *slog.Logger, reg prometheus.Registerer) (*
 		sites: make(map[id.Site]*site), departed: make(map[id.Site]*departed), skips: make(map[skipKey]bool),
 		sent: make(map[id.Command]time.Time), copies: make(map[id.Site]map[docKey]copied),
 	}
+	s.marks.shard = cfg.Shard
 	s.keeper, s.late = newKeeper(s), newLate(s)
 	if p.Parts != nil {
 		holes, ok := p.History.(Holes)

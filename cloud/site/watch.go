@@ -43,7 +43,14 @@ type entity struct {
 
 // marks tells a shard's watchers what changes. It belongs to the shard's
 // goroutine.
-type marks struct{ watches []*Watch }
+type marks struct {
+	shard   int
+	watches []*Watch
+}
+
+// scope is a site's part of its actors' names. A node may have the site in one
+// shard while another, which the site has left, replays its time there.
+func (m *marks) scope(site id.Site) string { return fmt.Sprintf("%d/%s", m.shard, site) }
 
 func (m *marks) add(e entity) {
 	for _, w := range m.watches {
