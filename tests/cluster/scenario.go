@@ -80,6 +80,7 @@ var comings = []scenario{
 		protects: "a cluster that atrium autoscale looks after gets workers when there is work, and gives them back",
 		workers:  1,
 		flags:    scaleFlags(),
+		long:     true,
 		run:      scale,
 	},
 	{
