@@ -1,8 +1,9 @@
 // Command cluster measures what gateways and people see of a cluster when nodes
 // die, leave and come back: how long shards are not served, how long the
 // store elects leaders in the same moments (which no owner can be quicker than),
-// and how long no gateway's ack comes. All runs as processes on this machine, which
-// share its cores and its disk. It prints a table, or JSON with -json, and judges
+// and how long no gateway's ack comes and no command is accepted. Then it measures
+// what a reading costs one node, three and six, and how often it passes from one to
+// another. All runs as processes on this machine, which share its cores and its disk. It prints a table, or JSON with -json, and judges
 // nothing. docs/BENCHMARKS.md says what was seen.
 package main
 
@@ -15,6 +16,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -32,24 +34,27 @@ type bench struct {
 	line    *line.Line
 	logs    []*pauses // by shard: answers of its leader
 	acks    []*pauses // by gateway
+
+	commands []*pauses // by site: that were accepted
 }
 
 func main() {
 	rounds := flag.Int("rounds", 10, "how often each thing is done")
+	steady := flag.Duration("steady", 30*time.Second, "how long the work of a reading is measured on each size of cluster; 0: not at all")
 	asJSON := flag.Bool("json", false, "print JSON instead of a table")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *rounds, *asJSON, os.Stdout); err != nil {
+	if err := run(ctx, *rounds, *steady, *asJSON, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "cluster:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rounds int, asJSON bool, w io.Writer) (err error) {
-	if rounds < 1 {
-		return fmt.Errorf("-rounds %d: want 1 or more", rounds)
+func run(ctx context.Context, rounds int, steady time.Duration, asJSON bool, w io.Writer) (err error) {
+	if rounds < 0 || steady < 0 {
+		return fmt.Errorf("-rounds %d, -steady %v: want 0 or more", rounds, steady)
 	}
 	dir, err := os.MkdirTemp("", "atrium-bench-cluster-")
 	if err != nil {
@@ -60,29 +65,41 @@ func run(ctx context.Context, rounds int, asJSON bool, w io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
+	var r report
+	if rounds > 0 {
+		if r.Events, err = happen(ctx, bin, filepath.Join(dir, "events"), rounds); err != nil {
+			return err
+		}
+	}
+	if steady > 0 {
+		if r.Work, err = works(ctx, bin, dir, steady); err != nil {
+			return err
+		}
+	}
+	if asJSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(r)
+	}
+	return printTable(w, r)
+}
+
+// happen raises a cluster and measures every event.
+func happen(ctx context.Context, bin, dir string, rounds int) (rows []row, err error) {
 	b := &bench{}
 	defer func() { err = errors.Join(err, b.stop()) }()
 	if err := b.raise(ctx, bin, dir); err != nil {
-		return err
+		return nil, err
 	}
 	measuring, end := context.WithCancel(ctx)
 	defer end()
 	wait, err := b.watch(measuring)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer wait()
 	defer end()
-	rows, err := b.measure(ctx, rounds)
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(rows)
-	}
-	return printTable(w, rows)
+	return b.measure(ctx, rounds)
 }
 
 func (b *bench) raise(ctx context.Context, bin, dir string) (err error) {
@@ -116,23 +133,38 @@ func (b *bench) stop() error {
 	return err
 }
 
-// row is what came of one kind of event.
-type row struct {
-	Event   string `json:"event"`
-	Rounds  int    `json:"rounds"`
-	Served  spread `json:"served_again"` // from the event until every shard is served
-	Leader  spread `json:"no_leader"`    // the longest time in which a log had no leader that answered
-	Acks    spread `json:"ack_pause"`    // the longest time without an ack, of the gateway with the longest
-	Restart spread `json:"restart"`      // from the start of the node until it is ready
+// report is all that was measured.
+type report struct {
+	Events []row  `json:"events,omitempty"`
+	Work   []work `json:"work,omitempty"`
 }
 
-func printTable(w io.Writer, rows []row) error {
+// row is what came of one kind of event.
+type row struct {
+	Event    string `json:"event"`
+	Rounds   int    `json:"rounds"`
+	Served   spread `json:"served_again"`  // from the event until every shard is served
+	Leader   spread `json:"no_leader"`     // the longest time in which a log had no leader that answered
+	Acks     spread `json:"ack_pause"`     // the longest time without an ack, of the gateway with the longest
+	Commands spread `json:"command_pause"` // the longest time in which no command of a site was accepted
+	Back     spread `json:"back"`          // from the start of the node until it is ready
+}
+
+func printTable(w io.Writer, r report) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "event\trounds\tall shards served\ta log without a leader\tno ack\trestart")
-	for _, r := range rows {
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\n", r.Event, r.Rounds, r.Served, r.Leader, r.Acks, r.Restart)
+	if r.Events != nil {
+		fmt.Fprintln(t, "event\trounds\tall shards served\ta log without a leader\tno ack\tno command\tback")
+		for _, e := range r.Events {
+			fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", e.Event, e.Rounds, e.Served, e.Leader, e.Acks, e.Commands, e.Back)
+		}
+		fmt.Fprintln(t, "(median / longest)")
 	}
-	fmt.Fprintln(t, "(median / longest)")
+	if r.Work != nil {
+		fmt.Fprintln(t, "nodes\treadings/s\tCPU a reading\tof that, more than at rest\tframes that came by another node\trequests between nodes a reading")
+		for _, k := range r.Work {
+			fmt.Fprintf(t, "%d\t%.0f\t%.0f us\t%.0f us\t%.1f %%\t%.4f\n", k.Nodes, k.Rate, k.CPU, k.CPU-k.AtRest, 100*k.Elsewhere, k.Requests)
+		}
+	}
 	return t.Flush()
 }
 

@@ -6,16 +6,19 @@ import (
 	"sync"
 	"time"
 
+	"github.com/atrium-iot/atrium/cloud/api/client"
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/cloud/node"
+	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/tests/e2e/line"
+	"github.com/atrium-iot/atrium/tests/e2e/nodes"
 )
 
 const (
 	// lookEvery is how exactly pauses are known.
 	lookEvery = 50 * time.Millisecond
-	// answerWithin bounds one question to a log's leader, which needs some
-	// milliseconds.
+	// answerWithin bounds one question to a log's leader, or one command, which
+	// need some milliseconds.
 	answerWithin = 500 * time.Millisecond
 )
 
@@ -69,6 +72,9 @@ func (b *bench) watch(ctx context.Context) (wait func(), err error) {
 		p := &pauses{}
 		b.acks = append(b.acks, p)
 		all.Go(func() { look(ctx, site, p) })
+		c := &pauses{}
+		b.commands = append(b.commands, c)
+		all.Go(func() { b.command(ctx, id.Device{Site: id.Site(site.Name), Name: "c1"}, c) })
 	}
 	return func() { all.Wait(); s.Close() }, nil
 }
@@ -108,6 +114,23 @@ func look(ctx context.Context, s *line.Site, p *pauses) {
 		if err == nil && st.Acked > acked {
 			acked = st.Acked
 			p.came()
+		}
+	}
+}
+
+// command sends one command after another to a device, through whichever core
+// node answers, and sees them accepted, durably. The device knows none of that
+// name, and its gateway says so.
+func (b *bench) command(ctx context.Context, dev id.Device, p *pauses) {
+	for line.Pause(ctx, lookEvery) == nil {
+		for _, n := range b.cluster.All[:nodes.Cores] {
+			short, cancel := context.WithTimeout(ctx, answerWithin)
+			_, err := n.API.Send(short, dev, client.CommandRequest{Command: "probe"})
+			cancel()
+			if err == nil {
+				p.came()
+				break
+			}
 		}
 	}
 }
