@@ -119,7 +119,7 @@ func (s *Shard) toSite(ctx context.Context, name id.Site, rec record) error {
 			return nil
 		}
 		var err error
-		if st, err = newSite(name, s.actors, &s.marks, &s.unpack); err != nil {
+		if st, err = newSite(name, s.actors, &s.marks, &s.work); err != nil {
 			return err
 		}
 		s.sites[name] = st

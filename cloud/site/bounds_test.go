@@ -23,7 +23,7 @@ func step(g *gateway, out *gatewayOutput, rec journal.Record, admit bool) {
 // opened is a gateway that has heard the opening of run 1.
 func opened(t *testing.T) (*gateway, *gatewayOutput) {
 	t.Helper()
-	g, out := newGateway(gw1, newGatewayState(), new(wire.Unpacker)), new(gatewayOutput)
+	g, out := newGateway(gw1, newGatewayState(), new(scratch)), new(gatewayOutput)
 	for _, rec := range opening(gw1, run(1), boot1, dev1) {
 		if step(g, out, rec, true); len(out.dead) > 0 {
 			t.Fatal(out.dead[0].Reason)

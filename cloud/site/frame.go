@@ -52,7 +52,7 @@ func (g *gateway) takeFrame(in gatewayInput, out *gatewayOutput) error {
 	g.advance(run, r, seq, seq, out)
 	c := &g.state.Count
 	c.Frames++
-	c.Suppressed += uint64(g.frame.Suppressed)
+	c.Suppressed += uint64(g.work.frame.Suppressed)
 	last := int64(math.MinInt64)
 	for _, b := range out.blocks[:out.applied] {
 		c.Readings += uint64(b.rows.Len() * len(b.batch.Columns))
@@ -102,8 +102,8 @@ func (g *gateway) twice(run id.Run, r *runState, out *gatewayOutput) {
 
 // decode fills out.blocks from the frame's blocks.
 func (g *gateway) decode(body []byte, r *runState, out *gatewayOutput) error {
-	f := &g.frame
-	if err := g.unpack.Parse(f, body); err != nil {
+	f := &g.work.frame
+	if err := g.work.unpack.Parse(f, body); err != nil {
 		return err
 	}
 	clk, ok := r.Clks[f.Clk]
@@ -124,7 +124,7 @@ func (g *gateway) decode(body []byte, r *runState, out *gatewayOutput) error {
 }
 
 func (g *gateway) decodeBlock(in *wire.Block, r *runState, clk clockState, b *block, now int64) error {
-	f := &g.frame
+	f := &g.work.frame
 	series, ok := r.SIDs[in.SID]
 	if !ok {
 		return fmt.Errorf("unknown sid")

@@ -18,13 +18,21 @@ type gateway struct {
 	id     id.Gateway
 	state  *gatewayState
 	bodies map[id.Schema]*wire.Body // parsed from state.Schemas when first used
-	frame  wire.Frame               // reused
-	unpack *wire.Unpacker           // others use it too, between steps
-	ended  bool                     // a run ended in this step
+	work   *scratch
+	ended  bool // a run ended in this step
 }
 
-func newGateway(name id.Gateway, s *gatewayState, unpack *wire.Unpacker) *gateway {
-	return &gateway{id: name, state: s, bodies: make(map[id.Schema]*wire.Body), unpack: unpack}
+// scratch is room to work in. It is the shard's, whose sites take turns: in one
+// of them one gateway takes a record, and what it made of it is used up when the
+// next one does.
+type scratch struct {
+	unpack wire.Unpacker
+	frame  wire.Frame
+	out    gatewayOutput
+}
+
+func newGateway(name id.Gateway, s *gatewayState, work *scratch) *gateway {
+	return &gateway{id: name, state: s, bodies: make(map[id.Schema]*wire.Body), work: work}
 }
 
 // gatewayInput is one record, or what a twin answered to a bind.
@@ -61,7 +69,7 @@ type block struct {
 	row   history.Row
 }
 
-// keptValues bounds the integers that a gateway's blocks keep allocated from
+// keptValues bounds the integers that a shard's blocks keep allocated from
 // frame to frame, 1 MiB: many times a usual frame's. Without it frames whose
 // great block is another one each time would hold 17 MB a block.
 const keptValues = 1 << 17
@@ -84,7 +92,7 @@ func (o *gatewayOutput) reset(pos journal.Position, now int64) {
 	}
 }
 
-// release lets go of the journal message, of which an idle gateway would
+// release lets go of the journal message, of which an idle shard would
 // otherwise hold up to journal.MaxMessage until its next frame. The rows stay:
 // twins take them later in the turn.
 func (o *gatewayOutput) release() {

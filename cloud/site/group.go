@@ -12,7 +12,6 @@ import (
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
 	"github.com/atrium-iot/atrium/shared/pipeline"
-	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // site is one site's turn group: a router that every record enters by, a
@@ -25,8 +24,8 @@ type site struct {
 	system *actor.ActorSystem
 	group  *actor.Group
 	router actor.Ref[message]
-	marks  *marks         // of the shard: what its watchers are told
-	unpack *wire.Unpacker // of the shard, whose sites take turns
+	marks  *marks   // of the shard: what its watchers are told
+	work   *scratch // likewise
 
 	gateways  map[string]*gatewayActor
 	twins     map[string]*twinActor
@@ -91,13 +90,13 @@ type record struct {
 	wake    bool // a new owner begins: not a record but a barrier's effect
 }
 
-func newSite(name id.Site, system *actor.ActorSystem, marks *marks, unpack *wire.Unpacker) (*site, error) {
+func newSite(name id.Site, system *actor.ActorSystem, marks *marks, work *scratch) (*site, error) {
 	group, err := system.NewGroup("site/"+marks.scope(name), actor.GroupConfig{})
 	if err != nil {
 		return nil, fmt.Errorf("site %s: %w", name, err)
 	}
 	s := &site{
-		id: name, system: system, group: group, marks: marks, unpack: unpack,
+		id: name, system: system, group: group, marks: marks, work: work,
 		gateways:  make(map[string]*gatewayActor),
 		twins:     make(map[string]*twinActor),
 		documents: make(map[docKey]*document),
@@ -183,7 +182,7 @@ func (s *site) addTwin(device string, state *twin.State) {
 }
 
 func (s *site) addGateway(name string, state *gatewayState) *gatewayActor {
-	g := &gatewayActor{site: s, gateway: newGateway(id.Gateway{Site: s.id, Name: name}, state, s.unpack)}
+	g := &gatewayActor{site: s, gateway: newGateway(id.Gateway{Site: s.id, Name: name}, state, s.work)}
 	g.ref = spawn[message](s, g, "gateway", name)
 	s.gateways[name] = g
 	s.marks.add(entity{site: s.id, kind: aSite})

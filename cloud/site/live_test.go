@@ -367,7 +367,7 @@ func TestATickThatSilencesAFullSiteIsOneTurn(t *testing.T) {
 	for i := range devices {
 		devices[i] = fmt.Sprintf("d%05d", i)
 	}
-	st, err := newSite("hq", s.actors, &s.marks, &s.unpack)
+	st, err := newSite("hq", s.actors, &s.marks, &s.work)
 	if err != nil {
 		t.Fatal(err)
 	}

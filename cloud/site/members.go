@@ -13,7 +13,6 @@ type gatewayActor struct {
 	site    *site
 	ref     actor.Ref[message]
 	gateway *gateway
-	out     gatewayOutput
 }
 
 // Receive takes a record of the gateway, or a twin's answer to its bind.
@@ -23,7 +22,7 @@ func (a *gatewayActor) Receive(ctx *actor.ContextOf[message]) {
 	if in.rank == 0 {
 		in = gatewayInput{pos: m.rec.pos, kind: m.rec.kind, body: m.rec.body, skipped: m.rec.skipped, admit: a.site.admit}
 	}
-	out := &a.out
+	out := &a.site.work.out
 	a.gateway.Step(m.now, in, out)
 	p := a.site.projections
 	p.Series = append(p.Series, out.series...)
@@ -42,7 +41,8 @@ func (a *gatewayActor) Receive(ctx *actor.ContextOf[message]) {
 	a.site.totals.add(out)
 	a.site.marks.add(entity{site: a.site.id, kind: aGateway, name: a.gateway.id.Name})
 	out.release()
-	clear(a.gateway.frame.Blocks[:cap(a.gateway.frame.Blocks)])
+	frame := &a.site.work.frame
+	clear(frame.Blocks[:cap(frame.Blocks)])
 }
 
 func (t *totals) add(out *gatewayOutput) {

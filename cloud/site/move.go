@@ -261,7 +261,7 @@ func (s *Shard) depart(pos journal.Position, rec *journal.Record) error {
 		return nil
 	}
 	if st == nil { // it never sent anything
-		if st, err = newSite(rec.Site, s.actors, &s.marks, &s.unpack); err != nil {
+		if st, err = newSite(rec.Site, s.actors, &s.marks, &s.work); err != nil {
 			return err
 		}
 	}
@@ -351,7 +351,7 @@ func (s *Shard) install(ctx context.Context, pos journal.Position, name id.Site,
 	if err != nil {
 		return nil, 0, err
 	}
-	fresh, err := snap.make(e, s.actors, &s.marks, &s.unpack)
+	fresh, err := snap.make(e, s.actors, &s.marks, &s.work)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
-	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 const (
@@ -144,22 +143,22 @@ func (c codec) parse(data []byte) (*movedSnapshot, error) {
 }
 
 // restore makes a site from its object.
-func (c codec) restore(e manifestEntry, data []byte, system *actor.ActorSystem, marks *marks, unpack *wire.Unpacker) (*site, error) {
+func (c codec) restore(e manifestEntry, data []byte, system *actor.ActorSystem, marks *marks, work *scratch) (*site, error) {
 	snap, err := c.open(e, data)
 	if err != nil {
 		return nil, err
 	}
-	return snap.make(e, system, marks, unpack)
+	return snap.make(e, system, marks, work)
 }
 
 var errGone = errors.New("the site has left the shard")
 
 // make makes the site of an object.
-func (m *movedSnapshot) make(e manifestEntry, system *actor.ActorSystem, marks *marks, unpack *wire.Unpacker) (*site, error) {
+func (m *movedSnapshot) make(e manifestEntry, system *actor.ActorSystem, marks *marks, work *scratch) (*site, error) {
 	if m.State == nil {
 		return nil, fmt.Errorf("object %s: %w", e.Object, errGone)
 	}
-	s, err := newSite(e.Site, system, marks, unpack)
+	s, err := newSite(e.Site, system, marks, work)
 	if err != nil {
 		return nil, err
 	}

@@ -188,7 +188,7 @@ func (s *Shard) loadManifest(ctx context.Context, seq uint64) error {
 			s.departed[e.Site] = &departed{gone: *snap.Gone, object: e}
 			continue
 		}
-		st, err := snap.make(e, s.actors, &s.marks, &s.unpack)
+		st, err := snap.make(e, s.actors, &s.marks, &s.work)
 		if err != nil {
 			return err
 		}

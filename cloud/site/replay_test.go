@@ -237,7 +237,7 @@ func (s *Shard) fromSnapshot(t *rapid.T) *Shard {
 			t.Fatalf("%v", err)
 		}
 		e := manifestEntry{Site: name, Object: objectName(name, s.applied), Seq: s.applied, Digest: sha256.Sum256(data)}
-		if r.sites[name], err = r.codec.restore(e, data, r.actors, &r.marks, &r.unpack); err != nil {
+		if r.sites[name], err = r.codec.restore(e, data, r.actors, &r.marks, &r.work); err != nil {
 			t.Fatalf("%v", err)
 		}
 		back, err := r.codec.encode(r.sites[name], s.applied)

@@ -13,7 +13,6 @@ import (
 	"github.com/atrium-iot/atrium/cloud/journal"
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/id"
-	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // Log is what a shard's owner needs of its log: journal.Log or its double.
@@ -155,7 +154,7 @@ type Shard struct {
 	last        *manifest    // durable; nil before the first
 	keeper      *keeper
 	marks       marks
-	unpack      wire.Unpacker // for the frames of all sites
+	work        scratch // for the records of all sites
 	waiters     []waiter
 	savers      []chan save // who waits for a snapshot
 

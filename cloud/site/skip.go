@@ -76,14 +76,14 @@ func (s *Shard) reload(ctx context.Context, old *site, pos journal.Position) (*s
 			if err != nil {
 				return nil, err
 			}
-			fresh, err = s.codec.restore(e, data, s.actors, &s.marks, &s.unpack)
+			fresh, err = s.codec.restore(e, data, s.actors, &s.marks, &s.work)
 			if err != nil && !errors.Is(err, errGone) { // it has come back since
 				return nil, err
 			}
 		}
 	}
 	if fresh == nil {
-		if fresh, err = newSite(old.id, s.actors, &s.marks, &s.unpack); err != nil {
+		if fresh, err = newSite(old.id, s.actors, &s.marks, &s.work); err != nil {
 			return nil, err
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/atrium-iot/atrium/cloud/twin"
 	"github.com/atrium-iot/atrium/shared/actor"
 	"github.com/atrium-iot/atrium/shared/pipeline"
-	"github.com/atrium-iot/atrium/shared/wire"
 )
 
 // FuzzSnapshot reads objects whose digest is right and whose bytes are not
@@ -37,7 +36,7 @@ func FuzzSnapshot(f *testing.F) {
 	f.Add(seed(siteState{Documents: []*document{nil}, Pipelines: reads, Commands: &command.State{Ended: []*command.Command{nil}}}))
 	system := actor.NewActorSystem(actor.Config{Address: "a", Port: 1, ClusterName: "test"}, quiet())
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := c.restore(manifestEntry{Site: "hq", Object: "site.hq.7", Seq: 7, Digest: sha256.Sum256(data)}, data, system, new(marks), new(wire.Unpacker))
+		s, err := c.restore(manifestEntry{Site: "hq", Object: "site.hq.7", Seq: 7, Digest: sha256.Sum256(data)}, data, system, new(marks), new(scratch))
 		if err != nil {
 			return
 		}
@@ -53,7 +52,7 @@ func FuzzSnapshot(f *testing.F) {
 func TestASnapshotOfAnotherSiteSequenceOrDigestIsRefused(t *testing.T) {
 	s := offline(t, "node")
 	defer s.done()
-	st, err := newSite("hq", s.actors, &s.marks, &s.unpack)
+	st, err := newSite("hq", s.actors, &s.marks, &s.work)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,11 +71,11 @@ func TestASnapshotOfAnotherSiteSequenceOrDigestIsRefused(t *testing.T) {
 	} {
 		e := good
 		change(&e)
-		if _, err := s.codec.restore(e, data, s.actors, &s.marks, &s.unpack); err == nil {
+		if _, err := s.codec.restore(e, data, s.actors, &s.marks, &s.work); err == nil {
 			t.Errorf("another %s was accepted", name)
 		}
 	}
-	back, err := s.codec.restore(good, data, s.actors, &s.marks, &s.unpack)
+	back, err := s.codec.restore(good, data, s.actors, &s.marks, &s.work)
 	if err != nil {
 		t.Fatal(err)
 	}
