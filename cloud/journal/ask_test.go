@@ -3,6 +3,8 @@ package journal
 import (
 	"context"
 	"errors"
+	"net"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,5 +76,19 @@ func TestAWatchThatStandsStillWhileTheLeaderGoesOnIsOver(t *testing.T) {
 		if over != c.over {
 			t.Errorf("%s: over is %t", name, over)
 		}
+	}
+}
+
+// What a store's pipe calls its deadline is no refusal: it is asked again.
+func TestAnObjectThatComesTooSlowlyIsAskedForAgain(t *testing.T) {
+	tries := 0
+	_, err := asked(t.Context(), 3, func(context.Context) (int, error) {
+		if tries++; tries == 1 {
+			return 0, &net.OpError{Op: "read", Net: "pipe", Err: os.ErrDeadlineExceeded}
+		}
+		return 1, nil
+	})
+	if err != nil || tries != 2 {
+		t.Errorf("%v after %d tries", err, tries)
 	}
 }

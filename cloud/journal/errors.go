@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -110,9 +111,10 @@ func unanswered(err error) error {
 	return err
 }
 
-// noAnswer: the request was not delivered, or the answer did not come.
+// noAnswer: the request was not delivered, or the answer did not come. An object
+// comes through a pipe, whose deadline is the context's under another name.
 func noAnswer(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, nats.ErrTimeout) ||
 		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse)
 }
 
