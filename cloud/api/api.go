@@ -61,6 +61,7 @@ type Views interface {
 	Commands(ctx context.Context, site id.Site) ([]client.Command, error) // in no order
 	Command(ctx context.Context, site id.Site, command id.Command) (client.Command, error)
 	Cluster
+	Moving
 
 	// Intend returns the command as it is once its intent is durable: of a known
 	// id the command that it was.
@@ -109,6 +110,7 @@ func Register(ctx context.Context, mux *http.ServeMux, version string, views Vie
 	registerDocuments(a, documents, views)
 	registerLive(a, s)
 	registerCluster(a, s)
+	registerMoving(a, s)
 	registerCommands(a, &commands{views: views, profile: documents.Profile})
 	registerStream(ctx, a, &streams{views: views})
 }

@@ -363,7 +363,7 @@ func TestTheContractIsServed(t *testing.T) {
 		Paths   map[string]any `json:"paths"`
 	}
 	get(t, serve(t, fakeViews{}, fakeHistory{})+"/v1/openapi.json", http.StatusOK, &doc)
-	if !strings.HasPrefix(doc.OpenAPI, "3.") || len(doc.Paths) != 27 {
+	if !strings.HasPrefix(doc.OpenAPI, "3.") || len(doc.Paths) != 28 {
 		t.Fatalf("version %s, %d paths", doc.OpenAPI, len(doc.Paths))
 	}
 }

@@ -75,6 +75,7 @@ type Catalog struct {
 	mu        sync.Mutex
 	sites     map[id.Site]Assignment
 	moving    map[id.Site]bool // of sites
+	moved     uint64           // sites that came to another shard since Open
 	loads     []int            // sites a shard
 	homes     []map[string]int // likewise, by their home zone
 	documents shelf
@@ -210,6 +211,9 @@ func (c *Catalog) learnSite(e journal.Entry) error {
 		return nil
 	}
 	if known {
+		if old.Shard != a.Shard {
+			c.moved++
+		}
 		c.loads[old.Shard]--
 		c.homes[old.Shard][old.Zone]--
 	}

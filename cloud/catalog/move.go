@@ -129,3 +129,18 @@ func (c *Catalog) Moves(shard int) (all []Assignment) {
 	}
 	return all
 }
+
+// Moved counts the sites that have come to another shard since Open, and returns
+// a channel that closes with the next change of any document.
+func (c *Catalog) Moved() (uint64, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.moved, c.documents.changed
+}
+
+// Load is how many sites a shard has.
+func (c *Catalog) Load(shard int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.loads[shard]
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/atrium-iot/atrium/cloud/journal"
@@ -22,7 +23,9 @@ type conn struct {
 	ended   chan struct{} // closed when no goroutine of the connection is left
 
 	control carrier.Stream // set before anything is read or written
-	shard   int            // set before the first append, read-only then
+	shard   atomic.Int64   // set before the first append; under turn
+	turn    chan struct{}  // holds one token: one lane appends at a time, so that all can wait
+	routed  uint64         // under turn: the revision of the route to shard
 	lanes   sync.WaitGroup
 	writer  errand // looks at done and the outbox
 
@@ -38,7 +41,7 @@ func newConn(g *Gate, gw id.Gateway, over carrier.Conn) *conn {
 	claim := func(run id.Run) bool { return g.claims.take(run, gw) }
 	s := newSession(gw, claim, &g.scratches)
 	s.versions = g.versions
-	c := &conn{gate: g, gateway: gw, over: over, ended: make(chan struct{}), session: s}
+	c := &conn{gate: g, gateway: gw, over: over, ended: make(chan struct{}), turn: make(chan struct{}, 1), session: s}
 	c.writer.do = func() { c.end(c.write()) }
 	return c
 }
@@ -143,7 +146,7 @@ func (c *conn) admit(ctx context.Context) error {
 	if err != nil {
 		return closef(wire.CloseInternal, "no shard for site %s: %v", c.gateway.Site, err)
 	}
-	c.shard = shard
+	c.shard.Store(int64(shard))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session.tell(c.gate.guideFor(c.gateway))
@@ -216,11 +219,15 @@ func (c *conn) append(ctx context.Context, v verdict, msg []byte) error {
 		c.durable(v.ticket, err)
 	}
 	for {
-		err := c.gate.appender.Append(c.shard, rec.Origin, rec, done)
+		err := c.appendNow(ctx, rec, done)
 		switch {
 		case err == nil:
 			c.count(v.kind)
 			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.As(err, new(*closing)):
+			return err
 		case !errors.Is(err, journal.ErrBusy):
 			c.gate.metrics.failed.Inc()
 			return closef(wire.CloseInternal, "the journal does not take a %s: %v", v.kind, err)
@@ -232,6 +239,20 @@ func (c *conn) append(ctx context.Context, v verdict, msg []byte) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// appendNow appends a record where the site is now.
+func (c *conn) appendNow(ctx context.Context, rec journal.Record, done func(uint64, error)) error {
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-c.turn }()
+	if err := c.follow(ctx); err != nil {
+		return err
+	}
+	return c.gate.appender.Append(int(c.shard.Load()), rec.Origin, rec, done)
 }
 
 func (c *conn) count(kind wire.Kind) {

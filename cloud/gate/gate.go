@@ -55,6 +55,11 @@ type Config struct {
 	// Owner says whether a site is better served by another gate, and by which.
 	// Nil: none is.
 	Owner func(id.Site) (address string, here bool)
+	// Route says where the records of a site are appended, and Passed whether the
+	// owner of a shard has forwarded, or applied, all of a site up to a message
+	// of its log. Nil: sites stay in the shard that Catalog.Assign names.
+	Route  func(id.Site) (Route, bool)
+	Passed func(ctx context.Context, shard int, site id.Site, seq uint64) (bool, error)
 }
 
 // Appender is the way into the journal: journal.Coalescer.

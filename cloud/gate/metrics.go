@@ -24,6 +24,7 @@ type metrics struct {
 	unknown     prometheus.Counter
 	busy        prometheus.Counter
 	durable     prometheus.Histogram
+	passing     prometheus.Histogram
 	rejects     map[wire.RejectReason]prometheus.Counter
 	closes      map[wire.CloseCode]prometheus.Counter
 	lost        prometheus.Counter
@@ -75,7 +76,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		rejects: make(map[wire.RejectReason]prometheus.Counter),
 		closes:  make(map[wire.CloseCode]prometheus.Counter),
 	}
-	reg.MustRegister(m.connections, m.durable)
+	m.passing = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "atrium_gate_pass_seconds", Help: "Time that a connection rested until what its site had left in other shards was forwarded.",
+		Buckets: prometheus.ExponentialBuckets(0.001, 2, 15),
+	})
+	reg.MustRegister(m.connections, m.durable, m.passing)
 	rejects := vec("rejects_total", "Rejected frames and gaps, by reason.", "reason")
 	for r := wire.RejectCRC; r <= wire.RejectUnsupportedKind; r++ {
 		m.rejects[r] = rejects.WithLabelValues(r.String())

@@ -28,7 +28,7 @@ func (g *Gate) Restrain(r Restraint) { g.restraint.now.Store(&r) }
 
 // lagOf is how far the journal is behind for a connection's site.
 func (c *conn) lagOf() int64 {
-	lag := c.gate.appender.LagOf(c.shard, c.gateway.Site)
+	lag := c.gate.appender.LagOf(int(c.shard.Load()), c.gateway.Site)
 	if c.gate.restraint.get().Slow {
 		return max(lag, lagHigh)
 	}

@@ -123,6 +123,7 @@ func (n *node) joinCluster(ctx context.Context) error {
 	}
 	n.peer = peer.New(peer.Config{
 		Node: n.cfg.Name, TLS: route, Shards: len(n.logs), Shard: n.shardOf, Owner: n.ownerOf, Watch: n.watchShard,
+		Moved: n.catalog.Moved,
 	}, n.log.With("part", "peer"), n.reg)
 	if alone {
 		return nil
@@ -130,7 +131,7 @@ func (n *node) joinCluster(ctx context.Context) error {
 	if n.others, err = ops.Listen(ctx, n.cfg.Cluster.Peer); err != nil {
 		return fmt.Errorf("address for the other nodes' HTTP: %w", err)
 	}
-	return n.passCommands()
+	return errors.Join(n.passCommands(), n.answerPassed())
 }
 
 // self is what this node says of itself.
@@ -138,7 +139,7 @@ func (n *node) self() membership.Member {
 	m := membership.Member{
 		Name: n.cfg.Name, Zone: n.cfg.Zone, Version: ops.Version(), Core: n.cfg.Cluster == nil || !n.cfg.Cluster.Worker,
 		Capacity: float64(runtime.GOMAXPROCS(0)), Load: n.load.node(), Draining: n.leaving.Load(),
-		StartedAt: n.start.UTC(), Gateways: n.gate.Connections(),
+		StartedAt: n.start.UTC(), Gateways: n.gate.Connections(), Moves: true,
 	}
 	if c := n.cfg.Cluster; c != nil {
 		m.Gate, m.Peer = c.Gate, c.Peer

@@ -50,6 +50,7 @@ func (n *node) openShards(ctx context.Context) (err error) {
 	n.coalescer = journal.NewCoalescer(publishers, journal.CoalescerConfig{}, n.log.With("part", "coalescer"), n.reg)
 	n.gate = gate.New(gate.Config{
 		Cluster: n.ca.Cluster(), Node: n.cfg.Name, TLS: n.tls, Identify: n.ca.GatewayOf, Nodes: n.gates, Owner: n.gateOf,
+		Route: n.route, Passed: n.passed,
 	}, n.catalog, n.coalescer, n.log.With("part", "gate"), n.reg)
 	return nil
 }
@@ -91,7 +92,7 @@ func (n *node) claim(ctx context.Context, shard int) (*cluster.Ownership, error)
 func (n *node) work(shard int, claim *cluster.Ownership) (*site.Shard, error) {
 	parts := site.Parts{
 		Journal: n.logs[shard], Owner: claim, Objects: n.objects[shard], History: n.history,
-		Documents: documents{n.catalog}, Sender: sender{n}, Actors: n.actors,
+		Documents: documents{n.catalog}, Moves: moves{n}, Sender: sender{n}, Actors: n.actors,
 	}
 	if n.parts != nil {
 		parts.Parts = n.parts[shard]

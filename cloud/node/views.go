@@ -69,7 +69,7 @@ func found(err error) error {
 	switch {
 	case errors.Is(err, site.ErrUnknown):
 		return fmt.Errorf("%w: %w", api.ErrNotFound, err)
-	case errors.Is(err, site.ErrEnded):
+	case errors.Is(err, site.ErrEnded), errors.Is(err, site.ErrMoved):
 		return fmt.Errorf("%w: %w", api.ErrUnavailable, err)
 	}
 	return err

@@ -74,6 +74,9 @@ type Config struct {
 	// Watch begins to watch some sites of a shard that this node owns, or all of
 	// its sites if none is named.
 	Watch func(ctx context.Context, shard int, sites []id.Site) (api.Events, error)
+	// Moved counts the sites that have come to another shard, and returns a
+	// channel that closes when there may be more. Nil: none ever does.
+	Moved func() (uint64, <-chan struct{})
 }
 
 // Peer is a node's connection to the others. Its methods may be called from any

@@ -30,8 +30,11 @@ func placeOf(path string) (place, id.Site) {
 	if rest, ok := strings.CutPrefix(path, "/v1/sites/"); ok {
 		name, of, more := strings.Cut(rest, "/")
 		if site, ok := siteOf(name); ok && more {
-			if of == "placement" {
+			switch of {
+			case "placement":
 				return ratherAtOwner, site
+			case "shard":
+				return anywhere, ""
 			}
 			return atOwner, site
 		}

@@ -30,10 +30,12 @@ const (
 // shards are. A shard that moves is followed: its state is told again, and what
 // has gone meanwhile as gone. There is one Ready, when every shard has told its
 // state. A shard that nobody shows for 30 s ends the watch with
-// api.ErrUnavailable.
+// api.ErrUnavailable, and so does a watched site that comes to another shard:
+// who watches again gets the whole state from where it is.
 //
 // Goroutines: one a shard; they end with Close or with ctx.
 func (p *Peer) Watch(ctx context.Context, sites []id.Site) (api.Events, error) {
+	moved := p.moves()
 	shards, err := p.shardsOf(ctx, sites)
 	if err != nil {
 		return nil, err
@@ -48,9 +50,40 @@ func (p *Peer) Watch(ctx context.Context, sites []id.Site) (api.Events, error) {
 			}
 		})
 	}
+	w.followers.Go(func() { w.fail(p.untilMoved(ctx, moved, sites, shards)) })
 	p.metrics.watches.Inc()
 	w.closed = sync.OnceFunc(p.metrics.watches.Dec)
 	return w, nil
+}
+
+func (p *Peer) moves() (count uint64) {
+	if p.cfg.Moved != nil {
+		count, _ = p.cfg.Moved()
+	}
+	return count
+}
+
+// untilMoved returns when a watched site is in another shard, or ctx ends.
+func (p *Peer) untilMoved(ctx context.Context, before uint64, sites []id.Site, shards []int) error {
+	if p.cfg.Moved == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	for {
+		count, changed := p.cfg.Moved()
+		if count != before {
+			before = count
+			now, err := p.shardsOf(ctx, sites)
+			if len(sites) == 0 || err == nil && !slices.Equal(now, shards) {
+				return fmt.Errorf("%w: a site has moved, its state is told from the beginning", api.ErrUnavailable)
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (p *Peer) shardsOf(ctx context.Context, sites []id.Site) (shards []int, err error) {

@@ -39,6 +39,7 @@ type Member struct {
 	Rates               []float64 // readings/s of Shards, in their order; none is 0
 	Gateways            int       // that are connected to it
 	Overload            []string  // why it holds back; a word each
+	Moves               bool      // its program knows sites that move between shards
 
 	Dead   bool      // it fell silent, or it left not long ago
 	SeenAt time.Time // when it was last heard of; of this node itself, now
@@ -66,6 +67,7 @@ type document struct {
 	Rates     []float64          `json:"rates,omitempty"`
 	Gateways  int                `json:"gateways"`
 	Overload  []string           `json:"overload,omitempty"`
+	Moves     bool               `json:"moves,omitempty"`
 }
 
 func documentOf(m Member) document {
@@ -73,7 +75,7 @@ func documentOf(m Member) document {
 		Version: documentVersion,
 		Name:    m.Name, Zone: m.Zone, Program: m.Version, Core: m.Core, Gate: m.Gate, Peer: m.Peer,
 		Capacity: m.Capacity, Load: m.Load, Draining: m.Draining, StartedAt: m.StartedAt,
-		Shards: m.Shards, Rates: m.Rates, Gateways: m.Gateways, Overload: m.Overload,
+		Shards: m.Shards, Rates: m.Rates, Gateways: m.Gateways, Overload: m.Overload, Moves: m.Moves,
 	}
 }
 
@@ -81,7 +83,7 @@ func (d document) member() Member {
 	return Member{
 		Name: d.Name, Zone: d.Zone, Version: d.Program, Core: d.Core, Gate: d.Gate, Peer: d.Peer,
 		Capacity: d.Capacity, Load: d.Load, Draining: d.Draining, StartedAt: d.StartedAt,
-		Shards: d.Shards, Rates: d.Rates, Gateways: d.Gateways, Overload: d.Overload,
+		Shards: d.Shards, Rates: d.Rates, Gateways: d.Gateways, Overload: d.Overload, Moves: d.Moves,
 	}
 }
 
