@@ -55,3 +55,78 @@ func TestASiteIsMovedWithAllItHasAndWhatIsLate(t *testing.T) {
 		t.Errorf("%+v %v", gws, err)
 	}
 }
+
+// I1: the owners of both shards, and who appends what is late, are on nodes of
+// their own: what they tell each other goes over the bus, and history from one
+// node's store to the other's.
+func TestASiteIsMovedFromNodeToNode(t *testing.T) {
+	nodes := together(t)
+	defer func() {
+		for _, l := range nodes {
+			l.stop()
+		}
+	}()
+	nodes[0].journal(opening()...)
+	nodes[0].journal(frame(1), frame(2))
+	for _, l := range nodes {
+		l.reports(2)
+	}
+	was, err := nodes[0].api.SiteShard(t.Context(), dev.Site)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var third *life
+	to := -1
+	until(t, "another node owns another shard", func() bool {
+		for shard := range was.Shard + 3 {
+			other := shard % 3
+			a, b := holder(nodes, was.Shard), holder(nodes, other)
+			if a == nil || b == nil || a == b {
+				continue
+			}
+			to = other
+			for _, l := range nodes {
+				if l != a && l != b {
+					third = l
+				}
+			}
+			return true
+		}
+		return false
+	})
+	begun, err := third.api.MoveSite(t.Context(), dev.Site, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := make(chan uint64, 1)
+	if err := third.node.coalescer.Append(was.Shard, gateway.String(), frame(3), func(seq uint64, _ error) { late <- seq }); err != nil {
+		t.Fatal(err)
+	}
+	seq := <-late
+	if now, err := third.api.Settled(t.Context(), begun); err != nil || now.Shard != to {
+		t.Fatalf("%+v %v", now, err)
+	}
+	until(t, "the late frame is passed on", func() bool {
+		passed, err := third.node.passed(t.Context(), was.Shard, dev.Site, seq)
+		return err == nil && passed
+	})
+	third.journal(frame(4))
+	for _, l := range nodes {
+		l.reports(4)
+		until(t, "history is whole", func() bool { return slices.Equal(l.numbers(), []int64{1, 2, 3, 4}) })
+	}
+	gws, err := third.api.Gateways(t.Context(), dev.Site)
+	if err != nil || len(gws) != 1 || gws[0].Count.Frames != 4 || gws[0].Count.Missing != 0 {
+		t.Errorf("%+v %v", gws, err)
+	}
+}
+
+// holder is the node that owns a shard.
+func holder(nodes []*life, shard int) *life {
+	for _, l := range nodes {
+		if _, here := l.node.seats.Of(shard); here {
+			return l
+		}
+	}
+	return nil
+}

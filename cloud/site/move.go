@@ -282,6 +282,7 @@ func (s *Shard) depart(pos journal.Position, rec *journal.Record) error {
 	s.metrics.departures.Inc()
 	if s.serving {
 		s.mover.left[rec.Site] = time.Now()
+		s.snapAt = time.Time{} // due: with it come the parts that the other shard's history waits for
 		s.log.Info("a site has left the shard", "site", rec.Site, "to", m.To, "at", pos.Seq, "bytes", len(state))
 		s.move()
 	}

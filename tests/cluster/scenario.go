@@ -76,6 +76,14 @@ var comings = []scenario{
 		run:      grow,
 	},
 	{
+		name:     "move",
+		protects: "a site that moves to another shard loses nothing, whoever dies meanwhile",
+		workers:  1,
+		long:     true,
+		asked:    true,
+		run:      move,
+	},
+	{
 		name:     "scale",
 		protects: "a cluster that atrium autoscale looks after gets workers when there is work, and gives them back",
 		workers:  1,
