@@ -87,6 +87,12 @@ func NotFound(err error) bool {
 	return errors.As(err, &e) && e.Status == http.StatusNotFound
 }
 
+// Unavailable reports whether err says that nobody can answer at the moment.
+func Unavailable(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Status == http.StatusServiceUnavailable
+}
+
 // Status returns the state of the node.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	return get[Status](ctx, c, nil, "v1", "status")

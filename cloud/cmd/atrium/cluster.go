@@ -118,12 +118,7 @@ same for a shard by its number.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return completeSites(cmd, *api), cobra.ShellCompDirectiveNoFileComp
-	}
+	cmd.ValidArgsFunction = completeSite(api)
 	return cmd
 }
 

@@ -16,7 +16,7 @@ import (
 // district answers as the node of a cluster: core nodes n1 and n2, workers w1
 // and w2. A node that drains serves one shard less each time that shards are
 // asked for, but w1 never lets go of its last one. It advises to take w2 out,
-// and then to wait.
+// and then to wait. Its sites are those of campus.
 type district struct {
 	mu     sync.Mutex
 	shards map[string]int // by node
@@ -37,7 +37,7 @@ func newDistrict() http.Handler {
 	}
 	answer(mux, "/v1/shards/3/why", why)
 	answer(mux, "/v1/sites/hq/placement", why)
-	answer(mux, "/v1/sites", page(client.Site{Site: "hq", Shard: 3}))
+	newCampus().serve(mux)
 	mux.HandleFunc("GET /kill/{node}", func(_ http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
 		defer d.mu.Unlock()

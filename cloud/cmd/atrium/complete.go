@@ -84,6 +84,16 @@ func completeSites(cmd *cobra.Command, api string) []string {
 	}).ask(cmd, api)
 }
 
+// completeSite completes SITE.
+func completeSite(api *string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return completeSites(cmd, *api), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
 // completeWatch completes SITE....
 func completeWatch(api *string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

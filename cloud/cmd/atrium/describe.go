@@ -129,9 +129,14 @@ func (s section) print(out io.Writer) error {
 
 func describeSite(ctx context.Context, c *client.Client, e entity) ([]section, error) {
 	site := id.Site(e.Name)
+	where, err := c.SiteShard(ctx, site)
+	if err != nil && !client.NotFound(err) { // of a node that does not know sites that move
+		return nil, err
+	}
+	out := shardsOf(where)
 	devices, err := c.Devices(ctx, site)
-	if client.NotFound(err) {
-		return nil, nil // no record yet
+	if client.NotFound(err) || where.To != nil && client.Unavailable(err) {
+		return out, nil // no record yet, or nobody has it at the moment
 	}
 	if err != nil {
 		return nil, err
@@ -155,7 +160,22 @@ func describeSite(ctx context.Context, c *client.Client, e entity) ([]section, e
 		{"devices", fmt.Sprintf("%d, %d live", len(devices), alive)},
 		{"active alarms", fmt.Sprint(len(alarms))},
 	}
-	return withAlarms([]section{{title: "holds", rows: counts}}, alarms), nil
+	return withAlarms(append(out, section{title: "holds", rows: counts}), alarms), nil
+}
+
+// shardsOf says what the row of a site does not: where it moves to, where it was.
+func shardsOf(s client.SiteShard) []section {
+	var rows [][]string
+	if s.To != nil {
+		rows = append(rows, []string{"moving to", fmt.Sprint(*s.To)})
+	}
+	if len(s.Past) > 0 {
+		rows = append(rows, []string{"has left", strings.Trim(fmt.Sprint(s.Past), "[]")})
+	}
+	if rows == nil {
+		return nil
+	}
+	return []section{{title: "shards", rows: rows}}
 }
 
 // addLedger adds a gateway's entries of its site's gap ledger.

@@ -35,6 +35,7 @@ func building() http.Handler {
 		client.LedgerEntry{Gateway: "hq/gw-1", Run: "0b", Class: "events", A: 3, Reason: "crash", IntervalMS: 1000, FoundAt: noon},
 		client.LedgerEntry{Gateway: "hq/gw-1", Run: "0102030405060708", Class: "telemetry", A: 9, B: 9, Reason: "quota", Readings: 2, FoundAt: noon},
 	))
+	answer(mux, hq+"/shard", client.SiteShard{Site: "hq", Shard: 3, State: "settled", Revision: 9, Past: []int{0, 2}})
 	air := client.Device{Device: "hq/air", Gateway: "hq/gw-1", Profile: "bosch.bme280", Liveness: "live", LastAt: noon, Points: []client.Point{
 		{Point: "temperature", Value: &warm, Unit: "Cel", Kind: "number", Quality: "good", SampledAt: noon, Clock: "system", Run: "0102030405060708", Seq: 11},
 	}}

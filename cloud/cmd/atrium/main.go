@@ -22,7 +22,7 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:     "atrium",
 		Short:   "Ask an Atrium cloud node",
-		Long:    "atrium asks a cloud node's HTTP API: what there is, how it is and was; it commands\ndevices, applies documents, empties nodes, and verifies that no reading was lost.",
+		Long:    "atrium asks a cloud node's HTTP API: what there is, how it is and was; it commands\ndevices, applies documents, moves sites, empties nodes, and verifies that no reading\nwas lost.",
 		Example: "  atrium demo\n  atrium get devices hq\n  atrium history hq/office-air temperature --since 1h\n  atrium command hq/office-heater set on\n  atrium verify --truth board-truth.jsonl",
 	}
 	var api string
@@ -30,7 +30,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(
 		newStatus(&api), newGet(&api), newDescribe(&api), newWatch(&api), newHistory(&api), newCommand(&api), newVerify(&api),
 		newApply(&api), newDiff(&api), newDelete(&api),
-		newPlacement(&api), newNode(&api), newAutoscale(&api),
+		newPlacement(&api), newSite(&api), newNode(&api), newAutoscale(&api),
 		newDemo(), newLink(), newKill(),
 	)
 	for _, cmd := range root.Commands() {
