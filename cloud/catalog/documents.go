@@ -187,7 +187,7 @@ func (c *Catalog) admit(ctx context.Context, in *document.Document, present Docu
 			return err
 		case in.Kind == document.Site:
 			if a, ok := c.cached(site); ok && in.Zone != "" && in.Zone != a.Zone {
-				return in.Errorf("$.zone", "site %s lives in zone %s, and does not move yet", site, a.Zone)
+				return in.Errorf("$.zone", "site %s lives in zone %s, and keeps it", site, a.Zone)
 			}
 		case !known:
 			return fmt.Errorf("%w %s: apply its document first, with kind: site and name: %s", ErrUnknownSite, site, site)

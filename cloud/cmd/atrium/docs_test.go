@@ -83,10 +83,30 @@ func TestThePageOfScalingIsTrue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if typed := typeBlocks(t, string(page)); typed < 8 {
+		t.Errorf("only %d commands were typed", typed)
+	}
+}
+
+// And so does what docs/cluster.md types to move a site.
+func TestThePageOfTheClusterMovesASite(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/cluster.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Move a site\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	if typed := typeBlocks(t, section); typed < 3 || !strings.Contains(section, "atrium site move ") {
+		t.Errorf("only %d commands were typed", typed)
+	}
+}
+
+// typeBlocks types the commands of a page to a district, and returns how many.
+func typeBlocks(t *testing.T, text string) (typed int) {
+	t.Helper()
 	srv := httptest.NewServer(newDistrict())
 	defer srv.Close()
-	typed := 0
-	for _, b := range block.FindAllStringSubmatch(string(page), -1) {
+	for _, b := range block.FindAllStringSubmatch(text, -1) {
 		for l := range strings.Lines(b[2]) {
 			args := strings.Fields(l)
 			ctx, stop := context.WithCancel(t.Context())
@@ -104,7 +124,5 @@ func TestThePageOfScalingIsTrue(t *testing.T) {
 			typed++
 		}
 	}
-	if typed < 8 {
-		t.Errorf("only %d commands were typed", typed)
-	}
+	return typed
 }
