@@ -64,14 +64,20 @@ func (s *Server) openStream(ctx context.Context, cfg jetstream.StreamConfig) (st
 }
 
 // untilAnswered repeats a request to make something until the server has
-// answered it.
+// answered it. At its end it says what the last answer was, if there was one.
 func untilAnswered(ctx context.Context, create func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, createWithin)
 	defer cancel()
+	var answer error
 	for {
 		attempt, done := context.WithTimeout(ctx, createAttempt)
 		err := create(attempt)
 		done()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			answer = err
+		} else if answer != nil {
+			err = fmt.Errorf("%w: %w", err, answer)
+		}
 		if err == nil || final(err) {
 			return err
 		}

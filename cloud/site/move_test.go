@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,7 +35,7 @@ type quarter struct {
 	maps    []catalog.Assignment // of hq, oldest first: what a gate may believe
 	sent    uint64               // frames, whose sequences these are
 	lives   int
-	puts    int // that the bucket of another shard takes
+	puts    atomic.Int64 // that the bucket of another shard takes
 }
 
 // ownedShard is one with the history of the only node.
@@ -46,7 +47,8 @@ type ownedShard struct {
 }
 
 func newQuarter(t *testing.T, seed uint64, shards int) *quarter {
-	q := &quarter{t: t, puts: manyPuts, rnd: rand.New(rand.NewPCG(seed, 1)), mem: journaltest.NewMem(journaltest.Config{Sync: time.Millisecond})}
+	q := &quarter{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), mem: journaltest.NewMem(journaltest.Config{Sync: time.Millisecond})}
+	q.puts.Store(manyPuts)
 	q.system = actor.NewActorSystem(actor.Config{Address: "n", Port: 1, ClusterName: "test"}, quiet())
 	var err error
 	cfg := catalog.Config{ClusterID: "c", Shards: shards, Zone: "z"}
@@ -150,7 +152,7 @@ func (m townMoves) Arrived(ctx context.Context, v Move) error {
 }
 
 func (m townMoves) Objects(shard int) Objects {
-	return &bucket{Objects: m.q.mem.Objects(shard), puts: m.q.puts}
+	return &bucket{Objects: m.q.mem.Objects(shard), puts: int(m.q.puts.Load())}
 }
 
 func (m townMoves) Append(shard int, _ string, rec journal.Record, done func(uint64, error)) error {
@@ -338,7 +340,7 @@ func TestAStateThatIsNotHandedOverIsKept(t *testing.T) {
 		q := newQuarter(t, 1, 2)
 		defer q.close()
 		q.send(q.maps[0], 3)
-		q.puts = 0
+		q.puts.Store(0)
 		if _, err := q.catalog.MoveSite(t.Context(), "hq", 1, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -353,7 +355,7 @@ func TestAStateThatIsNotHandedOverIsKept(t *testing.T) {
 		}
 		q.own(0)
 		time.Sleep(3 * time.Second)
-		q.puts = manyPuts
+		q.puts.Store(manyPuts)
 		q.check(q.settle())
 	})
 }

@@ -130,9 +130,6 @@ func ExampleWatch() {
 		fmt.Println(err)
 		return
 	}
-	if err := guard.Tell(actor.Terminated{}); err != nil { // wakes it up
-		fmt.Println(err)
-	}
 	<-guard.Stopped()
 	fmt.Println(pump.Tell("on"))
 	fmt.Println(system.Stop(context.Background()))

@@ -194,6 +194,7 @@ func TestAChildBelongsToItsParentsSite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := newSystem(t)
 		limitSites(t, s, actor.SiteLimits{Actors: 3})
+		var mu sync.Mutex // of failed: a parent may still run when its child does
 		var failed []error
 		leaf := on(func(*actor.ContextOf[int]) {})
 		var parent *actor.PropsTyped[int]
@@ -207,6 +208,8 @@ func TestAChildBelongsToItsParentsSite(t *testing.T) {
 					err = ref.Tell(1)
 				}
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			failed = append(failed, err)
 		})
 		twins, err := actor.Register(s.Engine(), "twin", parent)
