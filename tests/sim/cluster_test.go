@@ -114,5 +114,13 @@ func TestAnOwnerThatStoodStillIsRefused(t *testing.T) {
 	if story := strings.Join(out.Trace(-1), "\n"); !strings.Contains(story, "shard lost") || out.Tally.Epochs < 5 {
 		t.Errorf("nothing was taken over: %d epochs", out.Tally.Epochs)
 	}
-	mustComplain(t, plan, sim.Sabotage{Unfenced: true}, "I3", "but the owner is")
+	// Unfenced, it writes before it reads of the others' claim in about every
+	// second run: which goroutine is first nobody says.
+	const runs = 20
+	for range runs {
+		if complains(run(t, plan, sim.Sabotage{Unfenced: true}), []string{"I3", "but the owner is"}) {
+			return
+		}
+	}
+	t.Errorf("%d runs without a fence, and no complaint", runs)
 }

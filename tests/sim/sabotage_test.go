@@ -46,12 +46,16 @@ func mustComplain(t *testing.T, plan sim.Plan, sabotage sim.Sabotage, words ...s
 
 func wantComplaint(t *testing.T, out sim.Outcome, words ...string) {
 	t.Helper()
-	for _, c := range out.Complaints {
-		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(c, w) }) {
-			return
-		}
+	if !complains(out, words) {
+		t.Fatalf("no complaint with %q among:\n%s", words, strings.Join(out.Complaints, "\n"))
 	}
-	t.Fatalf("no complaint with %q among:\n%s", words, strings.Join(out.Complaints, "\n"))
+}
+
+// complains reports whether one complaint has all of the words.
+func complains(out sim.Outcome, words []string) bool {
+	return slices.ContainsFunc(out.Complaints, func(c string) bool {
+		return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(c, w) })
+	})
 }
 
 // once changes the first projections that begin with two rows of counters: an
