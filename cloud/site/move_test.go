@@ -360,6 +360,34 @@ func TestAStateThatIsNotHandedOverIsKept(t *testing.T) {
 	})
 }
 
+// I1: what is late waits in the log until it is in the other one: while that shard
+// has no owner, no snapshot lets it be purged.
+func TestALateRecordIsKeptUntilItIsForwarded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQuarter(t, 1, 2)
+		defer q.close()
+		q.send(q.maps[0], 3)
+		q.shards[1].stop()
+		if _, err := q.catalog.MoveSite(t.Context(), "hq", 1, 0); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		q.send(q.maps[0], 2)
+		// Another site of the shard is news for a snapshot.
+		other := id.Gateway{Site: "lab", Name: "gw"}
+		q.publish(0, opening(other, run(9), boot1, id.Device{Site: "lab", Name: "d"})...)
+		time.Sleep(3 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if seq, err := q.shards[0].Save(ctx); err == nil {
+			t.Errorf("a snapshot at %d is kept beyond what is late", seq)
+		}
+		q.own(0)
+		q.own(1)
+		q.check(q.settle())
+	})
+}
+
 func (q *quarter) handed(shard int) (n int) {
 	all, err := q.mem.Objects(shard).List(q.t.Context())
 	if err != nil {
