@@ -173,14 +173,7 @@ func (p peers) Rate(shard int) float64 {
 
 func (p peers) Nodes() (all []placement.Node) {
 	for _, m := range p.n.members.Members() {
-		one := placement.Node{Name: m.Name, Zone: m.Zone, Capacity: m.Capacity, Load: m.Load}
-		switch {
-		case m.Dead:
-			one.State = placement.Dead
-		case m.Draining:
-			one.State = placement.Draining
-		}
-		all = append(all, one)
+		all = append(all, m.Node())
 	}
 	return all
 }

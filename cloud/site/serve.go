@@ -88,18 +88,23 @@ func (s *Shard) serve(ctx context.Context) error {
 		case job := <-s.keeper.stored:
 			s.stored(job)
 		case now := <-tick.C:
-			s.tick(now)
-			s.move()
-			s.keepHeld()
-			s.resend(now)
-			if s.uncopied {
-				s.copyDocuments()
-			}
-			if err := s.snapshotIfDue(ctx, now); err != nil {
+			if err := s.look(ctx, now); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// look does what is due by time, or could not be done when it was due.
+func (s *Shard) look(ctx context.Context, now time.Time) error {
+	s.tick(now)
+	s.move()
+	s.keepHeld()
+	s.resend(now)
+	if s.uncopied {
+		s.copyDocuments()
+	}
+	return s.snapshotIfDue(ctx, now)
 }
 
 // arrived applies a message. When no other waits, history gets what is

@@ -104,14 +104,7 @@ func (p peers) Rate(int) float64         { return 0 }
 
 func (p peers) Nodes() (all []placement.Node) {
 	for _, m := range p.c.members.Members() {
-		one := placement.Node{Name: m.Name, Zone: m.Zone, Capacity: m.Capacity, Load: m.Load}
-		switch {
-		case m.Dead:
-			one.State = placement.Dead
-		case m.Draining:
-			one.State = placement.Draining
-		}
-		all = append(all, one)
+		all = append(all, m.Node())
 	}
 	return all
 }

@@ -45,6 +45,18 @@ type Member struct {
 	SeenAt time.Time // when it was last heard of; of this node itself, now
 }
 
+// Node is the member as placement sees it.
+func (m Member) Node() placement.Node {
+	n := placement.Node{Name: m.Name, Zone: m.Zone, Capacity: m.Capacity, Load: m.Load}
+	switch {
+	case m.Dead:
+		n.State = placement.Dead
+	case m.Draining:
+		n.State = placement.Draining
+	}
+	return n
+}
+
 // document is a Member as others get it. Fields may be added: who does not know
 // them passes over them, so that nodes of two versions see each other live.
 type document struct {
